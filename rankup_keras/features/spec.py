@@ -1,0 +1,56 @@
+"""What the preprocessing promises to the embedding stage: tables and the id slots that read them."""
+
+import dataclasses
+from typing import Any, Literal
+
+Kind = Literal["single", "bag", "sequence"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TableSpec:
+    """One embedding table, before it is repeated for every table set.
+
+    Attributes:
+        name: unique name; the name of the feature that owns it.
+        rows: number of rows. Row 0 stands for "missing" (single-valued
+            features) or "padding" (multi-valued features and sequences).
+        dim: width of a row, or `None` for the model's `embedding_dim`.
+    """
+
+    name: str
+    rows: int
+    dim: int | None = None
+
+    def get_config(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldSpec:
+    """One field: a run of id slots in `encoded_ids` and the table that they read.
+
+    Attributes:
+        name: the feature's name.
+        table: name of the `TableSpec` it reads; several fields may share one.
+        start: index of the first slot in `encoded_ids` (batch, slots).
+        length: number of slots.
+        kind: `"single"` reads one row (id 0 is a learned "missing" row);
+            `"bag"` reduces its rows with `combiner`, id 0 being padding that
+            does not count; `"sequence"` keeps its rows in order, id 0 being
+            padding at the end.
+        combiner: `"mean"`, `"sum"` or `"sqrtn"` for a bag; for a sequence the
+            reduction used where a model wants it as one vector.
+        weight_start: index of the first slot in `encoded_weights`
+            (batch, weight slots) for a weighted bag, else `None`.
+    """
+
+    name: str
+    table: str
+    start: int
+    length: int = 1
+    kind: Kind = "single"
+    combiner: str = "mean"
+    weight_start: int | None = None
+
+    def get_config(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
