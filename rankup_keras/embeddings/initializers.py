@@ -1,0 +1,73 @@
+"""Initial values of large tables, written in pieces so that no temporary has the table's size."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+CHUNK_ELEMENTS = 1 << 22
+
+FAN_DEPENDENT = (
+    keras.initializers.VarianceScaling,
+    keras.initializers.Orthogonal,
+    keras.initializers.Identity,
+)
+
+
+def check_initializer(initializer: Any) -> None:
+    """Refuses initializers whose scale or shape depends on the number of rows."""
+    if isinstance(initializer, FAN_DEPENDENT):
+        raise ValueError(
+            "`embeddings_initializer` must not depend on the number of rows, which in a stack of "
+            "tables says nothing about one row. Use `keras.initializers.RandomUniform(-a, a)` or "
+            f"`RandomNormal(stddev=a)`. Received: {type(initializer).__name__}."
+        )
+
+
+def _piece(initializer: Any, index: int) -> Callable[..., Any]:
+    # A Keras initializer gives the same numbers at each call, so that every
+    # piece of a table would repeat the first one.
+    seed = getattr(initializer, "seed", None)
+    if not isinstance(seed, int):
+        return initializer
+    config = {**initializer.get_config(), "seed": (seed + 1_000_003 * index) % (2**31)}
+    return type(initializer).from_config(config)
+
+
+class InPieces(keras.initializers.Initializer):
+    """Fills a table piece by piece with another initializer.
+
+    Keras's random initializers make two or three temporaries of the
+    variable's size; at 20 million rows that alone exceeds the memory that
+    training needs.
+
+    Args:
+        initializer: a Keras initializer whose values do not depend on the
+            shape, or a callable `(shape, dtype) -> tensor`.
+        elements: values a piece. Defaults to 4 million (16 MiB of float32).
+    """
+
+    def __init__(self, initializer: Any, elements: int = CHUNK_ELEMENTS) -> None:
+        self.initializer = initializer
+        self.elements = elements
+
+    def __call__(self, shape, dtype=None):
+        rows, width = int(shape[0]), int(shape[1])
+        step = max(1, self.elements // width)
+        if rows <= step:
+            return self.initializer((rows, width), dtype=dtype)
+        dtype = tf.as_dtype(dtype or keras.config.floatx())
+        with tf.init_scope():
+            table = tf.Variable(tf.zeros((rows, width), dtype), trainable=False)
+            for index, start in enumerate(range(0, rows, step)):
+                stop = min(rows, start + step)
+                values = _piece(self.initializer, index)((stop - start, width), dtype=dtype.name)
+                table[start:stop].assign(tf.convert_to_tensor(values))
+            return table.read_value()
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "initializer": keras.saving.serialize_keras_object(self.initializer),
+            "elements": self.elements,
+        }

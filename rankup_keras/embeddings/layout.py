@@ -1,0 +1,238 @@
+"""Where every table, field and table set lies in the stacked variables, and how one gather serves them all."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rankup_keras.features.spec import FieldSpec, TableSpec
+
+COMBINERS = ("mean", "sum", "sqrtn")
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """The rows of one table for one table set inside a stacked variable."""
+
+    table_set: str
+    table: str
+    offset: int
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class BagGroup:
+    """Bags of one length, reduced together: `fields` bags of `length` slots."""
+
+    length: int
+    fields: int
+    slots: np.ndarray  # (fields * length,) columns of the ids
+    weights: np.ndarray | None  # (fields * length,) columns of the weights, -1 where there is none
+    combiners: np.ndarray  # (fields,) index into COMBINERS
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceRun:
+    """One sequence's rows inside the gathered ones."""
+
+    key: str
+    slots: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """All tables of one width, and the order in which one gather reads them.
+
+    The gathered rows lie as: single-valued fields set by set, then bags by
+    length, then sequences. `order` puts the pooled vectors of singles and bags
+    back into the order of declaration, set by set.
+    """
+
+    width: int
+    blocks: tuple[Block, ...]
+    columns: np.ndarray  # (n,) the id column that every gathered row reads
+    offsets: np.ndarray  # (n,) the first row of its table
+    limits: np.ndarray  # (n,) the number of rows of its table
+    singles: int
+    bags: tuple[BagGroup, ...]
+    sequences: tuple[SequenceRun, ...]
+    order: np.ndarray | None
+    pooled: Mapping[str, int]  # table set -> pooled fields of this width
+
+    @property
+    def rows(self) -> int:
+        return sum(block.rows for block in self.blocks)
+
+
+def _unique(kind: str, names: Sequence[str]) -> None:
+    repeated = sorted({name for name in names if list(names).count(name) > 1})
+    if repeated:
+        raise ValueError(f"The names of `{kind}` must be unique. Received twice: {repeated}.")
+
+
+def check_specs(tables: Sequence[TableSpec], fields: Sequence[FieldSpec]) -> None:
+    """Refuses tables and fields that do not belong together, naming the one at fault."""
+    if not fields:
+        raise ValueError("`fields` must name at least one field. Received: an empty list.")
+    _unique("tables", [table.name for table in tables])
+    _unique("fields", [field.name for field in fields])
+    known = {table.name for table in tables}
+    for table in tables:
+        if table.rows < 1 or (table.dim is not None and table.dim < 1):
+            raise ValueError(
+                f"Table '{table.name}' needs at least one row and a positive `dim`. "
+                f"Received: rows={table.rows}, dim={table.dim}."
+            )
+    for field in fields:
+        if field.table not in known:
+            raise ValueError(
+                f"Field '{field.name}' reads table '{field.table}', which is not among the "
+                f"tables {sorted(known)[:20]}."
+            )
+        if field.kind not in ("single", "bag", "sequence"):
+            raise ValueError(
+                f"`kind` of field '{field.name}' must be 'single', 'bag' or 'sequence'. "
+                f"Received: '{field.kind}'."
+            )
+        if field.combiner not in COMBINERS:
+            raise ValueError(
+                f"`combiner` of field '{field.name}' must be one of {COMBINERS}. "
+                f"Received: '{field.combiner}'."
+            )
+        if field.length < 1 or field.start < 0 or (field.kind == "single" and field.length != 1):
+            raise ValueError(
+                f"Field '{field.name}' needs start >= 0 and length >= 1 (1 where single-valued). "
+                f"Received: start={field.start}, length={field.length}, kind='{field.kind}'."
+            )
+
+
+def resolve_table_sets(
+    table_sets: int | Sequence[str] | Mapping[str, Sequence[str] | None],
+    fields: Sequence[FieldSpec],
+) -> dict[str, tuple[str, ...] | None]:
+    """Table sets as `name -> fields` (`None` for all of them), whichever way they were given."""
+    if isinstance(table_sets, bool) or isinstance(table_sets, str):
+        raise ValueError(
+            "`table_sets` must be a number, a list of names, or a dict of name to fields. "
+            f"Received: {table_sets!r}."
+        )
+    if isinstance(table_sets, int):
+        if table_sets < 1:
+            raise ValueError(f"`table_sets` must be at least 1. Received: {table_sets}.")
+        return {f"set_{index}": None for index in range(table_sets)}
+    if not isinstance(table_sets, Mapping):
+        _unique("table_sets", list(table_sets))
+        table_sets = dict.fromkeys(table_sets)
+    if not table_sets:
+        raise ValueError("`table_sets` must name at least one table set. Received: none.")
+    known = {field.name for field in fields}
+    resolved: dict[str, tuple[str, ...] | None] = {}
+    for name, members in table_sets.items():
+        if "/" in name or not name:
+            raise ValueError(f"A table set's name may not be empty or contain '/'. Received: '{name}'.")
+        if members is not None:
+            unknown = sorted(set(members) - known)
+            if unknown:
+                raise ValueError(
+                    f"Table set '{name}' names unknown fields {unknown}; the fields are "
+                    f"{sorted(known)[:20]}."
+                )
+            if not members:
+                raise ValueError(f"Table set '{name}' has no fields; pass `None` for all of them.")
+        resolved[name] = None if members is None else tuple(members)
+    return resolved
+
+
+def fields_of(
+    fields: Sequence[FieldSpec], members: Sequence[str] | None
+) -> tuple[FieldSpec, ...]:
+    """The fields of one table set, in the order of declaration."""
+    wanted = None if members is None else set(members)
+    return tuple(field for field in fields if wanted is None or field.name in wanted)
+
+
+def build_stacks(
+    tables: Sequence[TableSpec],
+    fields: Sequence[FieldSpec],
+    table_sets: Mapping[str, Sequence[str] | None],
+    width_of,
+) -> tuple[Stack, ...]:
+    """Lays the tables out: one stack a width. `width_of(set, table)` gives a table's width."""
+    by_name = {table.name: table for table in tables}
+    widths = sorted(
+        {
+            width_of(name, field.table)
+            for name, members in table_sets.items()
+            for field in fields_of(fields, members)
+        }
+    )
+    return tuple(_build_stack(width, by_name, fields, table_sets, width_of) for width in widths)
+
+
+def _build_stack(width, by_name, fields, table_sets, width_of) -> Stack:
+    blocks: dict[tuple[str, str], Block] = {}
+    entries: list[tuple[str, FieldSpec]] = []
+    offset = 0
+    for name, members in table_sets.items():
+        for field in fields_of(fields, members):
+            if width_of(name, field.table) != width:
+                continue
+            entries.append((name, field))
+            if (name, field.table) not in blocks:
+                rows = by_name[field.table].rows
+                blocks[name, field.table] = Block(name, field.table, offset, rows)
+                offset += rows
+
+    singles = [entry for entry in entries if entry[1].kind == "single"]
+    bags = [entry for entry in entries if entry[1].kind == "bag"]
+    sequences = [entry for entry in entries if entry[1].kind == "sequence"]
+    groups: dict[int, list[tuple[str, FieldSpec]]] = {}
+    for entry in bags:
+        groups.setdefault(entry[1].length, []).append(entry)
+
+    gathered = singles + [entry for group in groups.values() for entry in group] + sequences
+    columns = [np.arange(f.start, f.start + f.length) for _, f in gathered]
+    offsets = [np.full(f.length, blocks[s, f.table].offset, np.int64) for s, f in gathered]
+    limits = [np.full(f.length, blocks[s, f.table].rows, np.int64) for s, f in gathered]
+
+    pooled = singles + [entry for group in groups.values() for entry in group]
+    place = {(s, f.name): index for index, (s, f) in enumerate(pooled)}
+    declared = [(s, f.name) for s, f in entries if f.kind != "sequence"]
+    order = np.array([place[key] for key in declared], np.int32)
+    counts = {
+        name: sum(1 for s, f in entries if s == name and f.kind != "sequence")
+        for name in table_sets
+    }
+    return Stack(
+        width=width,
+        blocks=tuple(blocks.values()),
+        columns=np.concatenate(columns).astype(np.int32),
+        offsets=np.concatenate(offsets),
+        limits=np.concatenate(limits),
+        singles=len(singles),
+        bags=tuple(_bag_group(length, group) for length, group in groups.items()),
+        sequences=tuple(
+            SequenceRun(f"{s}/{f.name}", np.arange(f.start, f.start + f.length))
+            for s, f in sequences
+        ),
+        order=None if np.array_equal(order, np.arange(len(order))) else order,
+        pooled=counts,
+    )
+
+
+def _bag_group(length: int, group: Sequence[tuple[str, FieldSpec]]) -> BagGroup:
+    slots = [np.arange(f.start, f.start + length) for _, f in group]
+    weights = [
+        np.full(length, -1)
+        if f.weight_start is None
+        else np.arange(f.weight_start, f.weight_start + length)
+        for _, f in group
+    ]
+    weighted = any(f.weight_start is not None for _, f in group)
+    return BagGroup(
+        length=length,
+        fields=len(group),
+        slots=np.concatenate(slots).astype(np.int32),
+        weights=np.concatenate(weights).astype(np.int32) if weighted else None,
+        combiners=np.array([COMBINERS.index(f.combiner) for _, f in group], np.int32),
+    )

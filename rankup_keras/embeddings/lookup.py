@@ -1,0 +1,66 @@
+"""Graph code of the lookup: rows from a resource variable, bags reduced, columns permuted."""
+
+import numpy as np
+import tensorflow as tf
+
+from rankup_keras.embeddings.layout import BagGroup
+
+
+def take_columns(ids: tf.Tensor, columns: np.ndarray) -> tf.Tensor:
+    """Columns of a (batch, slots) tensor; repeats of one run, as table sets give, cost no gather."""
+    start, count = int(columns[0]), len(columns)
+    run = int(columns.max()) - start + 1
+    if run > 0 and count % run == 0 and np.array_equal(
+        columns, np.tile(np.arange(start, start + run), count // run)
+    ):
+        whole = ids[:, start : start + run]
+        return whole if count == run else tf.tile(whole, (1, count // run))
+    return tf.gather(ids, columns, axis=1)
+
+
+def permute_columns(x: tf.Tensor, order: np.ndarray) -> tf.Tensor:
+    """`x[:, order]` for a permutation; its gradient is the inverse permutation, not a scatter."""
+    inverse = np.argsort(order).astype(np.int32)
+
+    @tf.custom_gradient
+    def permute(x):
+        return tf.gather(x, order, axis=1), lambda dy: tf.gather(dy, inverse, axis=1)
+
+    return permute(x)
+
+
+def bag_coefficients(
+    ids: tf.Tensor, weights: tf.Tensor | None, group: BagGroup, dtype: tf.DType
+) -> tf.Tensor:
+    """What each row of a bag counts for: (batch, fields, length), zero at padding.
+
+    `mean`: `w / Σw`; `sqrtn`: `w / sqrt(Σw²)`; `sum`: `w`; zero for an empty bag.
+    """
+    present = tf.cast(take_columns(ids, group.slots) > 0, dtype)
+    if group.weights is not None:
+        if weights is None:
+            raise ValueError(
+                "A weighted bag needs `weights` (batch, weight slots). Received: weights=None."
+            )
+        # Column -1, a one, stands for the bags of the group without weights.
+        weights = tf.cast(weights, dtype)
+        ones = tf.ones_like(weights[:, :1])
+        columns = np.where(group.weights < 0, 0, group.weights + 1)
+        present *= tf.gather(tf.concat([ones, weights], axis=1), columns, axis=1)
+    w = tf.reshape(present, (-1, group.fields, group.length))
+    kinds = set(group.combiners.tolist())
+    if kinds == {1}:
+        return w
+    ones = tf.ones_like(w[:, :, :1])
+    mean = tf.reduce_sum(w, axis=2, keepdims=True) if 0 in kinds else ones
+    root = tf.sqrt(tf.reduce_sum(w * w, axis=2, keepdims=True)) if 2 in kinds else ones
+    kind = group.combiners[None, :, None]
+    return tf.math.divide_no_nan(w, tf.where(kind == 0, mean, tf.where(kind == 1, ones, root)))
+
+
+def reduce_bags(rows: tf.Tensor, coefficients: tf.Tensor) -> tf.Tensor:
+    """(batch, fields * length, width) rows → (batch, fields, width)."""
+    fields, length = coefficients.shape[1], coefficients.shape[2]
+    rows = tf.reshape(rows, (-1, fields, length, rows.shape[-1]))
+    coefficients = tf.stop_gradient(tf.cast(coefficients, rows.dtype))
+    return tf.einsum("bfl,bflw->bfw", coefficients, rows)
