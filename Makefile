@@ -1,0 +1,66 @@
+# make demo, make test, make lint: each makes the virtual environment in .venv first.
+# Another interpreter: make PYTHON=python3.12 demo
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+# The first of these that runs and has a supported version.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c '$(SUPPORTED)' >/dev/null 2>&1 && echo "$$python" && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WORKERS ?= auto
+
+.PHONY: help demo test lint types format clean
+
+help:
+	@echo "make demo    train on MovieLens-100k, watch the rank, export, score"
+	@echo "make test    run the tests"
+	@echo "make lint    check style; make format mends it"
+	@echo "make types   check types"
+	@echo "make clean   remove everything that make has made"
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	@if ! "$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null; then \
+		echo "rankup_keras needs CPython 3.11, 3.12 or 3.13, as TensorFlow 2.21 does." >&2; \
+		echo "Found: $$("$(or $(PYTHON),python3)" --version 2>&1 || echo none)." \
+			"Name another one: make PYTHON=/path/to/python3.12" >&2; \
+		exit 1; \
+	fi
+	@echo "== Making the virtual environment $(VENV) with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv --clear $(VENV) || { \
+		echo "Python's venv module failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "== Installing the package and TensorFlow (about 600 MB; some minutes at first)"
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	@echo "== Installing the tools for testing"
+	@$(PIP) install --quiet --editable '.[test]'
+	@touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python -m rankup_keras.demo
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-test
+	$(BIN)/mypy
+
+format: $(VENV)/installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info runs .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find saved_models -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -1,0 +1,48 @@
+"""What every test starts from: quiet TensorFlow, sane threads, one seed, no trace outside tmp."""
+
+import os
+import shutil
+import tempfile
+
+# Before TensorFlow and Keras are imported: they read these once.
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+os.environ.setdefault("MPLBACKEND", "Agg")
+_home = tempfile.mkdtemp(prefix="rankup_keras_tests_")
+for _variable in ("KERAS_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR"):
+    os.environ[_variable] = os.path.join(_home, _variable.lower())
+
+import hypothesis  # noqa: E402
+import keras  # noqa: E402
+import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+# Workers of pytest-xdist share the cores.
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_threads = max(1, min(8, (os.cpu_count() or 1) // _workers))
+tf.config.threading.set_intra_op_parallelism_threads(_threads)
+tf.config.threading.set_inter_op_parallelism_threads(_threads)
+
+# No deadline: the first call of a TensorFlow function traces it.
+hypothesis.settings.register_profile(
+    "tests",
+    deadline=None,
+    database=None,
+    derandomize=True,
+    max_examples=25,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("tests")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(_home, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _same_start_for_every_test(monkeypatch: pytest.MonkeyPatch):
+    keras.utils.set_random_seed(0)
+    policy = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(policy)
