@@ -1,0 +1,150 @@
+"""Categorical columns, single- and multi-valued."""
+
+from collections.abc import Sequence as SequenceABC
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from rankup_keras._registry import serializable
+from rankup_keras.features.feature import Feature, Side, positive_int
+
+COMBINERS = ("mean", "sum", "sqrtn")
+
+
+@serializable
+class Categorical(Feature):
+    """A column of categories, each of which gets a row of an embedding table.
+
+    Values become ids in one of three ways:
+
+    - *vocabulary* (the default): a list, a text file with a value a line, or,
+      when `vocabulary` is `None`, learned by `FeatureSet.adapt`, most frequent
+      first. Unknown values share an out-of-vocabulary id.
+    - *hashing* into `hash_buckets` ids: nothing to learn, values may collide.
+    - *plain ids* `0 <= id < num_ids`: values are used as they are.
+
+    Id 0 stands for a missing value (`""`, `None`, NaN, `-1`). In a
+    single-valued column it has a learned embedding of its own; in a
+    multi-valued column it is padding and does not count.
+
+    Args:
+        name: str. Name of the raw column.
+        vocabulary: list of values, path of a text file with one value a line,
+            or `None` to learn it.
+        hash_buckets: int or `None`. Number of hash buckets.
+        num_ids: int or `None`. Number of plain integer ids.
+        max_length: int or `None`. `None` for a single value; otherwise the
+            number of values kept of a multi-valued column, the first ones.
+        combiner: `"mean"`, `"sum"` or `"sqrtn"`. How the embeddings of a
+            multi-valued column are combined.
+        embedding_dim: int or `None`. Width of the table, `None` for the
+            model's.
+        min_count: int. Values seen less often while adapting are left out.
+        max_tokens: int or `None`. Keep only this many most frequent values.
+        oov_buckets: int. Number of ids that share the unknown values.
+        dtype: `"string"`, `"int64"` or `None`. Type of the raw column; `None`
+            means `int64` for plain ids and for a vocabulary of ints, what the
+            data has when a vocabulary is learned, else `string`.
+        side: see `Feature`.
+        group: see `Feature`.
+
+    Raises:
+        ValueError: if more than one of `vocabulary`, `hash_buckets` and
+            `num_ids` is given, or a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        vocabulary: SequenceABC[str] | SequenceABC[int] | str | Path | None = None,
+        hash_buckets: int | None = None,
+        num_ids: int | None = None,
+        max_length: int | None = None,
+        combiner: str = "mean",
+        embedding_dim: int | None = None,
+        min_count: int = 1,
+        max_tokens: int | None = None,
+        oov_buckets: int = 1,
+        dtype: str | None = None,
+        side: Side | None = None,
+        group: str | None = None,
+    ) -> None:
+        super().__init__(name, side, group)
+        owner = f"feature {name!r}"
+        ways = {"vocabulary": vocabulary, "hash_buckets": hash_buckets, "num_ids": num_ids}
+        given = [argument for argument, value in ways.items() if value is not None]
+        if len(given) > 1:
+            raise ValueError(
+                f"Give at most one of `vocabulary`, `hash_buckets` and `num_ids` to {owner}. "
+                f"Received: {', '.join(given)}."
+            )
+        self.hash_buckets = positive_int(hash_buckets, "hash_buckets", owner, optional=True)
+        self.num_ids = positive_int(num_ids, "num_ids", owner, optional=True)
+        self.max_length = positive_int(max_length, "max_length", owner, optional=True)
+        self.embedding_dim = positive_int(embedding_dim, "embedding_dim", owner, optional=True)
+        self.min_count = positive_int(min_count, "min_count", owner)
+        self.max_tokens = positive_int(max_tokens, "max_tokens", owner, optional=True)
+        self.oov_buckets = positive_int(oov_buckets, "oov_buckets", owner)
+        if combiner not in COMBINERS:
+            raise ValueError(
+                f"`combiner` of {owner} must be one of {COMBINERS}. Received: combiner={combiner!r}."
+            )
+        self.combiner = combiner
+        if isinstance(vocabulary, Path):
+            vocabulary = str(vocabulary)
+        if vocabulary is not None and not isinstance(vocabulary, str):
+            vocabulary = list(vocabulary)
+            if not vocabulary:
+                raise ValueError(f"`vocabulary` of {owner} must not be empty.")
+            kinds = {type(value) for value in vocabulary}
+            if kinds not in ({str}, {int}):
+                raise ValueError(
+                    f"`vocabulary` of {owner} must hold strings only or ints only. "
+                    f"Received values of {sorted(kind.__name__ for kind in kinds)}."
+                )
+        self.vocabulary = vocabulary
+        if dtype not in ("string", "int64", None):
+            raise ValueError(
+                f"`dtype` of {owner} must be 'string', 'int64' or None. Received: dtype={dtype!r}."
+            )
+        if dtype is None:
+            if num_ids is not None or (isinstance(vocabulary, list) and type(vocabulary[0]) is int):
+                dtype = "int64"
+            elif hash_buckets is not None or vocabulary is not None:
+                dtype = "string"
+        if num_ids is not None and dtype != "int64":
+            raise ValueError(f"{owner} has `num_ids`, so its `dtype` is 'int64'. Received: {dtype!r}.")
+        self.dtype = dtype
+
+    @property
+    def kind(self) -> str:
+        return "single" if self.max_length is None else "bag"
+
+    @property
+    def uses_vocabulary(self) -> bool:
+        return self.hash_buckets is None and self.num_ids is None
+
+    @property
+    def learns_vocabulary(self) -> bool:
+        return self.uses_vocabulary and self.vocabulary is None
+
+    def raw_spec(self) -> tf.TensorSpec:
+        shape = (None,) if self.max_length is None else (None, None)
+        return tf.TensorSpec(shape, tf.as_dtype(self.dtype or "string"), name=self.name)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(
+            vocabulary=self.vocabulary,
+            hash_buckets=self.hash_buckets,
+            num_ids=self.num_ids,
+            max_length=self.max_length,
+            combiner=self.combiner,
+            embedding_dim=self.embedding_dim,
+            min_count=self.min_count,
+            max_tokens=self.max_tokens,
+            oov_buckets=self.oov_buckets,
+            dtype=self.dtype,
+        )
+        return config

@@ -1,0 +1,97 @@
+"""The preprocessing graph: pieces of TensorFlow code that turn columns into ids and floats."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from rankup_keras.features.numeric import Numeric
+
+
+def hash_ids(values: tf.Tensor, buckets: Sequence[int]) -> tf.Tensor:
+    """Ids of hashed columns, all of them at once.
+
+    Args:
+        values: string or int64 tensor (batch, columns).
+        buckets: number of buckets of each column, or one number for all.
+
+    Returns:
+        int32 tensor: 0 for missing values, else `1 + hash(value) mod buckets`.
+    """
+    if values.dtype == tf.string:
+        missing, text = tf.equal(values, ""), values
+    else:
+        missing, text = tf.equal(values, -1), tf.strings.as_string(values)
+    hashes = tf.strings.to_hash_bucket_fast(text, np.iinfo(np.int64).max)
+    ids = 1 + tf.math.floormod(hashes, tf.constant(list(buckets), tf.int64))
+    return tf.cast(tf.where(missing, tf.zeros_like(ids), ids), tf.int32)
+
+
+def plain_ids(values: tf.Tensor, num_ids: int) -> tf.Tensor:
+    """Ids of integer columns: 0 missing (-1), 1 out of range, `2 + value` otherwise."""
+    known = (values >= 0) & (values < num_ids)
+    ids = tf.where(known, values + 2, tf.where(tf.equal(values, -1), 0, tf.ones_like(values)))
+    return tf.cast(ids, tf.int32)
+
+
+def fixed_length(ids: tf.Tensor, length: int, keep: str) -> tf.Tensor:
+    """Drops padding (id 0) wherever it stands, keeps `length` ids, pads with 0 at the end.
+
+    Args:
+        ids: int32 tensor (batch, any width, 0 included).
+        length: number of ids kept.
+        keep: `"first"` or `"last"`, which end survives.
+
+    Returns:
+        int32 tensor (batch, length).
+    """
+    valid = tf.not_equal(ids, 0)
+    counted = tf.cumsum(tf.cast(valid, tf.int32), axis=1)
+    position = counted - 1
+    if keep == "last":
+        position -= tf.maximum(counted[:, -1:] - length, 0)
+    # The slot behind the last one collects what is dropped.
+    slot = tf.where(valid & (position >= 0) & (position < length), position, length)
+    rows = tf.broadcast_to(tf.range(tf.shape(ids)[0])[:, None], tf.shape(ids))
+    indices = tf.stack([rows, slot], axis=-1)
+    shape = tf.stack([tf.shape(ids)[0], length + 1])
+    fixed = tf.tensor_scatter_nd_update(tf.zeros(shape, ids.dtype), indices, ids)
+    return tf.ensure_shape(fixed[:, :length], (None, length))
+
+
+def encode_numeric(
+    values: tf.Tensor, features: Sequence[Numeric], mean: np.ndarray, deviation: np.ndarray
+) -> tf.Tensor:
+    """Normalised values, then the missing-value indicators of the features that want one.
+
+    Args:
+        values: float32 tensor (batch, numeric features).
+        features: their descriptions, in the same order.
+        mean: array (numeric features,), after the logarithm where there is one.
+        deviation: array (numeric features,).
+
+    Returns:
+        float32 tensor (batch, numeric features + indicators).
+    """
+    finite = tf.math.is_finite(values)
+    values = tf.where(finite, values, tf.zeros_like(values))
+    logs = np.array([feature.normalize == "log" for feature in features])
+    if logs.any():
+        values = tf.where(logs, tf.sign(values) * tf.math.log1p(tf.abs(values)), values)
+    values = (values - mean.astype(np.float32)) / deviation.astype(np.float32)
+    clip = np.array([np.inf if f.clip is None else f.clip for f in features], np.float32)
+    values = tf.clip_by_value(values, -clip, clip)
+    values = tf.where(finite, values, tf.zeros_like(values))
+    marked = [index for index, feature in enumerate(features) if feature.indicator]
+    if not marked:
+        return values
+    missing = tf.cast(~finite, tf.float32)
+    if len(marked) < len(features):
+        missing = tf.gather(missing, marked, axis=1)
+    return tf.concat([values, missing], axis=1)
+
+
+def clean_vectors(vectors: tf.Tensor) -> tf.Tensor:
+    """Pretrained vectors with those that hold a NaN or infinity set to zero (missing)."""
+    usable = tf.reduce_all(tf.math.is_finite(vectors), axis=1, keepdims=True)
+    return tf.where(usable, vectors, tf.zeros_like(vectors))

@@ -1,0 +1,80 @@
+"""The base of every feature: a named raw column and how it is described in a config."""
+
+from typing import Any, ClassVar, Literal
+
+import keras
+import tensorflow as tf
+
+Side = Literal["user", "candidate"]
+
+_SIDES = ("user", "candidate", None)
+
+
+class Feature:
+    """One raw column of a row.
+
+    A feature is a description: it holds no tensors, and what `adapt` learns
+    lives in the `FeatureSet`.
+
+    Args:
+        name: str. Name of the raw column, unique within a `FeatureSet`. It is
+            also the name of the tensor in an exported signature.
+        side: `"user"`, `"candidate"` or `None`. Whose property the column is
+            when several candidates are ranked for one user: a serving request
+            sends user columns once. `None` counts as a candidate's.
+        group: str or `None`. Semantic group, used by tokenizers that put
+            fields of one meaning into one token.
+    """
+
+    _reserved: ClassVar[tuple[str, ...]] = (
+        "encoded_ids",
+        "encoded_numeric",
+        "encoded_vectors",
+        "encoded_weights",
+    )
+
+    def __init__(self, name: str, side: Side | None = None, group: str | None = None) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"`name` must be a non-empty string. Received: name={name!r}.")
+        if name in self._reserved or "/" in name:
+            raise ValueError(
+                "`name` must not contain '/' nor be one of the package's own tensor names "
+                f"{self._reserved}. Received: name={name!r}."
+            )
+        if side not in _SIDES:
+            raise ValueError(
+                f"`side` of feature {name!r} must be one of {_SIDES}. Received: side={side!r}."
+            )
+        self.name = name
+        self.side = side
+        self.group = group
+
+    def raw_spec(self) -> tf.TensorSpec:
+        """Shape and dtype of the raw column, batch dimension first."""
+        raise NotImplementedError  # abstract: each kind of feature defines its own column
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "side": self.side, "group": self.group}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Feature":
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items() if v is not None)
+        return f"{type(self).__name__}({settings})"
+
+
+def positive_int(value: Any, argument: str, owner: str, optional: bool = False) -> int | None:
+    """`value` as a positive int, or an error that names the feature and the argument."""
+    if value is None and optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"`{argument}` of {owner} must be a positive integer. Received: {argument}={value!r}."
+        )
+    return value
+
+
+def serialize_feature(feature: Feature) -> dict[str, Any]:
+    return keras.saving.serialize_keras_object(feature)

@@ -1,0 +1,64 @@
+"""Numeric columns."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from rankup_keras._registry import serializable
+from rankup_keras.features.feature import Feature, Side
+
+NORMALIZATIONS = ("standard", "log", None)
+
+
+@serializable
+class Numeric(Feature):
+    """A column of numbers, normalised, with missing values marked.
+
+    NaN and infinite values are missing: the value becomes 0 after
+    normalisation (the mean), and a second column, the indicator, says so.
+
+    Args:
+        name: str. Name of the raw column.
+        normalize: `"standard"` (default) subtracts the mean and divides by the
+            standard deviation learned by `adapt`; `"log"` does so after
+            `sign(x) * log(1 + |x|)`, for counts and prices; `None` leaves the
+            value as it is.
+        indicator: bool. Whether to add the missing-value indicator. Defaults
+            to `True`.
+        clip: float or `None`. Normalised values are kept within
+            `[-clip, clip]`, so that one outlier in a request cannot saturate
+            the model. Defaults to 10 (standard deviations).
+        side: see `Feature`.
+        group: see `Feature`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        normalize: str | None = "standard",
+        indicator: bool = True,
+        clip: float | None = 10.0,
+        side: Side | None = None,
+        group: str | None = None,
+    ) -> None:
+        super().__init__(name, side, group)
+        if normalize not in NORMALIZATIONS:
+            raise ValueError(
+                f"`normalize` of feature {name!r} must be one of {NORMALIZATIONS}. "
+                f"Received: normalize={normalize!r}."
+            )
+        if clip is not None and not clip > 0:
+            raise ValueError(
+                f"`clip` of feature {name!r} must be positive or None. Received: clip={clip!r}."
+            )
+        self.normalize = normalize
+        self.indicator = bool(indicator)
+        self.clip = None if clip is None else float(clip)
+
+    def raw_spec(self) -> tf.TensorSpec:
+        return tf.TensorSpec((None,), tf.float32, name=self.name)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(normalize=self.normalize, indicator=self.indicator, clip=self.clip)
+        return config

@@ -1,0 +1,67 @@
+"""Behaviour sequences."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from rankup_keras._registry import serializable
+from rankup_keras.features.feature import Feature, Side, positive_int
+
+KEEP = ("last", "first")
+
+
+@serializable
+class Sequence(Feature):
+    """A history of another feature's values, read from that feature's table.
+
+    Values are preprocessed exactly as the other feature's (one vocabulary, one
+    table), padding (`""` or `-1`) is dropped wherever it stands, and an
+    over-long history is cut to `max_length`.
+
+    Args:
+        name: str. Name of the raw column.
+        of: str. Name of the single-valued `Categorical` whose values these are.
+        max_length: int. Number of values kept.
+        keep: `"last"` (default) keeps the end of an over-long history, which
+            is right when it runs from oldest to newest; `"first"` keeps its
+            beginning.
+        combiner: `"mean"` (default), `"sum"` or `"sqrtn"`. Reduction where a
+            model wants the history as one vector.
+        side: see `Feature`. Defaults to `"user"`.
+        group: see `Feature`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        of: str,
+        max_length: int,
+        keep: str = "last",
+        combiner: str = "mean",
+        side: Side | None = "user",
+        group: str | None = None,
+    ) -> None:
+        super().__init__(name, side, group)
+        owner = f"feature {name!r}"
+        self.of = of
+        self.max_length = positive_int(max_length, "max_length", owner)
+        if keep not in KEEP:
+            raise ValueError(f"`keep` of {owner} must be one of {KEEP}. Received: keep={keep!r}.")
+        if combiner not in ("mean", "sum", "sqrtn"):
+            raise ValueError(
+                f"`combiner` of {owner} must be 'mean', 'sum' or 'sqrtn'. "
+                f"Received: combiner={combiner!r}."
+            )
+        self.keep = keep
+        self.combiner = combiner
+
+    def raw_spec(self) -> tf.TensorSpec:
+        # The dtype is the other feature's; `FeatureSet.raw_spec` puts it in.
+        return tf.TensorSpec((None, None), tf.string, name=self.name)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(
+            of=self.of, max_length=self.max_length, keep=self.keep, combiner=self.combiner
+        )
+        return config

@@ -1,0 +1,159 @@
+"""Values to ids through a vocabulary file."""
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from rankup_keras._registry import serializable
+
+_ASSET = "vocabulary.txt"
+_scratch: list[Path] = []
+
+
+def _scratch_file() -> Path:
+    """A file of this process's own: TensorFlow reads vocabularies from paths, and copies on export."""
+    if not _scratch:
+        _scratch.append(Path(tempfile.mkdtemp(prefix="rankup_keras_vocabulary_")))
+        atexit.register(shutil.rmtree, _scratch[0], ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=_scratch[0])) / _ASSET
+
+
+@serializable
+class VocabularyLookup(keras.layers.Layer):
+    """Maps strings or integers to consecutive ids through a vocabulary.
+
+    Id 0 is the mask value (`""` or -1), ids `1..oov_buckets` are unknown
+    values, and the vocabulary follows in its order.
+
+    Keras's `StringLookup` does the same for small vocabularies. This layer
+    keeps the vocabulary in a file that TensorFlow reads, because (Keras
+    3.15.1) `StringLookup` splits its saved vocabulary at every Unicode line
+    boundary, so that one value with a U+2028 or U+0085 in it shifts all ids
+    after a reload, and because an adapted vocabulary would otherwise become a
+    constant in the exported graph, which must stay under 2 GB.
+
+    Args:
+        dtype_in: `"string"` or `"int64"`. Type of the values.
+        oov_buckets: int. Number of ids for unknown values; several are
+            shared out by hash. Defaults to 1.
+        feature: str. Name used in error messages.
+    """
+
+    def __init__(
+        self,
+        dtype_in: str = "string",
+        oov_buckets: int = 1,
+        feature: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.dtype_in = dtype_in
+        self.oov_buckets = oov_buckets
+        self.feature = feature
+        self._path: Path | None = None
+        self._table: tf.lookup.StaticHashTable | None = None
+        self._convert_input_args = False
+        self._allow_non_tensor_positional_args = True
+        self.built = True
+
+    def set_vocabulary(self, values: Iterable[str] | Iterable[int]) -> int:
+        """Takes a vocabulary, already unique and in order. Returns its size."""
+        path = _scratch_file()
+        count = 0
+        with open(path, "w", encoding="utf-8", newline="\n") as file:
+            for value in values:
+                file.write(f"{value}\n")
+                count += 1
+        return self._load(path, count)
+
+    def set_vocabulary_file(self, path: str | Path) -> int:
+        """Takes a vocabulary from a text file, one value a line. Returns its size."""
+        if not Path(path).is_file():
+            raise ValueError(
+                f"`vocabulary` of feature {self.feature!r} is not a file. Received: {str(path)!r}."
+            )
+        own = _scratch_file()
+        shutil.copyfile(path, own)
+        return self._load(own, None)
+
+    def _load(self, path: Path, count: int | None) -> int:
+        dtype = tf.as_dtype(self.dtype_in)
+        try:
+            with tf.init_scope():
+                table = tf.lookup.StaticHashTable(
+                    tf.lookup.TextFileInitializer(
+                        str(path),
+                        key_dtype=dtype,
+                        key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
+                        value_dtype=tf.int64,
+                        value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+                        value_index_offset=1 + self.oov_buckets,
+                    ),
+                    default_value=-1,
+                )
+                size = int(table.size().numpy())
+        except tf.errors.OpError as error:
+            raise ValueError(
+                f"The vocabulary of feature {self.feature!r} cannot be read: it must hold one "
+                f"value of type {self.dtype_in} a line, each once. TensorFlow says: "
+                f"{str(error).splitlines()[0]}"
+            ) from None
+        if size == 0 or (count is not None and size != count):
+            raise ValueError(
+                f"The vocabulary of feature {self.feature!r} must hold each value once and at "
+                f"least one. Received {count or 0} values, {size} of them different."
+            )
+        self._path, self._table = path, table
+        return size
+
+    @property
+    def rows(self) -> int:
+        """Number of ids, those for missing and unknown values included."""
+        if self._table is None:
+            raise RuntimeError(f"Feature {self.feature!r} has no vocabulary yet. Call `adapt`.")
+        return 1 + self.oov_buckets + int(self._table.size().numpy())
+
+    def vocabulary(self) -> list[str]:
+        """The vocabulary's values in the order of their ids, as strings."""
+        if self._path is None:
+            return []
+        return self._path.read_bytes().decode("utf-8").split("\n")[:-1]
+
+    def call(self, values: tf.Tensor) -> tf.Tensor:
+        if self._table is None:
+            raise RuntimeError(
+                f"Feature {self.feature!r} has no vocabulary yet. Call `adapt` on its FeatureSet, "
+                "or load the model from a `.keras` file, which holds the vocabularies."
+            )
+        found = self._table.lookup(values)
+        if self.oov_buckets == 1:
+            unknown = tf.ones_like(found)
+        else:
+            text = values if self.dtype_in == "string" else tf.strings.as_string(values)
+            unknown = 1 + tf.strings.to_hash_bucket_fast(text, self.oov_buckets)
+        ids = tf.where(found < 0, unknown, found)
+        missing = tf.equal(values, "" if self.dtype_in == "string" else tf.cast(-1, values.dtype))
+        return tf.where(missing, tf.zeros_like(ids), ids)
+
+    def save_assets(self, dir_path: str) -> None:
+        if self._path is not None:
+            shutil.copyfile(self._path, Path(dir_path) / _ASSET)
+
+    def load_assets(self, dir_path: str) -> None:
+        source = Path(dir_path) / _ASSET
+        if source.is_file():
+            self.set_vocabulary_file(source)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.pop("dtype", None)
+        config.update(
+            dtype_in=self.dtype_in, oov_buckets=self.oov_buckets, feature=self.feature
+        )
+        return config
