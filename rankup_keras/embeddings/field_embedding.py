@@ -179,7 +179,10 @@ class FieldEmbedding(keras.layers.Layer):
                 f"Layer '{self.name}' needs `ids` of shape (batch, {self.slots}). "
                 f"Received: shape={tuple(ids.shape)}."
             )
-        return ids
+        if not self.validate:
+            return ids
+        limits, names = layout_lib.slot_limits(self.tables, self.fields)
+        return lookup.checked_ids(ids, limits, names)
 
     def _look_up(self, stack, variable, ids, weights, pooled, outputs) -> None:
         wide = tf.int64 if stack.rows > np.iinfo(np.int32).max else ids.dtype
@@ -188,6 +191,9 @@ class FieldEmbedding(keras.layers.Layer):
         # The variable itself, never a tensor of its value: the read is a
         # ResourceGather and its gradient names the rows.
         rows = tf.gather(variable.value, indices)
+        if self.embeddings_regularizer is not None:
+            touched = tf.gather(variable.value, tf.unique(tf.reshape(indices, (-1,)))[0])
+            self.add_loss(self.embeddings_regularizer(touched))
         rows = tf.cast(rows, self.compute_dtype)
         sizes = [stack.singles, *(g.fields * g.length for g in stack.bags)]
         sizes += [len(run.slots) for run in stack.sequences]

@@ -129,7 +129,9 @@ def resolve_table_sets(
     resolved: dict[str, tuple[str, ...] | None] = {}
     for name, members in table_sets.items():
         if "/" in name or not name:
-            raise ValueError(f"A table set's name may not be empty or contain '/'. Received: '{name}'.")
+            raise ValueError(
+                f"A table set's name may not be empty or contain '/'. Received: '{name}'."
+            )
         if members is not None:
             unknown = sorted(set(members) - known)
             if unknown:
@@ -143,12 +145,25 @@ def resolve_table_sets(
     return resolved
 
 
-def fields_of(
-    fields: Sequence[FieldSpec], members: Sequence[str] | None
-) -> tuple[FieldSpec, ...]:
+def fields_of(fields: Sequence[FieldSpec], members: Sequence[str] | None) -> tuple[FieldSpec, ...]:
     """The fields of one table set, in the order of declaration."""
     wanted = None if members is None else set(members)
     return tuple(field for field in fields if wanted is None or field.name in wanted)
+
+
+def slot_limits(
+    tables: Sequence[TableSpec], fields: Sequence[FieldSpec]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """For every id slot the rows of the table that it reads, and its field's name."""
+    rows = {table.name: table.rows for table in tables}
+    slots = max(f.start + f.length for f in fields)
+    limits = np.full(slots, np.iinfo(np.int32).max, np.int64)
+    names = [""] * slots
+    for field in fields:
+        for slot in range(field.start, field.start + field.length):
+            if rows[field.table] < limits[slot]:
+                limits[slot], names[slot] = rows[field.table], field.name
+    return limits, tuple(names)
 
 
 def build_stacks(

@@ -10,12 +10,49 @@ def take_columns(ids: tf.Tensor, columns: np.ndarray) -> tf.Tensor:
     """Columns of a (batch, slots) tensor; repeats of one run, as table sets give, cost no gather."""
     start, count = int(columns[0]), len(columns)
     run = int(columns.max()) - start + 1
-    if run > 0 and count % run == 0 and np.array_equal(
-        columns, np.tile(np.arange(start, start + run), count // run)
+    if (
+        run > 0
+        and count % run == 0
+        and np.array_equal(columns, np.tile(np.arange(start, start + run), count // run))
     ):
         whole = ids[:, start : start + run]
         return whole if count == run else tf.tile(whole, (1, count // run))
     return tf.gather(ids, columns, axis=1)
+
+
+def checked_ids(ids: tf.Tensor, limits: np.ndarray, names: tuple[str, ...]) -> tf.Tensor:
+    """`ids`, once each is known to lie in its table.
+
+    In a stack an id too large does not leave the variable: it reads a row of
+    the next table, so that no kernel would notice.
+
+    Args:
+        ids: integer (batch, slots).
+        limits: (slots,) rows of the table that the slot's field reads.
+        names: the slots' fields.
+    """
+    # As unsigned numbers the negative ones are the largest: one comparison finds both.
+    unsigned = tf.uint32 if ids.dtype == tf.int32 else tf.uint64
+    limit = tf.constant(limits.astype(unsigned.as_numpy_dtype))
+    fine = tf.bitcast(ids[:, : len(names)], unsigned) < limit
+
+    def report() -> tf.Operation:
+        slot = tf.argmax(tf.reduce_any(~fine, axis=0))
+        worst = tf.boolean_mask(ids[:, slot], ~fine[:, slot])[0]
+        parts = [
+            "Ids of feature '",
+            tf.gather(tf.constant(list(names)), slot),
+            "' must be in [0, ",
+            tf.as_string(tf.gather(tf.constant(limits), slot)),
+            "), the rows of its table. Received: ",
+            tf.as_string(worst),
+            ".",
+        ]
+        tf.debugging.Assert(False, [tf.strings.join(parts)])
+        return tf.constant(False)
+
+    with tf.control_dependencies([tf.cond(tf.reduce_all(fine), lambda: tf.constant(True), report)]):
+        return tf.identity(ids)
 
 
 def permute_columns(x: tf.Tensor, order: np.ndarray) -> tf.Tensor:
