@@ -1,0 +1,8 @@
+"""How a trained model is used: exports, their checks, servers and clients."""
+
+from rankup_keras.serving.export import export as export
+from rankup_keras.serving.session import SavedModelSession as SavedModelSession
+from rankup_keras.serving.session import SessionError as SessionError
+from rankup_keras.serving.session import load_session as load_session
+from rankup_keras.serving.version_directory import version_path as version_path
+from rankup_keras.serving.version_directory import versions as versions
