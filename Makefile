@@ -24,10 +24,10 @@ help:
 	@echo "make types   check types"
 	@echo "make clean   remove everything that make has made"
 
-$(VENV)/installed: setup.cfg pyproject.toml
+$(VENV)/installed: setup.cfg
 	@if ! "$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null; then \
 		echo "rankup_keras needs CPython 3.11, 3.12 or 3.13, as TensorFlow 2.21 does." >&2; \
-		echo "Found: $$("$(or $(PYTHON),python3)" --version 2>&1 || echo none)." \
+		echo "Found: $$("$(or $(PYTHON),python3)" --version 2>&1 | head -n 1)." \
 			"Name another one: make PYTHON=/path/to/python3.12" >&2; \
 		exit 1; \
 	fi
