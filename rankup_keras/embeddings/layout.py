@@ -1,4 +1,4 @@
-"""Where every table, field and table set lies in the stacked variables, and how one gather serves them all."""
+"""Where each table, field and table set lies in the stacks, and the order of the one gather."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -111,7 +111,7 @@ def resolve_table_sets(
     fields: Sequence[FieldSpec],
 ) -> dict[str, tuple[str, ...] | None]:
     """Table sets as `name -> fields` (`None` for all of them), whichever way they were given."""
-    if isinstance(table_sets, bool) or isinstance(table_sets, str):
+    if isinstance(table_sets, (bool, str)):
         raise ValueError(
             "`table_sets` must be a number, a list of names, or a dict of name to fields. "
             f"Received: {table_sets!r}."

@@ -7,7 +7,7 @@ from rankup_keras.embeddings.layout import BagGroup
 
 
 def take_columns(ids: tf.Tensor, columns: np.ndarray) -> tf.Tensor:
-    """Columns of a (batch, slots) tensor; repeats of one run, as table sets give, cost no gather."""
+    """Columns of a (batch, slots) tensor; repeats of one run, as of table sets, cost no gather."""
     start, count = int(columns[0]), len(columns)
     run = int(columns.max()) - start + 1
     if (

@@ -1,0 +1,1 @@
+"""What `fit` needs: optimizers, metrics, mends of the trainer, exact resume."""
