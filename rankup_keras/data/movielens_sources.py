@@ -116,7 +116,8 @@ def _read_cache(path: pathlib.Path, checksums: dict[str, str], say: Say) -> Tabl
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # NumPy leaves a path's file open when it is damaged; this one is closed.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             tables = Tables(**{name: arrays[name] for name in ("ratings", "users", "items")})
         _check(tables, checksums, f"the cache {path}")
     except Exception as error:  # a damaged zip fails in many ways, all with the same cure
