@@ -1,0 +1,119 @@
+"""RankMixer's per-token feed-forward network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from rankup_keras._registry import serializable
+from rankup_keras.tokens.per_token_dense import PerTokenDense
+
+
+@serializable
+class PerTokenFFN(keras.layers.Layer):
+    """A feed-forward network of its own for every token.
+
+    `FFN_t(x_t) = f(x_t W1_t + b1_t) W2_t + b2_t`, with `W1_t` (D, kD) and
+    `W2_t` (kD, D). As many operations as one network shared by all tokens, and
+    T times the parameters.
+
+    Args:
+        expansion: float. k, width of the hidden layer in widths of a token.
+            Defaults to 4.
+        activation: f. Defaults to `"gelu"` (exact).
+        use_bias: bool. Defaults to `True`.
+        down_scale: float. Factor on the initial `W2`; a small one (0.01 in
+            TokenMixer-Large) keeps deep stacks near the identity at first.
+            Defaults to 1.
+        dropout: float. Dropout rate on the hidden layer. Defaults to 0.
+        kernel_initializer: initializer of one token's kernels.
+        kernel_regularizer: regularizer of the kernels. Defaults to none.
+        tokens_first: bool. Whether tokens are the first axis.
+
+    Call arguments:
+        x: float tensor (batch, T, D), or (T, batch, D) with `tokens_first`.
+        training: bool, whether to apply dropout.
+
+    Returns:
+        Tensor of the same shape.
+
+    References:
+        - RankMixer, arXiv 2507.15551, section 3.3.2 (per-token FFN).
+    """
+
+    gated = False
+
+    def __init__(
+        self,
+        expansion: float = 4,
+        activation: Any = "gelu",
+        use_bias: bool = True,
+        down_scale: float = 1.0,
+        dropout: float = 0.0,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        tokens_first: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not expansion > 0:
+            raise ValueError(f"`expansion` must be positive. Received: expansion={expansion}.")
+        self.expansion = expansion
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.down_scale = down_scale
+        self.dropout = dropout
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.tokens_first = tokens_first
+
+    def hidden_dim(self, token_dim: int) -> int:
+        """Width of the hidden layer for tokens of width `token_dim`."""
+        return max(1, round(self.expansion * token_dim))
+
+    def _dense(self, units: int, parts: int, scale: float, name: str) -> PerTokenDense:
+        return PerTokenDense(
+            units,
+            use_bias=self.use_bias,
+            kernel_initializer=self.kernel_initializer,
+            kernel_regularizer=self.kernel_regularizer,
+            tokens_first=self.tokens_first,
+            parts=parts,
+            kernel_scale=scale,
+            name=name,
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        dim = int(input_shape[-1] or 0)
+        hidden, parts = self.hidden_dim(dim), 2 if self.gated else 1
+        self.up = self._dense(hidden * parts, parts, 1.0, "up")
+        self.down = self._dense(dim, 1, self.down_scale, "down")
+        self.up.build(input_shape)
+        self.down.build((*input_shape[:2], hidden))
+        self.hidden_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.built = True
+
+    def hidden(self, x: Any) -> Any:
+        """The hidden layer of every token."""
+        return self.activation(self.up(x))
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return self.down(self.hidden_dropout(self.hidden(x), training=training))
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(
+            expansion=self.expansion,
+            activation=keras.activations.serialize(self.activation),
+            use_bias=self.use_bias,
+            down_scale=self.down_scale,
+            dropout=self.dropout,
+            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
+            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
+            tokens_first=self.tokens_first,
+        )
+        return config

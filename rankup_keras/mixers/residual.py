@@ -1,0 +1,120 @@
+"""A residual connection with its normalisation."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from rankup_keras._registry import serializable
+
+NORMS = ("layer_norm", "rms_norm", None)
+PLACEMENTS = ("pre", "post")
+
+
+def make_norm(norm: str | None, epsilon: float, dtype: Any, name: str) -> keras.layers.Layer | None:
+    """The normalisation layer of a name, over the last axis; `None` for none."""
+    if norm not in NORMS:
+        raise ValueError(f"`norm` must be one of {NORMS}. Received: norm={norm!r}.")
+    if norm == "layer_norm":
+        return keras.layers.LayerNormalization(epsilon=epsilon, dtype=dtype, name=name)
+    if norm == "rms_norm":
+        return keras.layers.RMSNormalization(epsilon=epsilon, dtype=dtype, name=name)
+    return None
+
+
+@serializable
+class Residual(keras.layers.Layer):
+    """Adds a layer's output to its input, with normalisation before or after.
+
+    - `placement="pre"`: `y = x + layer(norm(x))` (RankUp)
+    - `placement="post"`: `y = norm(x + layer(x))` (RankMixer)
+
+    Args:
+        layer: the layer inside, keeping the shape of its input.
+        placement: `"pre"` or `"post"`. Defaults to `"pre"`.
+        norm: `"layer_norm"` (default), `"rms_norm"` or `None`.
+        epsilon: float added to the variance. Defaults to 1e-6.
+        dropout: float. Dropout rate on the layer's output. Defaults to 0.
+
+    Call arguments:
+        x: float tensor (batch, T, D), or (T, batch, D) where the layer says so.
+        training: bool.
+
+    Returns:
+        Tensor of the same shape.
+
+    References:
+        - RankMixer, arXiv 2507.15551, equation of the block (post-norm).
+        - RankUp, arXiv 2604.17878, block (pre-norm).
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        placement: str = "pre",
+        norm: str | None = "layer_norm",
+        epsilon: float = 1e-6,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if placement not in PLACEMENTS:
+            raise ValueError(
+                f"`placement` must be one of {PLACEMENTS}. Received: placement={placement!r}."
+            )
+        self.layer = layer
+        self.placement = placement
+        self.norm_kind = norm
+        self.epsilon = epsilon
+        self.dropout = dropout
+        self.norm = make_norm(norm, epsilon, self.dtype_policy, "norm")
+        self.output_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+
+    @property
+    def tokens_first(self) -> bool:
+        """Whether tokens are the first axis of this layer's tensors."""
+        return bool(getattr(self.layer, "tokens_first", False))
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        if self.norm is not None:
+            self.norm.build(input_shape)
+        if not self.layer.built:
+            self.layer.build(input_shape)
+        output = tuple(self.layer.compute_output_shape(input_shape))
+        if output != tuple(input_shape):
+            raise ValueError(
+                f"`layer` must keep the shape of its input, which is added to its output. "
+                f"Received {type(self.layer).__name__}, which makes {output} of "
+                f"{tuple(input_shape)}."
+            )
+        self.built = True
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        pre = self.norm is not None and self.placement == "pre"
+        inner = self.norm(x) if pre else x
+        if self.layer._call_has_training_arg:
+            inner = self.layer(inner, training=training)
+        else:
+            inner = self.layer(inner)
+        y = x + self.output_dropout(inner, training=training)
+        return self.norm(y) if self.norm is not None and not pre else y
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(
+            layer=keras.saving.serialize_keras_object(self.layer),
+            placement=self.placement,
+            norm=self.norm_kind,
+            epsilon=self.epsilon,
+            dropout=self.dropout,
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Residual":
+        config = dict(config)
+        config["layer"] = keras.saving.deserialize_keras_object(config["layer"])
+        return cls(**config)

@@ -1,0 +1,61 @@
+"""How many tokens a model may have: with H = T, their number must divide the width."""
+
+
+def divisors(number: int) -> list[int]:
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def choose_sparse_tokens(
+    token_dim: int, others: int, fields: int, wanted: int | None, limit: int = 64
+) -> int:
+    """Number of sparse tokens with which the total divides the token width.
+
+    Args:
+        token_dim: width D of a token.
+        others: number of tokens beside the sparse ones (global, dense,
+            sequence, crossed and task tokens).
+        fields: number of fields to deal out; a token takes at least one.
+        wanted: the number asked for, or `None` to take the largest possible.
+        limit: largest total chosen when none is asked for.
+
+    Raises:
+        ValueError: naming the counts, or the nearest widths, that would work.
+    """
+    possible = [d - others for d in divisors(token_dim) if 1 <= d - others <= fields]
+    if wanted is None:
+        within = [n for n in possible if n + others <= limit]
+        if within:
+            return within[-1]
+        total = others + min(fields, limit)
+        raise ValueError(
+            f"No number of sparse tokens makes the total divide token_dim={token_dim}: "
+            f"{others} tokens stand beside them and there are {fields} fields. Use a `token_dim` "
+            f"that is a multiple of a total from {others + 1} to {others + fields}, such as "
+            f"{-(-token_dim // total) * total}."
+        )
+    if wanted in possible:
+        return wanted
+    total = wanted + others
+    nearest = sorted(sorted(possible, key=lambda n: abs(n - wanted))[:3])
+    widths = sorted({max(1, token_dim // total) * total, -(-token_dim // total) * total})
+    counts = f"num_sparse_tokens in {nearest}" if nearest else "no num_sparse_tokens"
+    raise ValueError(
+        f"The number of tokens must divide their width. Received: token_dim={token_dim} and "
+        f"{total} tokens ({wanted} sparse from {fields} fields, {others} others). "
+        f"With this width, {counts} would work; with these tokens, token_dim in {widths} would."
+    )
+
+
+def choose_tokens(token_dim: int, fields: int, wanted: int | None, limit: int = 32) -> int:
+    """Number of tokens of a model that has none but the sparse ones, not bound to whole fields."""
+    if wanted is None:
+        return max(d for d in divisors(token_dim) if d <= min(max(fields, 1), limit))
+    if wanted < 1 or token_dim % wanted:
+        nearest = sorted(sorted(divisors(token_dim), key=lambda d: abs(d - wanted))[:3])
+        widths = [token_dim // max(wanted, 1) * wanted, -(-token_dim // max(wanted, 1)) * wanted]
+        raise ValueError(
+            "`num_tokens` must divide `token_dim`. "
+            f"Received: num_tokens={wanted}, token_dim={token_dim}. "
+            f"Nearest num_tokens: {nearest}; nearest token_dim: {[w for w in widths if w > 0]}."
+        )
+    return wanted

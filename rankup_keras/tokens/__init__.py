@@ -1,0 +1,13 @@
+"""Vectors to tokens (B, T, D): tokenizers, and the tokens that stand beside the sparse ones."""
+
+from rankup_keras.tokens.crossed_tokens import CrossedTokens as CrossedTokens
+from rankup_keras.tokens.global_token import GlobalToken as GlobalToken
+from rankup_keras.tokens.numeric_embedding import NumericEmbedding as NumericEmbedding
+from rankup_keras.tokens.per_token_dense import PerTokenDense as PerTokenDense
+from rankup_keras.tokens.per_token_initializer import PerTokenInitializer as PerTokenInitializer
+from rankup_keras.tokens.permutation_tokenizer import PermutationTokenizer as PermutationTokenizer
+from rankup_keras.tokens.sequence_pooling import SequencePooling as SequencePooling
+from rankup_keras.tokens.sequence_tokens import SequenceTokens as SequenceTokens
+from rankup_keras.tokens.slice_tokenizer import SliceTokenizer as SliceTokenizer
+from rankup_keras.tokens.task_tokens import TaskTokens as TaskTokens
+from rankup_keras.tokens.token_assembly import TokenAssembly as TokenAssembly

@@ -1,0 +1,52 @@
+"""A behaviour sequence as one vector."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from rankup_keras._registry import serializable
+
+
+@serializable
+class SequencePooling(keras.layers.Layer):
+    """Reduces a sequence of embeddings to one vector, padding left out.
+
+    Args:
+        combiner: `"mean"` (default), `"sum"`, or `"sqrtn"`, the sum divided by
+            the square root of the number of items.
+
+    Call arguments:
+        items: float tensor (batch, length, dim).
+        ids: integer tensor (batch, length); 0 is padding.
+
+    Returns:
+        Tensor (batch, dim), zeros for an empty sequence.
+    """
+
+    def __init__(self, combiner: str = "mean", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if combiner not in ("mean", "sum", "sqrtn"):
+            raise ValueError(
+                f"`combiner` must be 'mean', 'sum' or 'sqrtn'. Received: combiner={combiner!r}."
+            )
+        self.combiner = combiner
+
+    def call(self, items: Any, ids: Any) -> Any:
+        mask = ops.cast(ops.not_equal(ids, 0), items.dtype)
+        total = ops.sum(items * ops.expand_dims(mask, -1), axis=1)
+        if self.combiner == "sum":
+            return total
+        count = ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1)
+        return total / (count if self.combiner == "mean" else ops.sqrt(count))
+
+    def compute_output_shape(
+        self, items_shape: Sequence[int | None], ids_shape: Any = None
+    ) -> tuple[int | None, ...]:
+        return (items_shape[0], items_shape[2])
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(combiner=self.combiner)
+        return config
