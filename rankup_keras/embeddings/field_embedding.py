@@ -184,7 +184,16 @@ class FieldEmbedding(keras.layers.Layer):
         limits, names = layout_lib.slot_limits(self.tables, self.fields)
         return lookup.checked_ids(ids, limits, names)
 
-    def _look_up(self, stack, variable, ids, weights, pooled, outputs) -> None:
+    def _look_up(
+        self,
+        stack: layout_lib.Stack,
+        variable: Any,
+        ids: tf.Tensor,
+        weights: Any,
+        pooled: dict[str, list[Any]],
+        outputs: dict[str, Any],
+    ) -> None:
+        """Reads one stack; adds to `pooled` (width, vectors) by set, to `outputs` its sequences."""
         wide = tf.int64 if stack.rows > np.iinfo(np.int32).max else ids.dtype
         own = lookup.take_columns(ids, stack.columns)
         indices = tf.cast(own, wide) + tf.constant(stack.offsets, wide)
@@ -239,7 +248,7 @@ class FieldEmbedding(keras.layers.Layer):
 
     def compute_output_spec(self, ids: Any, weights: Any = None) -> dict[str, Any]:
         batch = ids.shape[0]
-        outputs = {}
+        outputs: dict[str, tuple[int | None, ...]] = {}
         for name in self.table_sets:
             for field in self._members(name):
                 if field.kind == "sequence":

@@ -1,7 +1,7 @@
 """Where each table, field and table set lies in the stacks, and the order of the one gather."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -170,7 +170,7 @@ def build_stacks(
     tables: Sequence[TableSpec],
     fields: Sequence[FieldSpec],
     table_sets: Mapping[str, Sequence[str] | None],
-    width_of,
+    width_of: Callable[[str, str], int],
 ) -> tuple[Stack, ...]:
     """Lays the tables out: one stack a width. `width_of(set, table)` gives a table's width."""
     by_name = {table.name: table for table in tables}
@@ -184,7 +184,13 @@ def build_stacks(
     return tuple(_build_stack(width, by_name, fields, table_sets, width_of) for width in widths)
 
 
-def _build_stack(width, by_name, fields, table_sets, width_of) -> Stack:
+def _build_stack(
+    width: int,
+    by_name: Mapping[str, TableSpec],
+    fields: Sequence[FieldSpec],
+    table_sets: Mapping[str, Sequence[str] | None],
+    width_of: Callable[[str, str], int],
+) -> Stack:
     blocks: dict[tuple[str, str], Block] = {}
     entries: list[tuple[str, FieldSpec]] = []
     offset = 0

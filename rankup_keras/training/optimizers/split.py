@@ -30,8 +30,6 @@ ROW_SPARSE_FORMS: dict[type, type] = {
 
 
 def _embeddings_optimizer(given: Any) -> Any:
-    if isinstance(given, dict):
-        given = keras.saving.deserialize_keras_object(given)
     if isinstance(given, str):
         if given not in EMBEDDINGS:
             raise ValueError(
@@ -116,8 +114,6 @@ class Split(keras.optimizers.Optimizer):
         name: str = "split",
         loss_scale_factor: float | None = None,
     ) -> None:
-        if isinstance(row_sparse, dict):
-            row_sparse = keras.saving.deserialize_keras_object(row_sparse)
         embeddings = _embeddings_optimizer(embeddings)
         dense = _dense_optimizer(dense)
         super().__init__(
@@ -137,7 +133,7 @@ class Split(keras.optimizers.Optimizer):
         rates = [getattr(part, "_learning_rate", None) for part in (self.embeddings, self.dense)]
         if not all(isinstance(rate, keras.Variable) for rate in rates):
             return None
-        of_embeddings, of_dense = (float(rate.numpy()) for rate in rates)
+        of_embeddings, of_dense = (float(keras.ops.convert_to_numpy(rate)) for rate in rates)
         return of_embeddings / of_dense if of_dense else None
 
     def is_row_sparse(self, variable: Any) -> bool:
@@ -210,6 +206,17 @@ class Split(keras.optimizers.Optimizer):
             own = [v for v in var_list if self._is_table[self._get_variable_index(v)] is wanted]
             if own:
                 part.finalize_variable_values(own)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Split":
+        return cls(
+            **{
+                key: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+                if isinstance(value, dict)
+                else value
+                for key, value in config.items()
+            }
+        )
 
     def get_config(self) -> dict[str, Any]:
         row_sparse: Any = self.row_sparse
