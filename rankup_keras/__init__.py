@@ -1,9 +1,13 @@
 """Token-mixing ranking models for Keras 3: RankMixer, RankUp and RankElastor."""
 
+from rankup_keras import callbacks as callbacks
+from rankup_keras import data as data
+from rankup_keras import diagnostics as diagnostics
 from rankup_keras import embeddings as embeddings
 from rankup_keras import features as features
 from rankup_keras import mixers as mixers
 from rankup_keras import models as models
+from rankup_keras import serving as serving
 from rankup_keras import tokens as tokens
 from rankup_keras import towers as towers
 from rankup_keras.features import Categorical as Categorical
@@ -13,6 +17,8 @@ from rankup_keras.features import Pretrained as Pretrained
 from rankup_keras.features import Sequence as Sequence
 from rankup_keras.models import RankMixer as RankMixer
 from rankup_keras.models import RankUp as RankUp
+from rankup_keras.serving import export as export
 from rankup_keras.towers import Task as Task
+from rankup_keras.training import optimizers as optimizers
 
 __version__ = "0.1.0"

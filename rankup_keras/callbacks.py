@@ -1,0 +1,3 @@
+"""Keras callbacks of this package, in one place."""
+
+from rankup_keras.diagnostics import EffectiveRank as EffectiveRank

@@ -1,0 +1,147 @@
+"""The package's main job on real data: `python -m rankup_keras.demo`.
+
+Trains RankUp and RankMixer on MovieLens-100k, watches their effective rank,
+exports RankUp, and scores raw rows with the export as a server would.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import rankup_keras as rk
+from rankup_keras.data import movielens_100k
+from rankup_keras.data.movielens_features import movielens_features
+from rankup_keras.data.rows import Rows
+from rankup_keras.data.splits import Splits
+from rankup_keras.serving import load_session
+
+TASKS = ("like", "love")
+# Found on validation rows; see docs/quality.md.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "RankUp": {"token_dim": 32, "embedding_dropout": 0.3, "dropout": 0.1},
+    "RankMixer": {"token_dim": 32, "embedding_dropout": 0.3, "dropout": 0.1},
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("--seed", type=int, default=0, help="seed of split and weights")
+    parser.add_argument("--epochs", type=int, default=20, help="at most so many")
+    parser.add_argument(
+        "--splits", nargs="+", default=["random", "time"], choices=["random", "time"]
+    )
+    parser.add_argument("--output", type=Path, default=Path("saved_models/rankup_movielens"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/demo"), help="rank logs, pictures")
+    options = parser.parse_args(arguments)
+
+    table = []
+    for number, split in enumerate(options.splits):
+        heading(f"MovieLens-100k, {split} split")
+        data = movielens_100k(split=split, seed=options.seed, verbose=number == 0)
+        print(
+            f"{data.train.num_rows} rows to train on, {data.valid.num_rows} to stop by, "
+            f"{data.test.num_rows} to test on; columns: {', '.join(data.train.columns)}"
+        )
+        for name in ("RankUp", "RankMixer"):
+            heading(f"Training {name} ({split} split)")
+            folder = options.runs / split / name.lower()
+            model, ranks, row = train(name, data, options.seed, options.epochs, folder)
+            table.append([split, *row])
+            heading(f"Effective rank of {name}'s tokens, by layer and epoch ({split} split)")
+            print(ranks.table())
+            ranks.plot(folder / "effective_rank.png")
+            print(f"Picture: {folder / 'effective_rank.png'}")
+            if split == options.splits[0] and name == "RankUp":
+                heading("Exporting RankUp and scoring raw rows with the export")
+                export_and_score(model, data.test, data.valid, options.output)
+    heading("Results on the test rows")
+    print_table(table)
+    return 0
+
+
+def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tuple[Any, Any, list]:
+    """Trains one model. Returns it, its rank callback, and its row of the table."""
+    start = time.perf_counter()
+    keras.utils.set_random_seed(seed)
+    features = movielens_features().adapt(data.train)
+    tasks = [rk.Task(task) for task in TASKS]
+    model = getattr(rk, name)(features, tasks, **SETTINGS[name])
+    model.compile(keras.optimizers.Adam(1e-3))
+    folder.mkdir(parents=True, exist_ok=True)
+    ranks = rk.callbacks.EffectiveRank(
+        data.valid, path=folder / "ranks.jsonl", log_dir=folder / "tensorboard"
+    )
+    stop = keras.callbacks.EarlyStopping(
+        "val_like_auc", mode="max", patience=2, restore_best_weights=True
+    )
+    model.fit(
+        data.train,
+        batch_size=1024,
+        epochs=epochs,
+        validation_data=data.valid,
+        callbacks=[ranks, stop],
+    )
+    seconds = time.perf_counter() - start
+    scores = model.evaluate(data.test, batch_size=4096, verbose=0, return_dict=True)
+    last = rk.diagnostics.rank_profile(model, data.valid).layers[-1].normalized
+    numbers = [f"{scores[f'{task}_{metric}']:.4f}" for task in TASKS for metric in ("auc", "log_loss")]
+    return (
+        model,
+        ranks,
+        [name, f"{model.count_params():,}", *numbers, f"{last:.3f}", f"{seconds:.0f}"],
+    )
+
+
+def export_and_score(model: Any, test: Rows, warmup: Rows, output: Path) -> None:
+    """Exports, loads the export through TensorFlow's C API, and compares on raw rows."""
+    path = rk.export(model, output, warmup=warmup.columns)
+    print(f"Exported to {path}")
+    rows = {name: column[:1000] for name, column in test.columns.items()}
+    raw = {name: rows[name] for name in model.features.raw_spec()}
+    wanted = model.predict(raw, batch_size=1000, verbose=0)
+    with load_session(path) as session:
+        served = session.run(raw)
+    shown = ("user_id", "age", "item_id", "genres", "user_mean")
+    lines = []
+    for index in range(5):
+        values = [_shown(rows[name][index]) for name in shown]
+        history = [item for item in rows["history"][index] if item]
+        scores = [f"{result[task][index].item():.6f}" for task in TASKS for result in (wanted, served)]
+        lines.append([*values, f"{len(history)} items", *scores])
+    names = [f"{task}, {who}" for task in TASKS for who in ("model", "export")]
+    print_aligned([[*shown, "history", *names], *lines])
+    gap = max(float(np.abs(served[t].reshape(-1) - wanted[t].reshape(-1)).max()) for t in TASKS)
+    print(f"Largest difference between model and export on {len(rows['user_id'])} raw rows: {gap:.1e}")
+    if gap > 1e-6:
+        raise SystemExit(f"The export differs from the model by {gap:.1e}, more than 1e-6.")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return "|".join(str(item) for item in value if item)
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def print_table(rows: list[list[str]]) -> None:
+    head = ["split", "model", "parameters"]
+    head += [f"{task} {metric}" for task in TASKS for metric in ("AUC", "log loss")]
+    print_aligned([[*head, "rank of last block / ceiling", "seconds"], *rows])
+
+
+def print_aligned(rows: list[list[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+def heading(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
