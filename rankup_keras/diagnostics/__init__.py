@@ -1,19 +1,16 @@
 """What the representation is doing: rank measures, and the callback that watches them."""
 
-from rankup_keras.diagnostics.ranks import (
-    effective_rank,
-    information_abundance,
-    numerical_rank,
-    singular_values,
-    stable_rank,
-    token_view,
-)
-
-__all__ = [
-    "effective_rank",
-    "information_abundance",
-    "numerical_rank",
-    "singular_values",
-    "stable_rank",
-    "token_view",
-]
+from rankup_keras.diagnostics.effective_rank_callback import EffectiveRank as EffectiveRank
+from rankup_keras.diagnostics.findings import Finding as Finding
+from rankup_keras.diagnostics.findings import find_problems as find_problems
+from rankup_keras.diagnostics.profile import rank_profile as rank_profile
+from rankup_keras.diagnostics.ranks import effective_rank as effective_rank
+from rankup_keras.diagnostics.ranks import information_abundance as information_abundance
+from rankup_keras.diagnostics.ranks import numerical_rank as numerical_rank
+from rankup_keras.diagnostics.ranks import singular_values as singular_values
+from rankup_keras.diagnostics.ranks import stable_rank as stable_rank
+from rankup_keras.diagnostics.ranks import token_view as token_view
+from rankup_keras.diagnostics.record import LayerRanks as LayerRanks
+from rankup_keras.diagnostics.record import RankProfile as RankProfile
+from rankup_keras.diagnostics.record import TableRanks as TableRanks
+from rankup_keras.diagnostics.record import read_profiles as read_profiles

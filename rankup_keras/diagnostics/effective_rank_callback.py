@@ -1,0 +1,317 @@
+"""The callback that watches effective rank while a model trains."""
+
+import fnmatch
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from rankup_keras.diagnostics import plots, text
+from rankup_keras.diagnostics.embedding_tables import embedding_tables
+from rankup_keras.diagnostics.findings import Finding, find_problems
+from rankup_keras.diagnostics.measure import measure, measure_tables
+from rankup_keras.diagnostics.probe import make_probe
+from rankup_keras.diagnostics.record import RankProfile
+from rankup_keras.diagnostics.taps import CallableTaps, Taps
+from rankup_keras.diagnostics.writers import JsonLines, TensorBoardScalars
+
+
+class EffectiveRank(keras.callbacks.Callback):
+    """Watches the effective rank of every layer's tokens while a model trains.
+
+    Deeper ranking models buy nothing where their layers stop adding directions
+    to the token matrix. This callback runs a fixed set of rows through the
+    network, after the tokenizer and after every mixer and FFN (residual
+    included), and takes `exp(-sum(p * ln(p)))`, `p = s / sum(s)`, of the
+    singular values `s` in two views: each sample's `tokens x width` matrix,
+    averaged over the samples with quantiles, and each token's
+    `samples x width` matrix. Each number stands beside its ceiling and beside
+    the same network with its initial weights: token mixing reshapes, so a
+    number by itself says little.
+
+    It works with any Functional model. After training (or during it):
+
+    - `callback.table()` is a text table of layers by epochs, `callback.plot()`
+      a picture, `callback.report(path)` a page with everything;
+    - `callback.profiles` holds all numbers, the untrained control first;
+    - `history.history` has one value an epoch under `effective_rank/<layer>`,
+      `effective_rank_normalized/<layer>` (share of the ceiling),
+      `token_effective_rank/<layer>`, `token_effective_rank_normalized/<layer>`,
+      `stable_rank/<layer>`, `token_cosine/<layer>`,
+      `information_abundance/<embedding table>` and
+      `effective_rank_normalized/min`, the least over the layers that no
+      residual path leads around.
+
+    A Python warning names the layer when its rank falls under a share of its
+    ceiling, or when its tokens die.
+
+    Place it before the callbacks that shall see its numbers.
+
+    Args:
+        data: Rows to measure on, fixed at the start: raw columns, inputs of the
+            model, a tuple `(x, y)`, or a batched `tf.data.Dataset`. Arrays are
+            sampled at even distances, datasets give their first rows. Rows
+            of the validation set are a good choice.
+        layers: Names of the layers to measure. `None` takes the tokenizer's
+            end and every mixer and FFN of this package's models, and every
+            layer with a floating output of rank 3 of another model.
+        frequency: `"epoch"`, or a number of batches between measurements; the
+            end of an epoch is always measured. Defaults to `"epoch"`.
+        probe_samples: Most rows to measure on. Defaults to 512.
+        control: Where the untrained numbers come from. `"start"` measures the
+            model as `fit` receives it, `"reinitialize"` builds the network once
+            more with fresh weights (frozen and adapted layers keep theirs),
+            `"auto"` takes the first, or the second if the model's optimizer
+            has already made steps. `None` for none. Defaults to `"auto"`.
+        collapse_below: Share of its ceiling under which a layer's sample rank
+            is reported as collapsed; 0 for never. Defaults to 0.3.
+        logs: Which keys other callbacks (and the progress bar) see in `logs`:
+            `"summary"` for the raw and normalized rank of the last layer and
+            the least normalized one, `"all"`, or a list of keys, in which `*`
+            stands for anything. Defaults to `"summary"`.
+        log_dir: Directory for TensorBoard. `None` for none.
+        path: File for one line of JSON a measurement, which
+            `rk.diagnostics.report` reads. An existing file is overwritten
+            unless training resumes. `None` for none.
+        table_rows: Most rows read of each embedding table for its information
+            abundance; larger tables are sampled evenly. 0 for no tables.
+            Defaults to 10,000.
+        model: The Functional model to measure, where it is not the one that
+            trains but a part of it.
+        activations: For a model without a Functional graph: a function from a
+            batch of inputs to a dict of `(batch, tokens, width)` arrays.
+
+    Example:
+    ```python
+    ranks = rk.callbacks.EffectiveRank(valid, log_dir="runs/1", path="runs/1/ranks.jsonl")
+    stop = keras.callbacks.EarlyStopping("effective_rank_normalized/min", mode="max", patience=3)
+    history = model.fit(train, validation_data=valid, callbacks=[ranks, stop])
+    print(ranks.table())
+    ranks.plot("ranks.png")
+    ```
+
+    References:
+    - [RankUp](https://arxiv.org/abs/2604.17878), figures 3 (token view) and 4 (sample view).
+    - [RankElastor](https://arxiv.org/abs/2605.23191): rank after each mixer and FFN.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        layers: Sequence[str] | None = None,
+        frequency: str | int = "epoch",
+        probe_samples: int = 512,
+        control: str | None = "auto",
+        collapse_below: float = 0.3,
+        logs: str | Sequence[str] = "summary",
+        log_dir: str | os.PathLike[str] | None = None,
+        path: str | os.PathLike[str] | None = None,
+        table_rows: int = 10_000,
+        model: Any = None,
+        activations: Callable[[Any], Mapping[str, Any]] | None = None,
+    ) -> None:
+        super().__init__()
+        if frequency != "epoch" and (
+            isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1
+        ):
+            raise ValueError(
+                '`frequency` must be "epoch" or a positive number of batches. '
+                f"Received: frequency={frequency!r}."
+            )
+        if control not in ("auto", "start", "reinitialize", None):
+            raise ValueError(
+                '`control` must be "auto", "start", "reinitialize" or None. '
+                f"Received: control={control!r}."
+            )
+        if not 0.0 <= collapse_below < 1.0:
+            raise ValueError(
+                "`collapse_below` is a share of the ceiling, at least 0 and below 1. "
+                f"Received: collapse_below={collapse_below}."
+            )
+        if isinstance(logs, str) and logs not in ("summary", "all"):
+            raise ValueError(
+                f'`logs` must be "summary", "all" or a list of keys. Received: logs={logs!r}.'
+            )
+        if control == "reinitialize" and activations is not None:
+            raise ValueError(
+                '`control="reinitialize"` builds the network anew from its graph, which '
+                '`activations` does not have. Pass control="start" or None.'
+            )
+        self.frequency = frequency
+        self.probe_samples = probe_samples
+        self.collapse_below = collapse_below
+        self.table_rows = table_rows
+        self.findings: list[Finding] = []
+        self.control: RankProfile | None = None
+        self.measured: list[RankProfile] = []
+        self._data = data
+        self._layers = layers
+        self._control = control
+        self._shown = logs
+        self._target = model
+        self._activations = activations
+        self._json = None if path is None else JsonLines(path)
+        self._board = None if log_dir is None else TensorBoardScalars(log_dir)
+        self._taps: Any = None
+        self._step = 0
+        self._epoch = 0
+        self._train_seconds = 0.0
+        self._begun = 0.0
+        self._every = 0 if isinstance(frequency, str) else frequency
+        if self._every:
+            # Only where it is needed: a callback with a batch hook makes
+            # Keras wait for every batch's metrics.
+            self.on_train_batch_end = self._after_batch
+
+    @property
+    def profiles(self) -> list[RankProfile]:
+        """All measurements, the untrained control first."""
+        return [*([self.control] if self.control is not None else []), *self.measured]
+
+    @property
+    def overhead(self) -> float:
+        """Share of the training time that the measurements took."""
+        cost = sum(profile.seconds for profile in self.profiles)
+        return cost / self._train_seconds if self._train_seconds else 0.0
+
+    def table(self, view: str = "sample", normalized: bool = True) -> str:
+        """Effective rank of every layer at every measurement, as text.
+
+        Args:
+            view: `"sample"` or `"token"`.
+            normalized: Whether as a share of the ceiling.
+        """
+        return text.history_table(self.profiles, view, normalized)
+
+    def plot(self, path: str | os.PathLike[str] | None = None, view: str = "sample") -> Any:
+        """Draws rank by layer and by time, the untrained network beside it.
+
+        Args:
+            path: Image file to write; the ending says which format.
+            view: `"sample"` or `"token"`.
+
+        Returns:
+            The Matplotlib figure.
+        """
+        figure = plots.rank_figure(self.profiles, view)
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._begun = time.perf_counter()
+        resumed = self._iterations() > 0
+        if self._taps is None:
+            target = self.model if self._target is None else self._target
+            self._taps = (
+                Taps(target, self._layers)
+                if self._activations is None
+                else CallableTaps(self._activations)
+            )
+            self._probe = make_probe(target, self._data, self.probe_samples)
+            self._tables = embedding_tables(target) if self.table_rows else {}
+            if self._json is not None:
+                self._json.open(append=resumed)
+            self._measure_control(resumed)
+            if self.control is not None:
+                # A mistyped key should not wait for the end of an epoch.
+                self._keys_for_logs(self.control.numbers())
+        self._step = self._iterations()
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._train_seconds += time.perf_counter() - self._begun
+        if self._board is not None:
+            self._board.flush()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._epoch = epoch
+        self._batches = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch + 1
+        self._step = self._iterations()
+        profile = self._measure(f"epoch {epoch + 1}", logs)
+        numbers = profile.numbers()
+        shown = self._keys_for_logs(numbers)
+        if logs is not None:
+            logs.update({key: numbers[key] for key in shown})
+        # Keras's History copies `logs`; what is not in there is added here.
+        history = getattr(self.model, "history", None)
+        if history is not None:
+            for key, value in numbers.items():
+                if logs is None or key not in shown:
+                    history.history.setdefault(key, []).append(value)
+
+    def _after_batch(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        # With steps_per_execution the batch number jumps.
+        before, self._batches = self._batches, batch + 1
+        if self._batches // self._every > before // self._every:
+            self._step = self._iterations()
+            self._measure(f"step {self._step}", logs)
+
+    def _measure_control(self, resumed: bool) -> None:
+        how = self._control
+        if how == "auto":
+            how = "reinitialize" if resumed and isinstance(self._taps, Taps) else "start"
+            if resumed and how == "start":
+                how = None
+        if how is None:
+            return
+        taps = self._taps.reinitialized() if how == "reinitialize" else self._taps
+        self.control = measure(taps, self._probe, label="untrained", step=0, epoch=0)
+        if how == "start":
+            self._add_tables(self.control)
+        self._write(self.control)
+
+    def _measure(self, label: str, logs: Mapping[str, Any] | None) -> RankProfile:
+        profile = measure(self._taps, self._probe, label=label, step=self._step, epoch=self._epoch)
+        self._add_tables(profile)
+        profile.logs = {key: float(value) for key, value in (logs or {}).items()}
+        if self.measured and self.measured[-1].step == profile.step:
+            self.measured.pop()
+        self.measured.append(profile)
+        self._write(profile)
+        self._warn(profile)
+        return profile
+
+    def _add_tables(self, profile: RankProfile) -> None:
+        begun = time.perf_counter()
+        profile.tables = measure_tables(self._tables, self.table_rows)
+        profile.seconds += time.perf_counter() - begun
+
+    def _write(self, profile: RankProfile) -> None:
+        if self._json is not None:
+            self._json.write(profile)
+        if self._board is not None:
+            self._board.write(profile)
+
+    def _warn(self, profile: RankProfile) -> None:
+        known = {(finding.kind, finding.layer) for finding in self.findings}
+        for finding in find_problems(profile, self.control, self.collapse_below):
+            if (finding.kind, finding.layer) not in known:
+                self.findings.append(finding)
+                warnings.warn(str(finding), stacklevel=2)
+
+    def _keys_for_logs(self, numbers: Mapping[str, float]) -> list[str]:
+        if self._shown == "all":
+            return list(numbers)
+        if self._shown == "summary":
+            last = self._taps.names[-1]
+            keys = [f"effective_rank/{last}", f"effective_rank_normalized/{last}"]
+            return [key for key in (*keys, "effective_rank_normalized/min") if key in numbers]
+        keys = []
+        for pattern in self._shown:
+            found = fnmatch.filter(numbers, pattern)
+            if not found:
+                raise ValueError(
+                    f"`logs` names '{pattern}', which is none of the keys {sorted(numbers)}."
+                )
+            keys += [key for key in found if key not in keys]
+        return keys
+
+    def _iterations(self) -> int:
+        optimizer = getattr(self.model, "optimizer", None)
+        return 0 if optimizer is None else int(optimizer.iterations.numpy())

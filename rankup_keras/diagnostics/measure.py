@@ -1,0 +1,130 @@
+"""From activations and tables to the numbers of a `RankProfile`."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rankup_keras.diagnostics import ranks
+from rankup_keras.diagnostics.probe import Probe
+from rankup_keras.diagnostics.record import QUANTILES, LayerRanks, RankProfile, TableRanks
+
+# A token's spread over samples, or its size beside the other tokens', under
+# which it carries nothing: well above rounding in bfloat16 of a constant,
+# which is exact, and far below any token that a network still uses.
+_NOTHING = 1e-6
+
+_SPECTRUM_VALUES = 64
+
+
+def measure(taps: Any, probe: Probe, **about: Any) -> RankProfile:
+    """Runs the probe through the taps and takes every layer's ranks."""
+    start = time.perf_counter()
+    collected: dict[str, list[np.ndarray]] = {}
+    for batch in probe.batches:
+        for name, array in taps(batch).items():
+            collected.setdefault(name, []).append(array)
+    layers = {name: measure_layer(name, collected.pop(name)) for name in list(collected)}
+    ordered = {name: layers[name] for name in taps.names}
+    for name in taps.branches:
+        ordered[name].branch = True
+    return RankProfile(layers=ordered, seconds=time.perf_counter() - start, **about)
+
+
+def measure_layer(name: str, parts: list[np.ndarray]) -> LayerRanks:
+    """The ranks of one layer from its activations, in parts over the batch."""
+    sizes = {part.shape[1:] for part in parts}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"Layer '{name}' gives token matrices of different sizes {sorted(sizes)} for different "
+            "batches of the probe data. Pad the probe data to one length."
+        )
+    x = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    samples, tokens, width = x.shape
+    values = ranks.singular_values(x)
+    good = np.isfinite(values).all(axis=1)
+    values, kept = values[good], x[good]
+    by_sample = ranks.entropy_rank(values)
+    token_values = ranks.singular_values(ranks.token_view(kept))
+    dead, constant = idle_tokens(kept)
+    some = len(values) > 0
+    quantiles = np.quantile(by_sample, QUANTILES) if some else np.full(len(QUANTILES), np.nan)
+    token_ranks = ranks.entropy_rank(token_values) if some else np.full(tokens, np.nan)
+    # Smaller shares than this are not resolved by the Gram matrix.
+    tolerance = max(1e-6, ranks.default_tolerance(x))
+    return LayerRanks(
+        tokens=tokens,
+        width=width,
+        samples=samples,
+        ceiling=min(tokens, width),
+        mean=_mean(by_sample),
+        quantiles=quantiles.tolist(),
+        stable=_mean(ranks.energy_rank(values)),
+        numerical=_mean(ranks.counted_rank(values, tolerance)),
+        token_ceiling=min(samples, width),
+        token_ranks=token_ranks.tolist(),
+        cosine=token_cosine(kept) if some else float("nan"),
+        spectrum=_spectrum(values),
+        token_spectrum=_spectrum(token_values)[:_SPECTRUM_VALUES],
+        dead=dead,
+        constant=constant,
+        not_finite=int(samples - good.sum()),
+    )
+
+
+def measure_tables(tables: Mapping[str, Any], rows: int) -> dict[str, TableRanks]:
+    """Information abundance of embedding tables, from at most `rows` rows of each.
+
+    Args:
+        tables: By name, objects with `rows`, `dim` and `read(indices)`.
+        rows: Most rows to read; a larger table is sampled evenly.
+    """
+    found = {}
+    for name, table in tables.items():
+        count = min(rows, table.rows)
+        chosen = np.linspace(0, table.rows - 1, count).round().astype(np.int64)
+        values = table.read(chosen)
+        found[name] = TableRanks(
+            rows=table.rows,
+            dim=table.dim,
+            measured=count,
+            abundance=float(ranks.information_abundance(values)),
+            ceiling=min(count, table.dim),
+        )
+    return found
+
+
+def idle_tokens(x: np.ndarray) -> tuple[list[int], list[int]]:
+    """Indices of the tokens that are zero, and of those that no sample changes."""
+    if not len(x):
+        return [], []
+    exact = x.astype(np.float32)
+    size = np.sqrt(np.square(exact).mean(axis=(0, 2)))
+    spread = np.sqrt(np.square(exact - exact[:1]).mean(axis=(0, 2)))
+    dead = size <= _NOTHING * size.max()
+    constant = ~dead & (spread <= _NOTHING * size) if len(x) > 1 else np.zeros_like(dead)
+    return np.flatnonzero(dead).tolist(), np.flatnonzero(constant).tolist()
+
+
+def token_cosine(x: np.ndarray) -> float:
+    """Mean cosine similarity between different tokens of one sample; zero tokens count as 0."""
+    tokens = x.shape[1]
+    if tokens < 2:
+        return 0.0
+    exact = x.astype(np.float32)
+    norm = np.linalg.norm(exact, axis=-1, keepdims=True)
+    unit = exact / np.where(norm == 0.0, 1.0, norm)
+    pairs = np.square(np.linalg.norm(unit.sum(axis=1), axis=-1)) - (norm[..., 0] > 0).sum(axis=1)
+    return float(pairs.mean() / (tokens * (tokens - 1)))
+
+
+def _spectrum(values: np.ndarray) -> list[float]:
+    if not len(values):
+        return []
+    total = values.sum(axis=1, keepdims=True)
+    return (values / np.where(total == 0.0, 1.0, total)).mean(axis=0).tolist()
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
