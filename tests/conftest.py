@@ -41,7 +41,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _same_start_for_every_test(monkeypatch: pytest.MonkeyPatch):
+def _same_start_for_every_test():
     keras.utils.set_random_seed(0)
     policy = keras.config.dtype_policy()
     yield
