@@ -45,22 +45,37 @@ def singular_values(x: object, exact: bool = False) -> np.ndarray:
     step = max(1, _CHUNK_BYTES // (rows * columns * 8))
     for start in range(0, len(flat), step):
         piece = flat[start : start + step].astype(np.float64)
-        finite = np.isfinite(piece).all(axis=(1, 2))
-        if not finite.all():
-            piece[~finite] = 0.0
-        scale = np.abs(piece).max(axis=(1, 2))
-        piece /= np.where(scale == 0.0, 1.0, scale)[:, None, None]
-        values = np.linalg.svd(piece, compute_uv=False) if exact else _from_gram(piece)
-        values *= scale[:, None]
-        values[~finite] = np.nan
-        result[start : start + step] = values
+        scale = _scale_of(piece) if array.dtype == np.float64 else None
+        if scale is not None:
+            piece /= scale
+        values = _decomposed(piece) if exact else _from_gram(piece)
+        result[start : start + step] = values if scale is None else values * scale[:, :, 0]
     return out
+
+
+def _scale_of(piece: np.ndarray) -> np.ndarray:
+    """Divisors that keep squares of float64 values in range; narrower dtypes need none."""
+    scale = np.abs(piece).max(axis=(1, 2), keepdims=True)
+    return np.where(np.isfinite(scale) & (scale > 0.0), scale, 1.0)
+
+
+def _decomposed(piece: np.ndarray) -> np.ndarray:
+    good = np.isfinite(piece).all(axis=(1, 2))
+    values = np.full((len(piece), min(piece.shape[1:])), np.nan)
+    values[good] = np.linalg.svd(piece[good], compute_uv=False)
+    return values
 
 
 def _from_gram(piece: np.ndarray) -> np.ndarray:
     rows, columns = piece.shape[1:]
     wide = piece if rows <= columns else piece.swapaxes(1, 2)
-    eigenvalues = np.linalg.eigvalsh(wide @ wide.swapaxes(1, 2))[:, ::-1]
+    with np.errstate(invalid="ignore", over="ignore"):
+        gram = wide @ wide.swapaxes(1, 2)
+    # The trace is the sum of squares: what is not finite in a matrix shows in it.
+    bad = ~np.isfinite(np.trace(gram, axis1=1, axis2=2))
+    if bad.any():
+        gram[bad] = 0.0
+    eigenvalues = np.linalg.eigvalsh(gram)[:, ::-1]
     # Four times the root of the side is above every error met on random,
     # rank-deficient and ill-conditioned matrices of sides 2 to 512.
     noise = 4.0 * np.sqrt(min(rows, columns)) * _EPS * eigenvalues[:, :1]
@@ -74,6 +89,7 @@ def _from_gram(piece: np.ndarray) -> np.ndarray:
     doubtful = log_error > _MAX_LOG_ERROR
     if doubtful.any():
         values[doubtful] = np.linalg.svd(piece[doubtful], compute_uv=False)
+    values[bad] = np.nan
     return values
 
 
