@@ -29,6 +29,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the demo."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--seed", type=int, default=0, help="seed of split and weights")
     parser.add_argument("--epochs", type=int, default=20, help="at most so many")
@@ -88,8 +89,11 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
     )
     seconds = time.perf_counter() - start
     scores = model.evaluate(data.test, batch_size=4096, verbose=0, return_dict=True)
-    last = rk.diagnostics.rank_profile(model, data.valid).layers[-1].normalized
-    numbers = [f"{scores[f'{task}_{metric}']:.4f}" for task in TASKS for metric in ("auc", "log_loss")]
+    last_block = f"block_{SETTINGS[name].get('num_blocks', 2)}_ffn"
+    last = rk.diagnostics.rank_profile(model, data.valid).layers[last_block].normalized
+    numbers = [
+        f"{scores[f'{task}_{metric}']:.4f}" for task in TASKS for metric in ("auc", "log_loss")
+    ]
     return (
         model,
         ranks,
@@ -111,12 +115,16 @@ def export_and_score(model: Any, test: Rows, warmup: Rows, output: Path) -> None
     for index in range(5):
         values = [_shown(rows[name][index]) for name in shown]
         history = [item for item in rows["history"][index] if item]
-        scores = [f"{result[task][index].item():.6f}" for task in TASKS for result in (wanted, served)]
+        scores = [
+            f"{result[task][index].item():.6f}" for task in TASKS for result in (wanted, served)
+        ]
         lines.append([*values, f"{len(history)} items", *scores])
     names = [f"{task}, {who}" for task in TASKS for who in ("model", "export")]
     print_aligned([[*shown, "history", *names], *lines])
     gap = max(float(np.abs(served[t].reshape(-1) - wanted[t].reshape(-1)).max()) for t in TASKS)
-    print(f"Largest difference between model and export on {len(rows['user_id'])} raw rows: {gap:.1e}")
+    print(
+        f"Largest difference between model and export on {len(rows['user_id'])} raw rows: {gap:.1e}"
+    )
     if gap > 1e-6:
         raise SystemExit(f"The export differs from the model by {gap:.1e}, more than 1e-6.")
 
@@ -128,18 +136,21 @@ def _shown(value: Any) -> str:
 
 
 def print_table(rows: list[list[str]]) -> None:
+    """Prints the results, a line a model."""
     head = ["split", "model", "parameters"]
     head += [f"{task} {metric}" for task in TASKS for metric in ("AUC", "log loss")]
     print_aligned([[*head, "rank of last block / ceiling", "seconds"], *rows])
 
 
 def print_aligned(rows: list[list[str]]) -> None:
+    """Prints rows of cells in columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
 
 
 def heading(text: str) -> None:
+    """Says what comes next."""
     print(f"\n== {text}", flush=True)
 
 

@@ -55,7 +55,12 @@ class MixerBlock(keras.layers.Layer):
         tokens_first = bool(getattr(ffn, "tokens_first", False))
         if mixing is None:
             mixing = TokenMixing(tokens_first=tokens_first, dtype=self.dtype_policy)
-        settings = {"placement": placement, "norm": norm, "epsilon": epsilon, "dropout": dropout}
+        settings: dict[str, Any] = {
+            "placement": placement,
+            "norm": norm,
+            "epsilon": epsilon,
+            "dropout": dropout,
+        }
         self._settings = settings
         dtype = self.dtype_policy
         self.mixer = Residual(mixing, name=f"{self.name}_mixer", dtype=dtype, **settings)

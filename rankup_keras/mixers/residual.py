@@ -90,14 +90,13 @@ class Residual(keras.layers.Layer):
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        pre = self.norm is not None and self.placement == "pre"
-        inner = self.norm(x) if pre else x
+        inner = self.norm(x) if self.norm is not None and self.placement == "pre" else x
         if self.layer._call_has_training_arg:
             inner = self.layer(inner, training=training)
         else:
             inner = self.layer(inner)
         y = x + self.output_dropout(inner, training=training)
-        return self.norm(y) if self.norm is not None and not pre else y
+        return self.norm(y) if self.norm is not None and self.placement == "post" else y
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)

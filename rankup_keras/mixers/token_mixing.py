@@ -62,8 +62,8 @@ class TokenMixing(keras.layers.Layer):
             divisors = [d for d in range(1, width + 1) if width % d == 0]
             nearest = sorted(sorted(divisors, key=lambda d: abs(d - heads))[:3])
             raise ValueError(
-                f"`num_heads` (here {'the number of tokens' if self.num_heads is None else 'given'})"
-                f" must divide the token width. Received: num_heads={heads}, token width {width}. "
+                "`num_heads` (the number of tokens, where none is given) must divide the token "
+                f"width. Received: num_heads={heads}, token width {width}. "
                 f"The nearest that do: {nearest}; or a width of {-(-width // heads) * heads}."
             )
         return tokens, heads, width // heads

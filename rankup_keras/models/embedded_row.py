@@ -59,7 +59,7 @@ class EmbeddedRow:
     def sequences(self, table_set: str) -> tuple[list[Any], list[Any], list[str]]:
         """Embeddings, ids and combiners of every sequence."""
         runs = [field for field in self.fields if field.kind == "sequence"]
-        ids = self.inputs.get("encoded_ids")
+        ids: Any = self.inputs["encoded_ids"] if runs else None
         return (
             [self.outputs[f"{table_set}/{field.name}"] for field in runs],
             [ids[:, field.start : field.start + field.length] for field in runs],
@@ -85,9 +85,9 @@ class EmbeddedRow:
         if "encoded_numeric" not in self.inputs:
             return [], []
         numeric = self.inputs["encoded_numeric"]
-        embedded = NumericEmbedding(
-            self.embedding_dim, name="numeric_embedding", dtype=self.dtype
-        )(numeric)
+        embedded = NumericEmbedding(self.embedding_dim, name="numeric_embedding", dtype=self.dtype)(
+            numeric
+        )
         return [embedded], [self.embedding_dim] * numeric.shape[-1]
 
     def vectors(self) -> dict[str, Any]:

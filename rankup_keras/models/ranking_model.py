@@ -83,7 +83,7 @@ class RankingModel(keras.Model):
         )
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles as a saved model was; Keras skips this for a model with a `compile` of its own."""
+        """Compiles as a saved model was; Keras skips models with a `compile` of their own."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
@@ -109,7 +109,13 @@ class RankingModel(keras.Model):
                 columns that include the labels.
             y: dict from task name to labels, 0 or 1; an array where there is
                 one task; `None` where `x` holds the labels.
-            validation_data: in any of these forms.
+            batch_size: rows in a batch, where `x` is no dataset. Defaults to 32.
+            epochs: passes over the data. Defaults to 1.
+            verbose: as in Keras.
+            callbacks: as in Keras.
+            validation_split: as in Keras, where `x` is no dataset.
+            validation_data: in any of the forms of `x`.
+            **kwargs: as in Keras.
 
         Raises:
             ValueError: a column is missing, a task has no labels, or a label
@@ -172,15 +178,15 @@ class RankingModel(keras.Model):
         if isinstance(element, tuple):
             self._named_labels(element[1] if len(element) > 1 else {})
 
-            def arrange(columns: Any, labels: Any, *weights: Any) -> Any:
-                return (columns, self._label_columns(labels), *weights)
+            def arrange(*item: Any) -> Any:
+                return (item[0], self._label_columns(item[1]), *item[2:])
         else:
             given = {task.name: element[task.label] for task in self.tasks if task.label in element}
             self._named_labels(given)
 
-            def arrange(columns: Any) -> Any:
-                labels = {task.name: columns[task.label] for task in self.tasks}
-                return columns, self._label_columns(labels)
+            def arrange(*item: Any) -> Any:
+                labels = {task.name: item[0][task.label] for task in self.tasks}
+                return item[0], self._label_columns(labels)
 
         return self.encode(dataset.map(arrange, num_parallel_calls=tf.data.AUTOTUNE))
 

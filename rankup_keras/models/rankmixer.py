@@ -1,15 +1,15 @@
 """RankMixer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
-from rankup_keras.mixers import MixerBlock, PerTokenFFN
 from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs, side_by_side
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
+from rankup_keras.models.stack import mixer_stack, plain
 from rankup_keras.models.token_counts import choose_tokens
 from rankup_keras.tokens import SliceTokenizer, TokenAssembly
 from rankup_keras.towers import Task, TaskTowers, TokenPooling
@@ -35,6 +35,13 @@ class RankMixer(RankingModel):
             takes the largest divisor up to the number of fields and 32.
         num_blocks: int. L. Defaults to 2.
         expansion: float. k of the feed-forward networks. Defaults to 2.
+        ffn: `"gelu"` (default, as published), `"relu"`, `"swiglu"`, `"glu"`,
+            `"moe"`, or a dict with one of them under `"kind"` and further
+            arguments of the layer, such as
+            `{"kind": "moe", "num_experts": 4}`.
+        placement: `"post"` (default, as published) or `"pre"`.
+        norm: `"layer_norm"` (default), `"rms_norm"` or `None`.
+        pooling: `"mean"` (default, as published) or `"flatten"`.
         embedding_dim: int. Width of embeddings that have none of their own.
             Defaults to 16.
         dropout: float. Dropout rate on each residual branch. Defaults to 0.
@@ -59,6 +66,10 @@ class RankMixer(RankingModel):
         num_tokens: int | None = None,
         num_blocks: int = 2,
         expansion: float = 2,
+        ffn: str | Mapping[str, Any] = "gelu",
+        placement: str = "post",
+        norm: str | None = "layer_norm",
+        pooling: str = "mean",
         embedding_dim: int = 16,
         dropout: float = 0.0,
         embedding_dropout: float = 0.0,
@@ -91,16 +102,17 @@ class RankMixer(RankingModel):
         total = choose_tokens(token_dim, len(dims), num_tokens)
         x = SliceTokenizer(total, token_dim, name="tokenizer", dtype=policy)(x)
         x = TokenAssembly(tokens_first=True, name="tokens", dtype=policy)([x])
-        for index in range(1, num_blocks + 1):
-            block = MixerBlock(
-                PerTokenFFN(expansion, tokens_first=True, dtype=policy),
-                placement="post",
-                dropout=dropout,
-                name=f"block_{index}",
-                dtype=policy,
-            )
-            x = block.ffn(block.mixer(x))
-        pooled = TokenPooling("mean", tokens_first=True, name="pooling", dtype=policy)(x)
+        x = mixer_stack(
+            x,
+            num_blocks,
+            ffn,
+            {"expansion": expansion},
+            policy,
+            placement=placement,
+            norm=norm,
+            dropout=dropout,
+        )
+        pooled = TokenPooling(pooling, tokens_first=True, name="pooling", dtype=policy)(x)
         outputs = TaskTowers(
             [task.name for task in task_list], tower_units, name="towers", dtype=policy
         )(pooled)
@@ -109,16 +121,16 @@ class RankMixer(RankingModel):
             "num_tokens": total,
             "num_blocks": num_blocks,
             "expansion": expansion,
+            "ffn": ffn,
+            "placement": placement,
+            "norm": norm,
+            "pooling": pooling,
             "embedding_dim": embedding_dim,
             "dropout": dropout,
             "embedding_dropout": embedding_dropout,
-            "tower_units": list(tower_units),
-            "embeddings_initializer": keras.initializers.serialize(
-                keras.initializers.get(embeddings_initializer)
-            ),
-            "embeddings_regularizer": keras.regularizers.serialize(
-                keras.regularizers.get(embeddings_regularizer)
-            ),
+            "tower_units": tower_units,
+            "embeddings_initializer": keras.initializers.get(embeddings_initializer),
+            "embeddings_regularizer": keras.regularizers.get(embeddings_regularizer),
             "dtype": policy.name,
         }
-        super().__init__(inputs, outputs, features, task_list, settings, name=name, **kwargs)
+        super().__init__(inputs, outputs, features, task_list, plain(settings), name=name, **kwargs)

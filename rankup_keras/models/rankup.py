@@ -1,16 +1,16 @@
 """RankUp."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
-from rankup_keras.mixers import MixerBlock, PerTokenSwiGLU
 from rankup_keras.mixers.residual import make_norm
 from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs, side_by_side
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
+from rankup_keras.models.stack import mixer_stack, plain
 from rankup_keras.models.token_counts import choose_sparse_tokens
 from rankup_keras.tokens import (
     CrossedTokens,
@@ -45,6 +45,8 @@ class RankUp(RankingModel):
             D. `None` (default) takes the largest number that does.
         num_blocks: int. L. Defaults to 2.
         expansion: float. k of the SwiGLU. Defaults to 2.
+        ffn: `"swiglu"` (default), `"gelu"`, `"relu"`, `"glu"`, `"moe"`, or a
+            dict with one of them under `"kind"` and further arguments.
         embedding_dim: int. Width of embeddings that have none of their own.
             Defaults to 16.
         multi_embedding: bool. Whether sparse tokens and global token read
@@ -87,6 +89,7 @@ class RankUp(RankingModel):
         num_sparse_tokens: int | None = None,
         num_blocks: int = 2,
         expansion: float = 2,
+        ffn: str | Mapping[str, Any] = "swiglu",
         embedding_dim: int = 16,
         multi_embedding: bool = True,
         global_units: Sequence[int] | None = (),
@@ -144,13 +147,13 @@ class RankUp(RankingModel):
             others.append(dense(inputs["encoded_numeric"]))
         items, ids, combiners = row.sequences("sparse")
         if items:
-            sequence = SequenceTokens(
-                token_dim, combiners[0], name="sequence_tokens", dtype=policy
-            )
+            sequence = SequenceTokens(token_dim, combiners[0], name="sequence_tokens", dtype=policy)
             others.append(sequence([drop(x, f"sequence_{i}") for i, x in enumerate(items)], ids))
         if crosses:
             left, right = _pairs(row.vectors(), crosses)
-            others.append(CrossedTokens(token_dim, name="crossed_tokens", dtype=policy)(left, right))
+            others.append(
+                CrossedTokens(token_dim, name="crossed_tokens", dtype=policy)(left, right)
+            )
         count = sum(family.shape[1] for family in others)
         num_task_tokens = len(task_list) if task_tokens else 0
         sparse_tokens = choose_sparse_tokens(
@@ -171,20 +174,19 @@ class RankUp(RankingModel):
                 families[-1]
             )
         x = TokenAssembly(tokens_first=True, name="tokens", dtype=policy)(families)
-        for index in range(1, num_blocks + 1):
-            block = MixerBlock(
-                PerTokenSwiGLU(
-                    expansion, down_scale=down_scale, tokens_first=True, dtype=policy
-                ),
-                placement="pre",
-                norm=norm,
-                dropout=dropout,
-                name=f"block_{index}",
-                dtype=policy,
-            )
-            x = block.ffn(block.mixer(x))
-        if final_norm and norm is not None:
-            x = make_norm(norm, 1e-6, policy, "final_norm")(x)
+        x = mixer_stack(
+            x,
+            num_blocks,
+            ffn,
+            {"expansion": expansion, "down_scale": down_scale},
+            policy,
+            placement="pre",
+            norm=norm,
+            dropout=dropout,
+        )
+        last_norm = make_norm(norm if final_norm else None, 1e-6, policy, "final_norm")
+        if last_norm is not None:
+            x = last_norm(x)
         pooling = TokenPooling(
             "mean", num_task_tokens, tokens_first=True, name="pooling", dtype=policy
         )
@@ -195,10 +197,11 @@ class RankUp(RankingModel):
             "num_sparse_tokens": sparse_tokens,
             "num_blocks": num_blocks,
             "expansion": expansion,
+            "ffn": ffn,
             "embedding_dim": embedding_dim,
             "multi_embedding": multi_embedding,
-            "global_units": None if global_units is None else list(global_units),
-            "crosses": [list(pair) for pair in crosses],
+            "global_units": global_units,
+            "crosses": crosses,
             "task_tokens": task_tokens,
             "permutation": tokenizer.permutation,
             "permutation_seed": permutation_seed,
@@ -207,16 +210,12 @@ class RankUp(RankingModel):
             "down_scale": down_scale,
             "dropout": dropout,
             "embedding_dropout": embedding_dropout,
-            "tower_units": list(tower_units),
-            "embeddings_initializer": keras.initializers.serialize(
-                keras.initializers.get(embeddings_initializer)
-            ),
-            "embeddings_regularizer": keras.regularizers.serialize(
-                keras.regularizers.get(embeddings_regularizer)
-            ),
+            "tower_units": tower_units,
+            "embeddings_initializer": keras.initializers.get(embeddings_initializer),
+            "embeddings_regularizer": keras.regularizers.get(embeddings_regularizer),
             "dtype": policy.name,
         }
-        super().__init__(inputs, outputs, features, task_list, settings, name=name, **kwargs)
+        super().__init__(inputs, outputs, features, task_list, plain(settings), name=name, **kwargs)
 
 
 def _pairs(

@@ -2,6 +2,7 @@
 
 
 def divisors(number: int) -> list[int]:
+    """The divisors of a number, rising."""
     return [d for d in range(1, number + 1) if number % d == 0]
 
 

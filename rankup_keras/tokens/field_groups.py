@@ -1,5 +1,6 @@
 """Groups of whole fields, gathered from concatenated embeddings in one step."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ def balanced_groups(order: Sequence[int], num_groups: int) -> list[list[int]]:
     """Cuts a list into groups whose sizes differ by at most one, the larger ones first."""
     size, larger = divmod(len(order), num_groups)
     bounds = np.cumsum([0] + [size + (index < larger) for index in range(num_groups)])
-    return [list(order[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [list(order[a:b]) for a, b in itertools.pairwise(bounds)]
 
 
 class FieldGroups:

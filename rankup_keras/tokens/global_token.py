@@ -51,12 +51,13 @@ class GlobalToken(keras.layers.Layer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        self.dense_layers = []
+        self.dense_layers: list[Any] = []
         shape = tuple(input_shape)
         for units in [*self.hidden_units, self.token_dim]:
             layer = keras.layers.Dense(
                 units,
-                activation=self.activation if len(self.dense_layers) < len(self.hidden_units)
+                activation=self.activation
+                if len(self.dense_layers) < len(self.hidden_units)
                 else None,
                 kernel_initializer=self.kernel_initializer.__class__.from_config(
                     self.kernel_initializer.get_config()

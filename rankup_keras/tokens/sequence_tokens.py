@@ -83,4 +83,3 @@ class SequenceTokens(keras.layers.Layer):
             kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
         )
         return config
-

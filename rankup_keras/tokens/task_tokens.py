@@ -39,7 +39,9 @@ class TaskTokens(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.task_tokens = self.add_weight(
-            name="task_tokens", shape=(self.num_tasks, input_shape[-1]), initializer=self.initializer
+            name="task_tokens",
+            shape=(self.num_tasks, input_shape[-1]),
+            initializer=self.initializer,
         )
         self.built = True
 

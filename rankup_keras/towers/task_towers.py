@@ -61,7 +61,7 @@ class TaskTowers(keras.layers.Layer):
         width = int(pooled_shape[-1])
         if task_tokens_shape is not None:
             width += int(task_tokens_shape[-1])
-        self.dense_layers = []
+        self.dense_layers: list[Any] = []
         for units in [*self.hidden_units, 1]:
             last = len(self.dense_layers) == len(self.hidden_units)
             layer = PerTokenDense(
@@ -95,7 +95,7 @@ class TaskTowers(keras.layers.Layer):
         }
 
     def compute_output_shape(self, pooled_shape: Any, task_tokens_shape: Any = None) -> Any:
-        return {name: (pooled_shape[0], 1) for name in self.task_names}
+        return dict.fromkeys(self.task_names, (pooled_shape[0], 1))
 
     def compute_output_spec(
         self, pooled: Any, task_tokens: Any = None, training: bool | None = None

@@ -1,0 +1,50 @@
+"""RankElastor's per-token gated unit, as the paper writes it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
+
+from rankup_keras._registry import serializable
+from rankup_keras.mixers.per_token_ffn import PerTokenFFN
+
+
+@serializable
+class PerTokenGLU(PerTokenFFN):
+    """A gated feed-forward network of its own for every token, with a linear path.
+
+    `Z_t = (GELU(M_t W1_t) * (M_t W2_t)) W3_t + M_t Wr_t`, with `W1`, `W2`
+    (D, rD), `W3` (rD, D) and `Wr` (D, D): (3 r + 1) D^2 weights a token.
+
+    Args:
+        expansion: float. r. Defaults to 3.
+        activation: activation of the gate. Defaults to `"gelu"` (exact).
+        use_bias: bool. Defaults to `False`.
+        **kwargs: as in `PerTokenFFN`.
+
+    References:
+        - RankElastor, arXiv 2605.23191, GLU-based P-FFN.
+    """
+
+    gated = True
+
+    def __init__(
+        self,
+        expansion: float = 3,
+        activation: Any = "gelu",
+        use_bias: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(expansion=expansion, activation=activation, use_bias=use_bias, **kwargs)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        self.linear = self._dense(int(input_shape[-1] or 0), 1, 1.0, "linear")
+        self.linear.build(input_shape)
+        super().build(input_shape)
+
+    def hidden(self, x: Any) -> Any:
+        gate, value = ops.split(self.up(x), 2, axis=-1)
+        return self.activation(gate) * value
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return super().call(x, training=training) + self.linear(x)

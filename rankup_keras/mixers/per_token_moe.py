@@ -1,0 +1,202 @@
+"""Sparse mixture of experts, with experts of its own for every token."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from rankup_keras._registry import serializable
+from rankup_keras.mixers.expert_share import ExpertShare
+from rankup_keras.tokens.per_token_dense import PerTokenDense
+
+
+@serializable
+class PerTokenMoE(keras.layers.Layer):
+    """Every token chooses among experts of its own by ReLU routing.
+
+    `v_t = sum_j G_tj expert_tj(s_t)`, `G_t = ReLU(router_t(s_t))`, with
+    `expert_tj(s) = f(s W1_tj + b1_tj) W2_tj + b2_tj`. An expert whose gate is
+    zero does not count. The loss gains `lambda * mean(sum_j G_tj)`; lambda is
+    multiplied or divided by `rate` after every training step, so that the
+    share of active experts moves to `target_share`.
+
+    RankMixer does not say how many experts, which lambda, nor how its two
+    routers (dense training, sparse inference) are combined. The default here
+    is one ReLU router whose gates start at 1, so that training starts dense,
+    and ReMoE's rule for lambda. `two_routers=True` is RankMixer's: training
+    uses the mean of both routers' gates, so that the inference router too gets
+    the task's gradient; the penalty falls on the inference router alone, and
+    inference uses only that one.
+
+    All experts of all tokens are two batched products: an expert's hidden
+    layer is scaled by its gate before the second.
+
+    Args:
+        num_experts: int. E, experts a token.
+        expansion: float. Width of ONE expert's hidden layer in widths of a
+            token. Defaults to 1.
+        target_share: float in (0, 1]. Share of experts that should be active.
+            Defaults to 0.25.
+        activation: f. Defaults to `"gelu"` (exact).
+        two_routers: bool. Defaults to `False`.
+        penalty: float. First lambda. Defaults to 1e-8.
+        rate: float. Factor on lambda a step. Defaults to 1.2.
+        kernel_initializer: initializer of one expert's kernels.
+        kernel_regularizer: regularizer of the experts' kernels. Defaults to
+            none.
+        tokens_first: bool. Whether tokens are the first axis, `(T, B, D)`.
+
+    Call arguments:
+        x: float tensor (batch, T, D), or (T, batch, D) with `tokens_first`.
+        training: bool.
+
+    Returns:
+        Tensor of the same shape. While training, the metrics
+        `<name>_active_share` and `<name>_least_active_share` (that of the token
+        with the fewest) follow the experts' use; elsewhere they are NaN.
+
+    References:
+        - RankMixer, arXiv 2507.15551, section 3.4 (sparse MoE, DTSI).
+        - ReMoE, arXiv 2412.14711 (ReLU routing, adaptive L1).
+    """
+
+    def __init__(
+        self,
+        num_experts: int,
+        expansion: float = 1,
+        target_share: float = 0.25,
+        activation: Any = "gelu",
+        two_routers: bool = False,
+        penalty: float = 1e-8,
+        rate: float = 1.2,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        tokens_first: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if num_experts < 1:
+            raise ValueError(f"`num_experts` must be positive. Received: {num_experts}.")
+        if not 0 < target_share <= 1:
+            raise ValueError(
+                f"`target_share` must lie in (0, 1]. Received: target_share={target_share}."
+            )
+        if not expansion > 0 or not penalty > 0 or not rate > 1:
+            raise ValueError(
+                "`expansion` and `penalty` must be positive and `rate` above 1. Received: "
+                f"expansion={expansion}, penalty={penalty}, rate={rate}."
+            )
+        self.num_experts = num_experts
+        self.expansion = expansion
+        self.target_share = target_share
+        self.activation = keras.activations.get(activation)
+        self.two_routers = two_routers
+        self.penalty = penalty
+        self.rate = rate
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.tokens_first = tokens_first
+        self.active_share = ExpertShare("mean", name=f"{self.name}_active_share")
+        self.least_active_share = ExpertShare("min", name=f"{self.name}_least_active_share")
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        tokens, dim = input_shape[0 if self.tokens_first else 1], int(input_shape[2] or 0)
+        hidden = max(1, round(self.expansion * dim))
+        shape, wide = (tokens, None, dim), hidden * self.num_experts
+
+        def dense(units: int, name: str, **settings: Any) -> PerTokenDense:
+            return PerTokenDense(
+                units, tokens_first=True, name=name, dtype=self.dtype_policy, **settings
+            )
+
+        self.up = dense(
+            wide,
+            "up",
+            kernel_initializer=self.kernel_initializer,
+            kernel_regularizer=self.kernel_regularizer,
+            parts=self.num_experts,
+        )
+        self.down = dense(
+            dim,
+            "down",
+            use_bias=False,
+            kernel_initializer=self.kernel_initializer,
+            kernel_regularizer=self.kernel_regularizer,
+            # The fan of one expert: the gates choose among them.
+            fan_in=[hidden] * int(tokens or 0),
+        )
+        # Gates near 1 at first: every expert is active, and training starts dense.
+        gate = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}
+        self.router = dense(self.num_experts, "router", bias_initializer="ones", **gate)
+        self.up.build(shape)
+        self.down.build((tokens, None, wide))
+        self.router.build(shape)
+        if self.two_routers:
+            self.training_router = dense(
+                self.num_experts, "training_router", bias_initializer="ones", **gate
+            )
+            self.training_router.build(shape)
+        self.expert_bias = self.add_weight(
+            name="expert_bias", shape=(tokens, self.num_experts, dim), initializer="zeros"
+        )
+        self.coefficient = self.add_weight(
+            name="penalty",
+            shape=(),
+            initializer=keras.initializers.Constant(self.penalty),
+            trainable=False,
+            autocast=False,
+            dtype="float32",
+        )
+        self.active_share.build_for(int(tokens or 0))
+        self.least_active_share.build_for(int(tokens or 0))
+        self.built = True
+
+    def gates(self, x: Any) -> Any:
+        """Gates of tokens-first `x` (T, batch, D) at inference: (T, batch, E)."""
+        return ops.relu(self.router(x))
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        if not self.tokens_first:
+            x = ops.transpose(x, (1, 0, 2))
+        gates = self.gates(x)
+        if training:
+            self._watch(gates)
+        if training and self.two_routers:
+            gates = (gates + ops.relu(self.training_router(x))) / 2
+        hidden = self.activation(self.up(x))
+        tokens, width = x.shape[0], hidden.shape[-1]
+        hidden = ops.reshape(hidden, (tokens, -1, self.num_experts, width // self.num_experts))
+        hidden = ops.reshape(hidden * ops.expand_dims(gates, -1), (tokens, -1, width))
+        y = self.down(hidden) + ops.matmul(gates, self.expert_bias)
+        return y if self.tokens_first else ops.transpose(y, (1, 0, 2))
+
+    def _watch(self, gates: Any) -> None:
+        gates = ops.cast(gates, "float32")
+        shares = ops.mean(ops.cast(gates > 0, "float32"), axis=(1, 2))
+        share = ops.mean(shares)
+        # While training only: a served graph has no state to write to.
+        self.active_share.update_state(shares)
+        self.least_active_share.update_state(shares)
+        self.add_loss(self.coefficient * ops.mean(ops.sum(gates, axis=-1)))
+        over = ops.sign(share - self.target_share)
+        self.coefficient.assign(self.coefficient * ops.power(self.rate, over))
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(
+            num_experts=self.num_experts,
+            expansion=self.expansion,
+            target_share=self.target_share,
+            activation=keras.activations.serialize(self.activation),
+            two_routers=self.two_routers,
+            penalty=self.penalty,
+            rate=self.rate,
+            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
+            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
+            tokens_first=self.tokens_first,
+        )
+        return config
