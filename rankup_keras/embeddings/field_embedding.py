@@ -1,4 +1,4 @@
-"""Every field of every table set, looked up at once."""
+"""Every field of a table set, looked up at once."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from rankup_keras.features.spec import FieldSpec, TableSpec
 
 @serializable
 class FieldEmbedding(keras.layers.Layer):
-    """Looks up every field in every table set with one gather a width.
+    """Looks up every field of a table set with one gather.
 
-    All tables of one width lie stacked in one variable, table set after table
-    set, and an id is shifted by the first row of its table. So the graph has
-    one gather a width however many fields there are, and its gradient names
+    All tables of one table set and width lie stacked in one variable, and an
+    id is shifted by the first row of its table. So the graph has one gather a
+    table set and width however many fields there are, and its gradient names
     the rows it touches: with the optimizers of `rankup_keras.optimizers` the
     cost of a step depends on the ids in the batch and not on the size of the
     tables.
@@ -141,11 +141,40 @@ class FieldEmbedding(keras.layers.Layer):
         """The least number of id columns that the fields need."""
         return max(f.start + f.length for f in self.fields)
 
+    def restricted(self, names: Sequence[str], name: str | None = None) -> "FieldEmbedding":
+        """A layer that looks up only some fields, in this layer's own variables.
+
+        Args:
+            names: the fields to keep; a table set without any of them is left out.
+            name: name of the new layer. Defaults to this one's with `_part`.
+        """
+        config = self.get_config()
+        config["name"] = name or f"{self.name}_part"
+        config["fields"] = [field for field in config["fields"] if field["name"] in set(names)]
+        kept = {
+            s: [f.name for f in self._members(s) if f.name in set(names)] for s in self.table_sets
+        }
+        config["table_sets"] = {s: members for s, members in kept.items() if members}
+        config["widths"] = {s: w for s, w in self.widths.items() if kept[s]}
+        part = type(self).from_config(config)
+        own = {
+            (stack.table_set, stack.width): (stack, variable)
+            for stack, variable in zip(self._stacks, self._variables_by_width, strict=True)
+        }
+        whole = [own[stack.table_set, stack.width] for stack in part._stacks]
+        part._stacks = tuple(
+            layout_lib.in_blocks_of(stack, wide)
+            for stack, (wide, _) in zip(part._stacks, whole, strict=True)
+        )
+        part._variables_by_width = [variable for _, variable in whole]
+        part.built = True
+        return part
+
     def build(self, input_shape: Any = None) -> None:
         self._variables_by_width = []
         for stack in self._stacks:
             variable = self.add_weight(
-                name=f"embeddings_{stack.width}",
+                name=f"{stack.table_set}_{stack.width}",
                 shape=(stack.rows, stack.width),
                 initializer=InPieces(self.embeddings_initializer),
                 dtype=self.variable_dtype,
@@ -158,10 +187,13 @@ class FieldEmbedding(keras.layers.Layer):
 
     def call(self, ids: Any, weights: Any = None) -> dict[str, Any]:
         ids = self._check_ids(ids)
-        pooled: dict[str, list[Any]] = {name: [] for name in self.table_sets}
+        pooled: dict[str, list[tuple[int, Any]]] = {name: [] for name in self.table_sets}
         outputs: dict[str, Any] = {}
         for stack, variable in zip(self._stacks, self._variables_by_width, strict=True):
-            self._look_up(stack, variable, ids, weights, pooled, outputs)
+            vectors, sequences = self._look_up(stack, variable, ids, weights)
+            outputs.update(sequences)
+            if vectors is not None:
+                pooled[stack.table_set].append((stack.width, vectors))
         for name, parts in pooled.items():
             if parts:
                 outputs[name] = self._join(name, parts)
@@ -185,15 +217,9 @@ class FieldEmbedding(keras.layers.Layer):
         return lookup.checked_ids(ids, limits, names)
 
     def _look_up(
-        self,
-        stack: layout_lib.Stack,
-        variable: Any,
-        ids: tf.Tensor,
-        weights: Any,
-        pooled: dict[str, list[Any]],
-        outputs: dict[str, Any],
-    ) -> None:
-        """Reads one stack; adds to `pooled` (width, vectors) by set, to `outputs` its sequences."""
+        self, stack: layout_lib.Stack, variable: Any, ids: tf.Tensor, weights: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """The pooled vectors (batch, fields * width) of one stack, and its sequences."""
         wide = tf.int64 if stack.rows > np.iinfo(np.int32).max else ids.dtype
         own = lookup.take_columns(ids, stack.columns)
         indices = tf.cast(own, wide) + tf.constant(stack.offsets, wide)
@@ -215,21 +241,18 @@ class FieldEmbedding(keras.layers.Layer):
             float_type = tf.as_dtype(self.variable_dtype)
             coefficients = lookup.bag_coefficients(ids, weights, group, float_type)
             vectors.append(lookup.reduce_bags(parts.pop(0), coefficients))
+        sequences = {}
         for run in stack.sequences:
             present = tf.cast(lookup.take_columns(ids, run.slots) > 0, rows.dtype)
-            outputs[run.key] = parts.pop(0) * present[:, :, None]
+            sequences[run.key] = parts.pop(0) * present[:, :, None]
         if not vectors:
-            return
+            return None, sequences
         flat = vectors[0] if len(vectors) == 1 else tf.concat(vectors, axis=1)
         if stack.order is not None:
             flat = lookup.permute_columns(flat, stack.order)
-        counts = [count for count in stack.pooled.values() if count]
-        split = tf.split(flat, counts, axis=1) if len(counts) > 1 else [flat]
-        names = [name for name, count in stack.pooled.items() if count]
-        for name, count, part in zip(names, counts, split, strict=True):
-            pooled[name].append((stack.width, tf.reshape(part, (-1, count * stack.width))))
+        return tf.reshape(flat, (-1, stack.pooled * stack.width)), sequences
 
-    def _join(self, name: str, parts: list[Any]) -> Any:
+    def _join(self, name: str, parts: list[tuple[int, Any]]) -> Any:
         """Vectors of several widths, back in the order of declaration."""
         if len(parts) == 1:
             return parts[0][1]

@@ -41,23 +41,27 @@ class SequenceRun:
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """All tables of one width, and the order in which one gather reads them.
+    """All tables of one width in one table set, and the order in which one gather reads them.
 
-    The gathered rows lie as: single-valued fields set by set, then bags by
-    length, then sequences. `order` puts the pooled vectors of singles and bags
-    back into the order of declaration, set by set.
+    A table set has stacks of its own, though one variable could hold them all:
+    the fused updates of a variable run on one core, and those of several
+    variables side by side.
+
+    The gathered rows lie as: single-valued fields, then bags by length, then
+    sequences. `order` puts the pooled vectors of singles and bags back into
+    the order of declaration.
     """
 
+    table_set: str
     width: int
     blocks: tuple[Block, ...]
     columns: np.ndarray  # (n,) the id column that every gathered row reads
     offsets: np.ndarray  # (n,) the first row of its table
-    limits: np.ndarray  # (n,) the number of rows of its table
     singles: int
     bags: tuple[BagGroup, ...]
     sequences: tuple[SequenceRun, ...]
     order: np.ndarray | None
-    pooled: Mapping[str, int]  # table set -> pooled fields of this width
+    pooled: int  # number of pooled fields
 
     @property
     def rows(self) -> int:
@@ -172,88 +176,80 @@ def build_stacks(
     table_sets: Mapping[str, Sequence[str] | None],
     width_of: Callable[[str, str], int],
 ) -> tuple[Stack, ...]:
-    """Lays the tables out: one stack a width. `width_of(set, table)` gives a table's width."""
-    by_name = {table.name: table for table in tables}
-    widths = sorted(
-        {
-            width_of(name, field.table)
-            for name, members in table_sets.items()
-            for field in fields_of(fields, members)
-        }
-    )
-    return tuple(_build_stack(width, by_name, fields, table_sets, width_of) for width in widths)
+    """Lays the tables out, one stack for each table set and width.
+
+    `width_of(set, table)` gives a table's width.
+    """
+    rows = {table.name: table.rows for table in tables}
+    stacks = []
+    for name, members in table_sets.items():
+        own = fields_of(fields, members)
+        for width in sorted({width_of(name, field.table) for field in own}):
+            entries = [field for field in own if width_of(name, field.table) == width]
+            stacks.append(_build_stack(name, width, entries, rows))
+    return tuple(stacks)
 
 
 def _build_stack(
-    width: int,
-    by_name: Mapping[str, TableSpec],
-    fields: Sequence[FieldSpec],
-    table_sets: Mapping[str, Sequence[str] | None],
-    width_of: Callable[[str, str], int],
+    table_set: str, width: int, entries: Sequence[FieldSpec], rows: Mapping[str, int]
 ) -> Stack:
-    blocks: dict[tuple[str, str], Block] = {}
-    entries: list[tuple[str, FieldSpec]] = []
+    blocks: dict[str, Block] = {}
     offset = 0
-    for name, members in table_sets.items():
-        for field in fields_of(fields, members):
-            if width_of(name, field.table) != width:
-                continue
-            entries.append((name, field))
-            if (name, field.table) not in blocks:
-                rows = by_name[field.table].rows
-                blocks[name, field.table] = Block(name, field.table, offset, rows)
-                offset += rows
+    for field in entries:
+        if field.table not in blocks:
+            blocks[field.table] = Block(table_set, field.table, offset, rows[field.table])
+            offset += rows[field.table]
 
-    singles = [entry for entry in entries if entry[1].kind == "single"]
-    bags = [entry for entry in entries if entry[1].kind == "bag"]
-    sequences = [entry for entry in entries if entry[1].kind == "sequence"]
-    groups: dict[int, list[tuple[str, FieldSpec]]] = {}
-    for entry in bags:
-        groups.setdefault(entry[1].length, []).append(entry)
+    singles = [field for field in entries if field.kind == "single"]
+    sequences = [field for field in entries if field.kind == "sequence"]
+    groups: dict[int, list[FieldSpec]] = {}
+    for field in entries:
+        if field.kind == "bag":
+            groups.setdefault(field.length, []).append(field)
 
-    gathered = singles + [entry for group in groups.values() for entry in group] + sequences
-    columns = [np.arange(f.start, f.start + f.length) for _, f in gathered]
-    offsets = [np.full(f.length, blocks[s, f.table].offset, np.int64) for s, f in gathered]
-    limits = [np.full(f.length, blocks[s, f.table].rows, np.int64) for s, f in gathered]
-
-    pooled = singles + [entry for group in groups.values() for entry in group]
-    place = {(s, f.name): index for index, (s, f) in enumerate(pooled)}
-    declared = [(s, f.name) for s, f in entries if f.kind != "sequence"]
-    order = np.array([place[key] for key in declared], np.int32)
-    counts = {
-        name: sum(1 for s, f in entries if s == name and f.kind != "sequence")
-        for name in table_sets
-    }
+    pooled = singles + [field for group in groups.values() for field in group]
+    gathered = pooled + sequences
+    place = {field.name: index for index, field in enumerate(pooled)}
+    declared = [place[field.name] for field in entries if field.kind != "sequence"]
+    in_order = declared == sorted(declared)
     return Stack(
+        table_set=table_set,
         width=width,
         blocks=tuple(blocks.values()),
-        columns=np.concatenate(columns).astype(np.int32),
-        offsets=np.concatenate(offsets),
-        limits=np.concatenate(limits),
+        columns=np.concatenate([_slots(field) for field in gathered]),
+        offsets=np.concatenate([np.full(f.length, blocks[f.table].offset) for f in gathered]),
         singles=len(singles),
         bags=tuple(_bag_group(length, group) for length, group in groups.items()),
-        sequences=tuple(
-            SequenceRun(f"{s}/{f.name}", np.arange(f.start, f.start + f.length))
-            for s, f in sequences
-        ),
-        order=None if np.array_equal(order, np.arange(len(order))) else order,
-        pooled=counts,
+        sequences=tuple(SequenceRun(f"{table_set}/{f.name}", _slots(f)) for f in sequences),
+        order=None if in_order else np.array(declared, np.int32),
+        pooled=len(pooled),
     )
 
 
-def _bag_group(length: int, group: Sequence[tuple[str, FieldSpec]]) -> BagGroup:
-    slots = [np.arange(f.start, f.start + length) for _, f in group]
+def in_blocks_of(stack: Stack, whole: Stack) -> Stack:
+    """The same lookup, with the tables at the places that another stack gave them."""
+    place = {block.table: block.offset for block in whole.blocks}
+    moved = {block.offset: place[block.table] for block in stack.blocks}
+    offsets = np.array([moved[offset] for offset in stack.offsets.tolist()])
+    return dataclasses.replace(stack, blocks=whole.blocks, offsets=offsets)
+
+
+def _slots(field: FieldSpec) -> np.ndarray:
+    return np.arange(field.start, field.start + field.length, dtype=np.int32)
+
+
+def _bag_group(length: int, group: Sequence[FieldSpec]) -> BagGroup:
     weights = [
         np.full(length, -1)
         if f.weight_start is None
         else np.arange(f.weight_start, f.weight_start + length)
-        for _, f in group
+        for f in group
     ]
-    weighted = any(f.weight_start is not None for _, f in group)
+    weighted = any(f.weight_start is not None for f in group)
     return BagGroup(
         length=length,
         fields=len(group),
-        slots=np.concatenate(slots).astype(np.int32),
+        slots=np.concatenate([_slots(f) for f in group]),
         weights=np.concatenate(weights).astype(np.int32) if weighted else None,
-        combiners=np.array([COMBINERS.index(f.combiner) for _, f in group], np.int32),
+        combiners=np.array([COMBINERS.index(f.combiner) for f in group], np.int32),
     )
