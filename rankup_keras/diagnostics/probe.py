@@ -63,7 +63,27 @@ def make_probe(model: Any, data: Any, samples: int) -> Probe:
     together = None
     if all(y is not None for y in labels):
         together = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *labels)
-    return Probe(batches, together, size)
+    return Probe(_merged(batches), together, size)
+
+
+def _merged(batches: list[Any]) -> list[Any]:
+    """Small batches joined up to `FORWARD_ROWS`, so that few shapes reach the model."""
+    leaves = [keras.tree.flatten(batch) for batch in batches]
+    shapes = {tuple(np.shape(leaf)[1:] for leaf in group if _is_dense(leaf)) for group in leaves}
+    dense = all(_is_dense(leaf) for group in leaves for leaf in group)
+    if len(batches) < 2 or not dense or len(shapes) > 1:
+        return batches
+    whole = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+    size = sum(len(group[0]) for group in leaves)
+
+    def cut(start: int) -> Any:
+        return keras.tree.map_structure(lambda leaf: leaf[start : start + FORWARD_ROWS], whole)
+
+    return [cut(start) for start in range(0, size, FORWARD_ROWS)]
+
+
+def _is_dense(leaf: Any) -> bool:
+    return isinstance(leaf, (np.ndarray, tf.Tensor)) and len(leaf.shape) > 0
 
 
 def _pieces(data: Any, samples: int) -> Iterator[tuple[Any, Any]]:

@@ -88,6 +88,16 @@ def test_datasets_give_their_first_rows():
     taken = np.concatenate([batch["encoded_ids"][:, 0] for batch in probe.batches])
     assert taken.tolist() == list(range(20))
     np.testing.assert_array_equal(probe.labels, np.arange(20))
+    assert len(probe.batches) == 1
+
+
+def test_batches_of_different_widths_stay_apart():
+    rows = [{"history": np.ones((2, width))} for width in (3, 5)]
+    data = tf.data.Dataset.from_generator(
+        lambda: iter(rows), output_signature={"history": tf.TensorSpec((None, None))}
+    )
+    probe = make_probe(Plain(), data, 4)
+    assert [batch["history"].shape for batch in probe.batches] == [(2, 3), (2, 5)]
 
 
 def test_py_datasets():
