@@ -90,6 +90,13 @@ class EmbeddedRow:
         )
         return [embedded], [self.embedding_dim] * numeric.shape[-1]
 
+    def all_fields(self, table_set: str) -> tuple[list[Any], list[int]]:
+        """`pooled`, then the numeric columns as fields, then the pretrained vectors."""
+        pieces, dims = self.pooled(table_set)
+        numeric, widths = self.numeric_fields()
+        vectors = list(self.vectors().values())
+        return pieces + numeric + vectors, dims + widths + [v.shape[-1] for v in vectors]
+
     def vectors(self) -> dict[str, Any]:
         """Pretrained vectors by feature."""
         start, found = 0, {}

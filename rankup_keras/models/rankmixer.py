@@ -93,9 +93,7 @@ class RankMixer(RankingModel):
             embeddings_initializer=keras.initializers.get(embeddings_initializer),
             embeddings_regularizer=keras.regularizers.get(embeddings_regularizer),
         )
-        pieces, dims = row.pooled("shared")
-        for more in (row.numeric_fields(), (list(row.vectors().values()), [])):
-            pieces, dims = pieces + more[0], dims + more[1]
+        pieces, dims = row.all_fields("shared")
         x = side_by_side(pieces)
         if embedding_dropout:
             x = keras.layers.Dropout(embedding_dropout, dtype=policy, name="embedding_dropout")(x)

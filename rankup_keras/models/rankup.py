@@ -43,6 +43,8 @@ class RankUp(RankingModel):
         token_dim: int. Width D. Defaults to 64.
         num_sparse_tokens: int or `None`. The number of all tokens must divide
             D. `None` (default) takes the largest number that does.
+        max_tokens: int. Largest number of all tokens that is chosen where
+            `num_sparse_tokens` is not given. Defaults to 64.
         num_blocks: int. L. Defaults to 2.
         expansion: float. k of the SwiGLU. Defaults to 2.
         ffn: `"swiglu"` (default), `"gelu"`, `"relu"`, `"glu"`, `"moe"`, or a
@@ -87,6 +89,7 @@ class RankUp(RankingModel):
         tasks: Sequence[Task | str],
         token_dim: int = 64,
         num_sparse_tokens: int | None = None,
+        max_tokens: int = 64,
         num_blocks: int = 2,
         expansion: float = 2,
         ffn: str | Mapping[str, Any] = "swiglu",
@@ -157,7 +160,7 @@ class RankUp(RankingModel):
         count = sum(family.shape[1] for family in others)
         num_task_tokens = len(task_list) if task_tokens else 0
         sparse_tokens = choose_sparse_tokens(
-            token_dim, count + num_task_tokens, len(dims), num_sparse_tokens
+            token_dim, count + num_task_tokens, len(dims), num_sparse_tokens, max_tokens
         )
         tokenizer = PermutationTokenizer(
             sparse_tokens,
@@ -195,6 +198,7 @@ class RankUp(RankingModel):
         settings = {
             "token_dim": token_dim,
             "num_sparse_tokens": sparse_tokens,
+            "max_tokens": max_tokens,
             "num_blocks": num_blocks,
             "expansion": expansion,
             "ffn": ffn,

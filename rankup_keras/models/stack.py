@@ -60,7 +60,10 @@ def mixer_stack(
         raise ValueError(f"`num_blocks` must be positive. Received: num_blocks={num_blocks}.")
     for index in range(1, num_blocks + 1):
         mixer_block = MixerBlock(
-            ffn_layer(ffn, ffn_defaults, dtype), name=f"block_{index}", dtype=dtype, **block
+            ffn_layer(ffn, {**ffn_defaults, "name": f"block_{index}_network"}, dtype),
+            name=f"block_{index}",
+            dtype=dtype,
+            **block,
         )
         x = mixer_block.ffn(mixer_block.mixer(x))
     return x

@@ -6,8 +6,10 @@ from rankup_keras.tokens.numeric_embedding import NumericEmbedding as NumericEmb
 from rankup_keras.tokens.per_token_dense import PerTokenDense as PerTokenDense
 from rankup_keras.tokens.per_token_initializer import PerTokenInitializer as PerTokenInitializer
 from rankup_keras.tokens.permutation_tokenizer import PermutationTokenizer as PermutationTokenizer
+from rankup_keras.tokens.semantic_tokenizer import SemanticTokenizer as SemanticTokenizer
 from rankup_keras.tokens.sequence_pooling import SequencePooling as SequencePooling
 from rankup_keras.tokens.sequence_tokens import SequenceTokens as SequenceTokens
 from rankup_keras.tokens.slice_tokenizer import SliceTokenizer as SliceTokenizer
+from rankup_keras.tokens.target_attention import TargetAttention as TargetAttention
 from rankup_keras.tokens.task_tokens import TaskTokens as TaskTokens
 from rankup_keras.tokens.token_assembly import TokenAssembly as TokenAssembly

@@ -22,6 +22,8 @@ class SliceTokenizer(keras.layers.Layer):
     Args:
         num_tokens: int. Number of tokens T.
         token_dim: int. Width D of a token.
+        shared: bool. Whether all slices share one projection, as in
+            RankElastor's code. Defaults to `False`, one a slice.
         kernel_initializer: initializer of one token's projection.
         kernel_regularizer: regularizer of the projections. Defaults to none.
 
@@ -39,6 +41,7 @@ class SliceTokenizer(keras.layers.Layer):
         self,
         num_tokens: int,
         token_dim: int,
+        shared: bool = False,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
         **kwargs: Any,
@@ -51,6 +54,7 @@ class SliceTokenizer(keras.layers.Layer):
             )
         self.num_tokens = num_tokens
         self.token_dim = token_dim
+        self.shared = shared
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
@@ -63,19 +67,20 @@ class SliceTokenizer(keras.layers.Layer):
             )
         self._slice = -(-width // self.num_tokens)
         self._padding = self._slice * self.num_tokens - width
-        fan_in = [
-            max(1, min(self._slice, width - start))
-            for start in range(0, self._slice * self.num_tokens, self._slice)
-        ]
-        self.projection = PerTokenDense(
-            self.token_dim,
-            kernel_initializer=self.kernel_initializer,
-            kernel_regularizer=self.kernel_regularizer,
-            tokens_first=True,
-            fan_in=fan_in,
-            name="projection",
-            dtype=self.dtype_policy,
-        )
+        settings = {
+            "kernel_initializer": self.kernel_initializer,
+            "kernel_regularizer": self.kernel_regularizer,
+            "name": "projection",
+            "dtype": self.dtype_policy,
+        }
+        if self.shared:
+            self.projection = keras.layers.Dense(self.token_dim, **settings)
+        else:
+            starts = range(0, self._slice * self.num_tokens, self._slice)
+            fan_in = [max(1, min(self._slice, width - start)) for start in starts]
+            self.projection = PerTokenDense(
+                self.token_dim, tokens_first=True, fan_in=fan_in, **settings
+            )
         self.projection.build((self.num_tokens, None, self._slice))
         self.built = True
 
@@ -93,6 +98,7 @@ class SliceTokenizer(keras.layers.Layer):
         config.update(
             num_tokens=self.num_tokens,
             token_dim=self.token_dim,
+            shared=self.shared,
             kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
             kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
         )

@@ -1,0 +1,77 @@
+"""Named configurations."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rankup_keras.features import FeatureSet
+from rankup_keras.models.rankelastor import RankElastor
+from rankup_keras.models.ranking_model import RankingModel
+from rankup_keras.models.rankmixer import RankMixer
+from rankup_keras.models.rankup import RankUp
+from rankup_keras.towers import Task
+
+# RankMixer's expansion k is not published. From its parameter count,
+# T (2 k D^2 + k D + D) + 4 D a block: 107M at (D 768, T 16, L 2) gives k = 2.83, for which 17/6
+# makes the hidden layer 2,176 wide; 1.1B at (D 1536, T 32, L 2) gives k = 3.64, for which 175/48
+# makes it 5,600 wide.
+PRESETS: dict[str, tuple[type[RankingModel], dict[str, Any]]] = {
+    "rankmixer_small": (
+        RankMixer,
+        {"token_dim": 32, "num_blocks": 2, "expansion": 2, "embedding_dim": 16},
+    ),
+    "rankmixer_100m": (
+        RankMixer,
+        {"token_dim": 768, "num_tokens": 16, "num_blocks": 2, "expansion": 17 / 6},
+    ),
+    "rankmixer_1b": (
+        RankMixer,
+        {"token_dim": 1536, "num_tokens": 32, "num_blocks": 2, "expansion": 175 / 48},
+    ),
+    "rankup_small": (
+        RankUp,
+        {"token_dim": 32, "num_blocks": 2, "expansion": 2, "embedding_dim": 16},
+    ),
+    "rankup_base": (
+        RankUp,
+        {"token_dim": 256, "num_blocks": 2, "expansion": 2, "embedding_dim": 16},
+    ),
+    # The paper gives about 100M dense parameters, 2 blocks, 32 sparse tokens and at least 15
+    # others, but neither width nor expansion: with 48 tokens of width 384, 3 k T D^2 a block gives
+    # 99M for k = 7/3. Fewer fields make fewer tokens and a smaller model.
+    "rankup_100m": (
+        RankUp,
+        {"token_dim": 384, "max_tokens": 48, "num_blocks": 2, "expansion": 7 / 3},
+    ),
+    "rankelastor_paper": (RankElastor, {"form": "paper", "num_blocks": 2, "expansion": 3}),
+    "rankelastor_code": (
+        RankElastor,
+        {"form": "code", "num_blocks": 2, "expansion": 3, "hidden_units": (16,)},
+    ),
+}
+
+
+def from_preset(
+    preset: str, features: FeatureSet, tasks: Sequence[Task | str], **overrides: Any
+) -> RankingModel:
+    """Builds a model from a named configuration.
+
+    Args:
+        preset: one of `PRESETS`.
+        features: adapted `FeatureSet`.
+        tasks: list of `Task` or of names.
+        **overrides: arguments of the model that the preset sets otherwise, or
+            does not set.
+
+    Raises:
+        ValueError: an unknown name.
+
+    Example:
+
+    ```python
+    model = rankup_keras.from_preset("rankup_base", features, ["click"], dropout=0.1)
+    ```
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"`preset` must be one of {sorted(PRESETS)}. Received: {preset!r}.")
+    model, settings = PRESETS[preset]
+    return model(features, tasks, **{**settings, **overrides})
