@@ -69,7 +69,10 @@ class Cost:
 
 
 def cost(
-    model: type[RankingModel], features: FeatureSet, tasks: Sequence[Task | str], **settings: Any
+    model: Callable[..., RankingModel],
+    features: FeatureSet,
+    tasks: Sequence[Task | str],
+    **settings: Any,
 ) -> Cost:
     """Parameters and forward FLOPs of a model, by part, without making its weights.
 
@@ -126,7 +129,7 @@ def _slice_tokenizer(layer: SliceTokenizer) -> int:
 
 
 def _moe(layer: PerTokenMoE) -> int:
-    # Its batched products are layers of their own; what is left are the biases, gates times vectors.
+    # Its batched products are layers of their own; what is left are gates times biases.
     return 2 * _size(layer.expert_bias)
 
 

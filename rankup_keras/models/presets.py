@@ -1,6 +1,6 @@
 """Named configurations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rankup_keras.features import FeatureSet
@@ -14,7 +14,7 @@ from rankup_keras.towers import Task
 # T (2 k D^2 + k D + D) + 4 D a block: 107M at (D 768, T 16, L 2) gives k = 2.83, for which 17/6
 # makes the hidden layer 2,176 wide; 1.1B at (D 1536, T 32, L 2) gives k = 3.64, for which 175/48
 # makes it 5,600 wide.
-PRESETS: dict[str, tuple[type[RankingModel], dict[str, Any]]] = {
+PRESETS: dict[str, tuple[Callable[..., RankingModel], dict[str, Any]]] = {
     "rankmixer_small": (
         RankMixer,
         {"token_dim": 32, "num_blocks": 2, "expansion": 2, "embedding_dim": 16},
