@@ -35,7 +35,7 @@ $(VENV)/installed: setup.cfg
 	@"$(PYTHON)" -m venv --clear $(VENV) || { \
 		echo "Python's venv module failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "== Installing the package and TensorFlow (about 600 MB; some minutes at first)"
-	@$(PIP) install --quiet --editable .
+	@$(PIP) install --quiet --editable '.[serving]'
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
