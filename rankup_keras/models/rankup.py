@@ -11,7 +11,7 @@ from rankup_keras.mixers.residual import make_norm
 from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs, side_by_side
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
 from rankup_keras.models.stack import mixer_stack, plain
-from rankup_keras.models.token_counts import choose_sparse_tokens
+from rankup_keras.models.token_counts import choose_sparse_tokens, choose_width
 from rankup_keras.tokens import (
     CrossedTokens,
     GlobalToken,
@@ -40,7 +40,8 @@ class RankUp(RankingModel):
     Args:
         features: adapted `FeatureSet`.
         tasks: list of `Task` or of names.
-        token_dim: int. Width D. Defaults to 64.
+        token_dim: int or `None`. Width D. `None` (default) for 64, or the next
+            multiple of the number of tokens where no number of them divides 64.
         num_sparse_tokens: int or `None`. The number of all tokens must divide
             D. `None` (default) takes the largest number that does.
         max_tokens: int. Largest number of all tokens that is chosen where
@@ -54,7 +55,7 @@ class RankUp(RankingModel):
         multi_embedding: bool. Whether sparse tokens and global token read
             tables of their own. Defaults to `True`.
         global_units: list of ints, hidden layers of the global token, or
-            `None` for no global token. Defaults to `(2 * token_dim,)`.
+            `None` for no global token. Defaults to none, a linear projection.
         crosses: list of pairs of names of `Pretrained` features. Defaults to
             none.
         task_tokens: bool. Defaults to `True`.
@@ -87,7 +88,7 @@ class RankUp(RankingModel):
         self,
         features: FeatureSet,
         tasks: Sequence[Task | str],
-        token_dim: int = 64,
+        token_dim: int | None = None,
         num_sparse_tokens: int | None = None,
         max_tokens: int = 64,
         num_blocks: int = 2,
@@ -139,6 +140,16 @@ class RankUp(RankingModel):
                 "RankUp needs at least one Categorical feature to make sparse tokens of. "
                 f"Received features: {[feature.name for feature in features.features]}."
             )
+        items, ids, combiners = row.sequences("sparse")
+        num_task_tokens = len(task_list) if task_tokens else 0
+        beside = has_global + ("encoded_numeric" in inputs) + len(items) + len(crosses)
+        if token_dim is None:
+            token_dim = choose_width(
+                beside + num_task_tokens, len(dims), num_sparse_tokens, max_tokens
+            )
+        sparse_tokens = choose_sparse_tokens(
+            token_dim, beside + num_task_tokens, len(dims), num_sparse_tokens, max_tokens
+        )
         others = []
         if has_global:
             whole = drop(side_by_side(row.pooled(global_set)[0]), "global")
@@ -148,7 +159,6 @@ class RankUp(RankingModel):
         if "encoded_numeric" in inputs:
             dense = GlobalToken(token_dim, name="dense_token", dtype=policy)
             others.append(dense(inputs["encoded_numeric"]))
-        items, ids, combiners = row.sequences("sparse")
         if items:
             sequence = SequenceTokens(token_dim, combiners[0], name="sequence_tokens", dtype=policy)
             others.append(sequence([drop(x, f"sequence_{i}") for i, x in enumerate(items)], ids))
@@ -157,11 +167,6 @@ class RankUp(RankingModel):
             others.append(
                 CrossedTokens(token_dim, name="crossed_tokens", dtype=policy)(left, right)
             )
-        count = sum(family.shape[1] for family in others)
-        num_task_tokens = len(task_list) if task_tokens else 0
-        sparse_tokens = choose_sparse_tokens(
-            token_dim, count + num_task_tokens, len(dims), num_sparse_tokens, max_tokens
-        )
         tokenizer = PermutationTokenizer(
             sparse_tokens,
             token_dim,

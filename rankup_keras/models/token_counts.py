@@ -47,6 +47,14 @@ def choose_sparse_tokens(
     )
 
 
+def choose_width(others: int, fields: int, wanted: int | None, limit: int = 64) -> int:
+    """A token width near 64 for which `choose_sparse_tokens` finds a number of tokens."""
+    if wanted is None and any(1 <= d - others <= fields for d in divisors(64)):
+        return 64
+    total = min(others + (wanted or fields), max(limit, others + 1))
+    return -(-64 // total) * total
+
+
 def choose_tokens(token_dim: int, fields: int, wanted: int | None, limit: int = 32) -> int:
     """Number of tokens of a model that has none but the sparse ones, not bound to whole fields."""
     if wanted is None:
