@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from rankup_keras.diagnostics import plots, text
 from rankup_keras.diagnostics.embedding_tables import embedding_tables
@@ -16,7 +17,8 @@ from rankup_keras.diagnostics.measure import measure, measure_tables
 from rankup_keras.diagnostics.probe import make_probe
 from rankup_keras.diagnostics.record import RankProfile
 from rankup_keras.diagnostics.taps import CallableTaps, Taps
-from rankup_keras.diagnostics.writers import JsonLines, TensorBoardScalars
+from rankup_keras.diagnostics.workers import agreed, is_chief
+from rankup_keras.diagnostics.writers import JsonLines, TensorBoardPages
 
 
 class EffectiveRank(keras.callbacks.Callback):
@@ -48,7 +50,9 @@ class EffectiveRank(keras.callbacks.Callback):
     A Python warning names the layer when its rank falls under a share of its
     ceiling, or when its tokens die.
 
-    Place it before the callbacks that shall see its numbers.
+    Place it before the callbacks that shall see its numbers. Under a strategy
+    of several processes each of them measures, all see the mean of their
+    numbers, and the chief alone writes files and warns.
 
     Args:
         data: Rows to measure on, fixed at the start: raw columns, inputs of the
@@ -72,7 +76,9 @@ class EffectiveRank(keras.callbacks.Callback):
             `"summary"` for the raw and normalized rank of the last layer and
             the least normalized one, `"all"`, or a list of keys, in which `*`
             stands for anything. Defaults to `"summary"`.
-        log_dir: Directory for TensorBoard. `None` for none.
+        log_dir: Directory for TensorBoard: scalars of every measurement, and
+            heat maps (layers by time, tokens by layers) and spectra, drawn when
+            the number of measurements has doubled and at the end. `None` for none.
         path: File for one line of JSON a measurement, which
             `rk.diagnostics.report` reads. An existing file is overwritten
             unless training resumes. `None` for none.
@@ -154,7 +160,7 @@ class EffectiveRank(keras.callbacks.Callback):
         self._target = model
         self._activations = activations
         self._json = None if path is None else JsonLines(path)
-        self._board = None if log_dir is None else TensorBoardScalars(log_dir)
+        self._board = None if log_dir is None else TensorBoardPages(log_dir)
         self._taps: Any = None
         self._step = 0
         self._epoch = 0
@@ -213,7 +219,9 @@ class EffectiveRank(keras.callbacks.Callback):
             )
             self._probe = make_probe(target, self._data, self.probe_samples)
             self._tables = embedding_tables(target) if self.table_rows else {}
-            if self._json is not None:
+            self._strategy = self.model.distribute_strategy or tf.distribute.get_strategy()
+            self._chief = is_chief(self._strategy)
+            if self._json is not None and self._chief:
                 self._json.open(append=resumed)
             self._measure_control(resumed)
             if self.control is not None:
@@ -223,8 +231,8 @@ class EffectiveRank(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self._train_seconds += time.perf_counter() - self._begun
-        if self._board is not None:
-            self._board.flush()
+        if self._board is not None and self._chief:
+            self._board.close(self.profiles)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._epoch = epoch
@@ -234,7 +242,8 @@ class EffectiveRank(keras.callbacks.Callback):
         self._epoch = epoch + 1
         self._step = self._iterations()
         profile = self._measure(f"epoch {epoch + 1}", logs)
-        numbers = profile.numbers()
+        # Every process measures and sees the same numbers; the chief alone writes.
+        numbers = agreed(self._strategy, profile.numbers())
         shown = self._keys_for_logs(numbers)
         if logs is not None:
             logs.update({key: numbers[key] for key in shown})
@@ -283,17 +292,18 @@ class EffectiveRank(keras.callbacks.Callback):
         profile.seconds += time.perf_counter() - begun
 
     def _write(self, profile: RankProfile) -> None:
-        if self._json is not None:
+        if self._json is not None and self._chief:
             self._json.write(profile)
-        if self._board is not None:
-            self._board.write(profile)
+        if self._board is not None and self._chief:
+            self._board.write(self.profiles)
 
     def _warn(self, profile: RankProfile) -> None:
         known = {(finding.kind, finding.layer) for finding in self.findings}
         for finding in find_problems(profile, self.control, self.collapse_below):
             if (finding.kind, finding.layer) not in known:
                 self.findings.append(finding)
-                warnings.warn(str(finding), stacklevel=2)
+                if self._chief:
+                    warnings.warn(str(finding), stacklevel=2)
 
     def _keys_for_logs(self, numbers: Mapping[str, float]) -> list[str]:
         if self._shown == "all":

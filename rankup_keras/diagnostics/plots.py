@@ -1,5 +1,6 @@
 """Pictures of measurements. Figures are made without pyplot, so they work anywhere."""
 
+import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def _along_depth(axes: Any, profiles: Sequence["RankProfile"], names: list[str],
         fontsize=10,
     )
     axes.set_ylabel(f"effective rank, {view} view, share of ceiling")
-    axes.set_ylim(_floor(profiles, view), 1.02)
+    axes.set_ylim(floor_of(profiles, view), 1.02)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=8, frameon=False)
 
@@ -72,12 +73,101 @@ def _over_time(axes: Any, profiles: Sequence["RankProfile"], names: list[str], v
         axes.plot(steps, values, color=colour(number, len(names)), marker=".", label=name)
     axes.set_title("over training", fontsize=10)
     axes.set_xlabel("training steps (0: untrained)")
-    axes.set_ylim(_floor(profiles, view), 1.02)
+    axes.set_ylim(floor_of(profiles, view), 1.02)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=8, frameon=False, ncols=1 + (len(names) > 9))
 
 
-def _floor(profiles: Sequence["RankProfile"], view: str) -> float:
+def heat_figure(profiles: Sequence["RankProfile"], view: str = "sample") -> Any:
+    """Layers by moments, as a heat map of the share of the ceiling."""
+    names = list(profiles[-1].layers)
+    values = [[profile.layers[name].value(view) for profile in profiles] for name in names]
+    figure = new_figure(max(5.0, 2.6 + 0.42 * len(profiles)), 1.6 + 0.32 * len(names))
+    axes = figure.subplots()
+    marks = [profile.label for profile in profiles]
+    _heat_map(figure, axes, values, names, marks, floor_of(profiles, view))
+    axes.set_title(f"effective rank, {view} view, share of ceiling", fontsize=10)
+    return figure
+
+
+def token_figure(profile: "RankProfile") -> Any:
+    """Tokens by layers, as a heat map of each token's effective rank."""
+    names = list(profile.layers)
+    tokens = max(ranks.tokens for ranks in profile.layers.values())
+    values = [
+        [r.token_ranks[t] / r.token_ceiling if t < r.tokens else math.nan for t in range(tokens)]
+        for r in profile.layers.values()
+    ]
+    figure = new_figure(max(5.0, 2.6 + 0.3 * tokens), 1.6 + 0.32 * len(names))
+    axes = figure.subplots()
+    _heat_map(figure, axes, values, names, [str(token) for token in range(tokens)], 0.0)
+    axes.set_xlabel("token")
+    axes.set_title(
+        f"each token's effective rank over the samples, share of ceiling ({profile.label})",
+        fontsize=10,
+    )
+    return figure
+
+
+def spectra_figure(profile: "RankProfile", control: "RankProfile | None" = None) -> Any:
+    """Mean shares of the singular values of every layer, the untrained ones dashed."""
+    names = list(profile.layers)
+    columns = min(4, len(names))
+    lines = math.ceil(len(names) / columns)
+    figure = new_figure(1.0 + 2.6 * columns, 0.8 + 2.1 * lines)
+    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
+    for name, axes in zip(names, grid.flat, strict=False):
+        spectrum = profile.layers[name].spectrum
+        axes.semilogy(range(1, len(spectrum) + 1), spectrum, color=colour(1, 2), marker=".", lw=1.5)
+        if control is not None and name in control.layers:
+            before = control.layers[name].spectrum
+            axes.semilogy(range(1, len(before) + 1), before, "--", color=_GREY, lw=1.2)
+        axes.set_title(name, fontsize=9)
+        axes.grid(alpha=0.3)
+        axes.set_ylim(bottom=1e-6)
+    figure.supylabel("share of the sum of singular values", fontsize=9)
+    figure.supxlabel(f"singular value, {profile.label} (dashed: untrained)", fontsize=9)
+    return figure
+
+
+def png(figure: Any) -> bytes:
+    """The figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _heat_map(
+    figure: Any,
+    axes: Any,
+    values: Sequence[Sequence[float]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    low: float,
+) -> None:
+    picture = axes.imshow(values, aspect="auto", cmap="viridis", vmin=low, vmax=1.0)
+    step = max(1, math.ceil(len(columns) / 16))
+    shown = range(0, len(columns), step)
+    turned = max(len(columns[i]) for i in shown) > 3
+    axes.set_xticks(
+        list(shown),
+        [columns[i] for i in shown],
+        rotation=45 if turned else 0,
+        ha="right" if turned else "center",
+    )
+    axes.set_yticks(range(len(rows)), rows)
+    if len(columns) <= 12:
+        for i, line in enumerate(values):
+            for j, value in enumerate(line):
+                light = value < low + 0.6 * (1.0 - low)
+                color = "white" if light else "black"
+                axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=color)
+    figure.colorbar(picture, ax=axes, fraction=0.04, pad=0.02)
+
+
+def floor_of(profiles: Sequence["RankProfile"], view: str) -> float:
     """Where the axis starts: low enough for all, never so high that a ripple looks like a fall."""
     least = min(ranks.value(view) for profile in profiles for ranks in profile.layers.values())
     return max(0.0, min(0.7, math.floor(10.0 * least - 0.5) / 10.0)) if least == least else 0.0

@@ -2,10 +2,12 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from rankup_keras.diagnostics import plots
 from rankup_keras.diagnostics.record import RankProfile
 
 
@@ -30,8 +32,8 @@ class JsonLines:
             file.write(profile.to_json() + "\n")
 
 
-class TensorBoardScalars:
-    """Scalars of every measurement under `<log_dir>/effective_rank`.
+class TensorBoardPages:
+    """Scalars of every measurement and pictures of the course, under `<log_dir>/effective_rank`.
 
     Args:
         log_dir: The directory that TensorBoard is pointed at.
@@ -40,14 +42,45 @@ class TensorBoardScalars:
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         self._log_dir = os.path.join(os.fspath(log_dir), "effective_rank")
         self._writer: Any = None
+        self._drawn = 0
 
-    def write(self, profile: RankProfile) -> None:
+    def write(self, profiles: Sequence[RankProfile]) -> None:
+        """Writes the last measurement, given all so far.
+
+        Pictures cost more than the measurement, so they are drawn when the
+        number of measurements has doubled, and once more by `close`.
+        """
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(self._log_dir)
-        with self._writer.as_default():
+        profile = profiles[-1]
+        with self._writer.as_default(step=profile.step):
             for key, value in profile.numbers().items():
-                tf.summary.scalar(key, value, step=profile.step)
+                tf.summary.scalar(key, value)
+            for name, ranks in profile.layers.items():
+                if len(ranks.token_ranks) > 1:
+                    tf.summary.histogram(f"token_effective_rank/{name}", ranks.token_ranks)
+        if len(profiles) >= 2 * max(1, self._drawn):
+            self._draw(profiles)
 
-    def flush(self) -> None:
-        if self._writer is not None:
-            self._writer.flush()
+    def close(self, profiles: Sequence[RankProfile]) -> None:
+        """Draws what is not drawn yet, and makes everything readable."""
+        if self._writer is None:
+            return
+        if len(profiles) > self._drawn:
+            self._draw(profiles)
+        self._writer.flush()
+
+    def _draw(self, profiles: Sequence[RankProfile]) -> None:
+        control = profiles[0] if profiles[0].label == "untrained" else None
+        figures = {
+            "layers_by_time/sample_view": plots.heat_figure(profiles, "sample"),
+            "layers_by_time/token_view": plots.heat_figure(profiles, "token"),
+            "along_the_network": plots.rank_figure(profiles),
+            "tokens_by_layer": plots.token_figure(profiles[-1]),
+            "spectra": plots.spectra_figure(profiles[-1], control),
+        }
+        with self._writer.as_default(step=profiles[-1].step):
+            for name, figure in figures.items():
+                image = tf.io.decode_png(plots.png(figure), channels=3)
+                tf.summary.image(f"effective_rank/{name}", image[None])
+        self._drawn = len(profiles)

@@ -243,7 +243,7 @@ def test_a_broken_file_is_named_with_its_line(tmp_path):
         read_profiles(path)
 
 
-def test_tensorboard_scalars(tmp_path):
+def test_tensorboard_pages(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     callback = EffectiveRank(column_rows(), log_dir=tmp_path)
@@ -255,6 +255,18 @@ def test_tensorboard_scalars(tmp_path):
     assert tf.make_ndarray(found[-1].tensor_proto) == pytest.approx(
         callback.profiles[-1].layers["block_2_ffn"].mean, rel=1e-6
     )
+    for name in (
+        "layers_by_time/sample_view", "layers_by_time/token_view", "along_the_network",
+        "tokens_by_layer", "spectra",
+    ):  # fmt: skip
+        drawn = events.Tensors(f"effective_rank/{name}")
+        assert [event.step for event in drawn] == [4, 8]
+        width, height, image = tf.make_ndarray(drawn[-1].tensor_proto)
+        assert int(width) > 300
+        assert int(height) > 100
+        assert tf.io.decode_png(image).numpy().std() > 10.0
+    tokens = events.Tensors("token_effective_rank/block_2_ffn")
+    assert len(tokens) > 0
 
 
 def test_table_and_plot(tmp_path):
