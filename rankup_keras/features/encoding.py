@@ -30,7 +30,8 @@ def hash_ids(values: tf.Tensor, buckets: Sequence[int]) -> tf.Tensor:
 def plain_ids(values: tf.Tensor, num_ids: int) -> tf.Tensor:
     """Ids of integer columns: 0 missing (-1), 1 out of range, `2 + value` otherwise."""
     known = (values >= 0) & (values < num_ids)
-    ids = tf.where(known, values + 2, tf.where(tf.equal(values, -1), 0, tf.ones_like(values)))
+    others = tf.where(tf.equal(values, -1), tf.zeros_like(values), tf.ones_like(values))
+    ids = tf.where(known, values + 2, others)
     return tf.cast(ids, tf.int32)
 
 
@@ -78,7 +79,11 @@ def encode_numeric(
     logs = np.array([feature.normalize == "log" for feature in features])
     if logs.any():
         values = tf.where(logs, tf.sign(values) * tf.math.log1p(tf.abs(values)), values)
-    values = (values - mean.astype(np.float32)) / deviation.astype(np.float32)
+    # The mean in two parts: rounded to float32, that of large numbers would be off by a good
+    # part of a small deviation.
+    coarse = mean.astype(np.float32)
+    values = (values - coarse) - (mean - coarse).astype(np.float32)
+    values /= deviation.astype(np.float32)
     clip = np.array([np.inf if f.clip is None else f.clip for f in features], np.float32)
     values = tf.clip_by_value(values, -clip, clip)
     values = tf.where(finite, values, tf.zeros_like(values))

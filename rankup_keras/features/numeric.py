@@ -8,6 +8,8 @@ from rankup_keras._registry import serializable
 from rankup_keras.features.feature import Feature, Side
 
 NORMALIZATIONS = ("standard", "log", None)
+# Standard deviations.
+AUTO_CLIP = 10.0
 
 
 @serializable
@@ -25,9 +27,10 @@ class Numeric(Feature):
             value as it is.
         indicator: bool. Whether to add the missing-value indicator. Defaults
             to `True`.
-        clip: float or `None`. Normalised values are kept within
-            `[-clip, clip]`, so that one outlier in a request cannot saturate
-            the model. Defaults to 10 (standard deviations).
+        clip: float, `None` or `"auto"`. Values are kept within `[-clip, clip]`
+            after normalisation, so that one outlier in a request cannot
+            saturate the model. `"auto"` (default) is 10 standard deviations,
+            and no limit with `normalize=None`.
         side: see `Feature`.
         group: see `Feature`.
     """
@@ -37,7 +40,7 @@ class Numeric(Feature):
         name: str,
         normalize: str | None = "standard",
         indicator: bool = True,
-        clip: float | None = 10.0,
+        clip: float | str | None = "auto",
         side: Side | None = None,
         group: str | None = None,
     ) -> None:
@@ -47,9 +50,12 @@ class Numeric(Feature):
                 f"`normalize` of feature {name!r} must be one of {NORMALIZATIONS}. "
                 f"Received: normalize={normalize!r}."
             )
-        if clip is not None and not clip > 0:
+        if clip == "auto":
+            clip = None if normalize is None else AUTO_CLIP
+        if clip is not None and (isinstance(clip, str) or not clip > 0):
             raise ValueError(
-                f"`clip` of feature {name!r} must be positive or None. Received: clip={clip!r}."
+                f"`clip` of feature {name!r} must be positive, None or 'auto'. "
+                f"Received: clip={clip!r}."
             )
         self.normalize = normalize
         self.indicator = bool(indicator)
