@@ -4,12 +4,15 @@ from collections.abc import Sequence as SequenceABC
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
 from rankup_keras.features.feature import Feature, Side, positive_int
 
 COMBINERS = ("mean", "sum", "sqrtn")
+# Ids are int32, and the first two stand for missing and unknown values.
+MAX_IDS = 2**31 - 3
 
 
 @serializable
@@ -43,6 +46,10 @@ class Categorical(Feature):
         min_count: int. Values seen less often while adapting are left out.
         max_tokens: int or `None`. Keep only this many most frequent values.
         oov_buckets: int. Number of ids that share the unknown values.
+        unknown_rate: float in [0, 1). Share of values that training replaces
+            by unknown, so that the model learns what to expect of users and
+            items that it has never seen. Not for hashed columns, in which
+            nothing is unknown. Defaults to 0.
         dtype: `"string"`, `"int64"` or `None`. Type of the raw column; `None`
             means `int64` for plain ids and for a vocabulary of ints, what the
             data has when a vocabulary is learned, else `string`.
@@ -66,6 +73,7 @@ class Categorical(Feature):
         min_count: int = 1,
         max_tokens: int | None = None,
         oov_buckets: int = 1,
+        unknown_rate: float = 0.0,
         dtype: str | None = None,
         side: Side | None = None,
         group: str | None = None,
@@ -81,6 +89,12 @@ class Categorical(Feature):
             )
         self.hash_buckets = positive_int(hash_buckets, "hash_buckets", owner, optional=True)
         self.num_ids = positive_int(num_ids, "num_ids", owner, optional=True)
+        for argument, size in (("hash_buckets", hash_buckets), ("num_ids", num_ids)):
+            if size is not None and size > MAX_IDS:
+                raise ValueError(
+                    f"`{argument}` of {owner} must be at most {MAX_IDS}, for ids are 32-bit. "
+                    f"Received: {argument}={size}."
+                )
         self.max_length = positive_int(max_length, "max_length", owner, optional=True)
         self.embedding_dim = positive_int(embedding_dim, "embedding_dim", owner, optional=True)
         self.min_count = positive_int(min_count, "min_count", owner)
@@ -88,21 +102,20 @@ class Categorical(Feature):
         self.oov_buckets = positive_int(oov_buckets, "oov_buckets", owner)
         if combiner not in COMBINERS:
             raise ValueError(
-                f"`combiner` of {owner} must be one of {COMBINERS}. Received: combiner={combiner!r}."
+                f"`combiner` of {owner} must be one of {COMBINERS}. "
+                f"Received: combiner={combiner!r}."
             )
         self.combiner = combiner
+        if not 0 <= unknown_rate < 1 or (unknown_rate and hash_buckets is not None):
+            raise ValueError(
+                f"`unknown_rate` of {owner} must lie in [0, 1), and be 0 with `hash_buckets`, which "
+                f"leave nothing unknown. Received: unknown_rate={unknown_rate}."
+            )
+        self.unknown_rate = float(unknown_rate)
         if isinstance(vocabulary, Path):
             vocabulary = str(vocabulary)
         if vocabulary is not None and not isinstance(vocabulary, str):
-            vocabulary = list(vocabulary)
-            if not vocabulary:
-                raise ValueError(f"`vocabulary` of {owner} must not be empty.")
-            kinds = {type(value) for value in vocabulary}
-            if kinds not in ({str}, {int}):
-                raise ValueError(
-                    f"`vocabulary` of {owner} must hold strings only or ints only. "
-                    f"Received values of {sorted(kind.__name__ for kind in kinds)}."
-                )
+            vocabulary = _checked_vocabulary(vocabulary, owner)
         self.vocabulary = vocabulary
         if dtype not in ("string", "int64", None):
             raise ValueError(
@@ -114,7 +127,10 @@ class Categorical(Feature):
             elif hash_buckets is not None or vocabulary is not None:
                 dtype = "string"
         if num_ids is not None and dtype != "int64":
-            raise ValueError(f"{owner} has `num_ids`, so its `dtype` is 'int64'. Received: {dtype!r}.")
+            raise ValueError(
+                f"`dtype` of {owner} must be 'int64', since it has `num_ids`. "
+                f"Received: dtype={dtype!r}."
+            )
         self.dtype = dtype
 
     @property
@@ -145,6 +161,27 @@ class Categorical(Feature):
             min_count=self.min_count,
             max_tokens=self.max_tokens,
             oov_buckets=self.oov_buckets,
+            unknown_rate=self.unknown_rate,
             dtype=self.dtype,
         )
         return config
+
+
+def _checked_vocabulary(values: SequenceABC[Any], owner: str) -> list[Any]:
+    """A vocabulary as a list of Python strings or ints."""
+    values = [value.item() if isinstance(value, np.generic) else value for value in values]
+    if not values:
+        raise ValueError(f"`vocabulary` of {owner} must not be empty.")
+    kinds = {type(value) for value in values}
+    if kinds not in ({str}, {int}):
+        raise ValueError(
+            f"`vocabulary` of {owner} must hold strings only or ints only. "
+            f"Received values of {sorted(kind.__name__ for kind in kinds)}."
+        )
+    broken = [v for v in values if isinstance(v, str) and ("\n" in v or "\r" in v)]
+    if broken:
+        raise ValueError(
+            f"`vocabulary` of {owner} must not hold values with line breaks: it is kept as a file "
+            f"with one value a line. Received {len(broken)} of them, such as {broken[0]!r}."
+        )
+    return values

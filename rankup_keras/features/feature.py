@@ -77,4 +77,5 @@ def positive_int(value: Any, argument: str, owner: str, optional: bool = False) 
 
 
 def serialize_feature(feature: Feature) -> dict[str, Any]:
+    """A feature's class and config, as Keras serialises them."""
     return keras.saving.serialize_keras_object(feature)

@@ -1,4 +1,4 @@
-"""What the preprocessing promises to the embedding stage: tables and the id slots that read them."""
+"""What preprocessing promises to the embedding stage: tables, and the id slots that read them."""
 
 import dataclasses
 from typing import Any, Literal
