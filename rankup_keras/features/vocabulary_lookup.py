@@ -17,7 +17,7 @@ _scratch: list[Path] = []
 
 
 def _scratch_file() -> Path:
-    """A file of this process's own: TensorFlow reads vocabularies from paths, and copies on export."""
+    """A file of this process's own, for TensorFlow reads vocabularies from paths."""
     if not _scratch:
         _scratch.append(Path(tempfile.mkdtemp(prefix="rankup_keras_vocabulary_")))
         atexit.register(shutil.rmtree, _scratch[0], ignore_errors=True)
@@ -74,12 +74,13 @@ class VocabularyLookup(keras.layers.Layer):
 
     def set_vocabulary_file(self, path: str | Path) -> int:
         """Takes a vocabulary from a text file, one value a line. Returns its size."""
-        if not Path(path).is_file():
+        path = str(path)
+        if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
             raise ValueError(
-                f"`vocabulary` of feature {self.feature!r} is not a file. Received: {str(path)!r}."
+                f"`vocabulary` of feature {self.feature!r} is not a file. Received: {path!r}."
             )
         own = _scratch_file()
-        shutil.copyfile(path, own)
+        tf.io.gfile.copy(path, str(own))
         return self._load(own, None)
 
     def _load(self, path: Path, count: int | None) -> int:
@@ -123,7 +124,9 @@ class VocabularyLookup(keras.layers.Layer):
         """The vocabulary's values in the order of their ids, as strings."""
         if self._path is None:
             return []
-        return self._path.read_bytes().decode("utf-8").split("\n")[:-1]
+        # As TensorFlow reads it: carriage returns are skipped, the last line may have no end.
+        text = self._path.read_bytes().decode("utf-8", errors="replace").replace("\r", "")
+        return text.removesuffix("\n").split("\n")
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         if self._table is None:
@@ -153,7 +156,5 @@ class VocabularyLookup(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.pop("dtype", None)
-        config.update(
-            dtype_in=self.dtype_in, oov_buckets=self.oov_buckets, feature=self.feature
-        )
+        config.update(dtype_in=self.dtype_in, oov_buckets=self.oov_buckets, feature=self.feature)
         return config
