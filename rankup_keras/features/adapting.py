@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,25 +12,51 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from rankup_keras.features.categorical import Categorical
-from rankup_keras.features.columns import check_dataset_spec, convert_columns
+from rankup_keras.features.columns import (
+    as_mapping,
+    check_dataset_spec,
+    convert_columns,
+    dataset_columns,
+    missing_columns_error,
+)
+from rankup_keras.features.columns import holds_integers as is_integer_column
 from rankup_keras.features.numeric import Numeric
 
 
 def batches(data: Any, spec: dict[str, tf.TensorSpec]) -> Iterator[dict[str, np.ndarray]]:
     """Columns batch by batch, from a dataset, from arrays, or from `(columns, labels)`."""
     if isinstance(data, tf.data.Dataset):
-        element = data.element_spec
-        columns = element[0] if isinstance(element, tuple) else element
-        if not isinstance(columns, Mapping):
-            raise TypeError(
-                "The dataset must yield a dict of columns, or a tuple that starts with one. "
-                f"Received elements of type {type(columns).__name__}."
+        check_dataset_spec(dataset_columns(data), spec)
+        if int(data.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(
+                "The dataset repeats without end, so `adapt` would never return. "
+                "Adapt to it before `.repeat()`, or to `dataset.take(n)`."
             )
-        check_dataset_spec(columns, spec)
         for item in data:
             yield convert_columns(item[0] if isinstance(item, tuple) else item, spec)
     else:
         yield convert_columns(data[0] if isinstance(data, tuple) else data, spec)
+
+
+def holds_integers(data: Any, name: str) -> bool:
+    """Whether a column of a dataset or of arrays holds integers."""
+    if isinstance(data, tf.data.Dataset):
+        item = dataset_columns(data).get(name)
+        return item is not None and bool(item.dtype.is_integer)
+    table = as_mapping(data[0] if isinstance(data, tuple) else data)
+    if name not in table:
+        raise missing_columns_error([name], [str(key) for key in table])
+    return is_integer_column(table[name])
+
+
+def check_plain_ids(feature: Categorical, column: np.ndarray) -> None:
+    """Refuses ids that have no row in the feature's table."""
+    low, high = int(column.min(initial=0)), int(column.max(initial=0))
+    if low < -1 or high >= (feature.num_ids or 0):
+        raise ValueError(
+            f"Ids of feature {feature.name!r} must lie in [0, {feature.num_ids}) or be -1 for "
+            f"missing. Received ids from {low} to {high}."
+        )
 
 
 class Vocabulary:
@@ -69,7 +95,7 @@ class Vocabulary:
                 "no UTF-8 and stay out of its vocabulary: they count as unknown.",
                 stacklevel=2,
             )
-        kept = [(value, n) for value, n in merged.items() if n >= self.feature.min_count]
+        kept = [(value, n) for value, n in merged.items() if n >= (self.feature.min_count or 1)]
         kept.sort(key=lambda item: (-item[1], item[0]))
         return [value for value, _ in kept[: self.feature.max_tokens]]
 

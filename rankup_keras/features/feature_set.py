@@ -149,7 +149,7 @@ class FeatureSet(keras.layers.Layer):
             for learner in learners:
                 learner.update(batch[learner.feature.name])
             for feature in plain:
-                _check_plain_ids(feature, batch[feature.name])
+                adapting.check_plain_ids(feature, batch[feature.name])
             rows += len(next(iter(batch.values()))) if batch else 0
         if needed and not rows:
             raise ValueError("`data` has no rows to adapt to.")
@@ -158,6 +158,8 @@ class FeatureSet(keras.layers.Layer):
                 self._moments[learner.feature.name] = learner.statistics()
             else:
                 self._take_vocabulary(learner.feature, learner.values())
+        # What was learned is a constant of the traced preprocessing.
+        self._encode_fn = None
         return self
 
     def _take_vocabulary(self, feature: Categorical, vocabulary: Any) -> None:
@@ -171,12 +173,12 @@ class FeatureSet(keras.layers.Layer):
             )
         else:
             self._sizes[feature.name] = lookup.set_vocabulary(vocabulary)
-        self._encode_fn = None
 
     def _infer_dtypes(self, data: Any) -> None:
         for feature in self.of_type(Categorical):
             if feature.dtype is None:
-                feature.dtype = "int64" if _holds_ints(data, feature.name) else "string"
+                ints = adapting.holds_integers(data, feature.name)
+                feature.dtype = "int64" if ints else "string"
                 self._lookups[feature.name].dtype_in = feature.dtype
 
     def freeze(self, model_name: str) -> None:
@@ -236,6 +238,13 @@ class FeatureSet(keras.layers.Layer):
             )
         return fields
 
+    def unknown_rates(self) -> list[float]:
+        """Share of ids that training replaces by unknown, one a slot of `encoded_ids`."""
+        rates: list[float] = []
+        for feature in self._in_slot_order():
+            rates += [getattr(feature, "unknown_rate", 0.0)] * (feature.max_length or 1)
+        return rates
+
     def numeric_names(self) -> list[str]:
         """Names of the columns of `encoded_numeric`."""
         numeric = self.of_type(Numeric)
@@ -258,7 +267,7 @@ class FeatureSet(keras.layers.Layer):
             return 1 + feature.hash_buckets
         if feature.num_ids is not None:
             return 2 + feature.num_ids
-        return 1 + feature.oov_buckets + self._sizes[feature.name]
+        return 1 + int(feature.oov_buckets or 1) + self._sizes[feature.name]
 
     def _hashed_singles(self, dtype: str) -> list[Categorical]:
         return [
@@ -299,7 +308,8 @@ class FeatureSet(keras.layers.Layer):
         return encoded
 
     def _encode_ids(self, raw: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-        parts, done = [], set()
+        parts: list[tf.Tensor] = []
+        done: set[str] = set()
         for dtype in ("string", "int64"):
             hashed = self._hashed_singles(dtype)
             if hashed:
@@ -340,9 +350,7 @@ class FeatureSet(keras.layers.Layer):
         """
         if isinstance(data, tf.data.Dataset):
             element = data.element_spec
-            columns.check_dataset_spec(
-                element[0] if isinstance(element, tuple) else element, self.raw_spec()
-            )
+            columns.check_dataset_spec(columns.dataset_columns(data), self.raw_spec())
 
             def encode(*item: Any) -> Any:
                 encoded = self(item[0])
@@ -352,14 +360,17 @@ class FeatureSet(keras.layers.Layer):
         return self._encode_arrays(columns.convert_columns(data, self.raw_spec()))
 
     def _encode_arrays(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        spec = self.raw_spec()
         if self._encode_fn is None:
             # One trace for all batch sizes and history widths.
-            self._encode_fn = tf.function(self.__call__, input_signature=[self.raw_spec()])
+            self._encode_fn = tf.function(self.__call__, input_signature=[spec])
         rows = len(next(iter(raw.values())))
         chunks = []
         for start in range(0, max(rows, 1), ENCODE_CHUNK):
-            part = {name: tf.constant(v[start : start + ENCODE_CHUNK], self.raw_spec()[name].dtype)
-                    for name, v in raw.items()}
+            part = {
+                name: tf.constant(value[start : start + ENCODE_CHUNK], spec[name].dtype)
+                for name, value in raw.items()
+            }
             chunks.append({name: v.numpy() for name, v in self._encode_fn(part).items()})
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
@@ -397,31 +408,3 @@ class FeatureSet(keras.layers.Layer):
             {name: tuple(pair) for name, pair in learned.get("moments", {}).items()}
         )
         return features
-
-
-def _check_plain_ids(feature: Categorical, column: np.ndarray) -> None:
-    low, high = int(column.min(initial=0)), int(column.max(initial=0))
-    if low < -1 or high >= (feature.num_ids or 0):
-        raise ValueError(
-            f"Ids of feature {feature.name!r} must lie in [0, {feature.num_ids}) or be -1 for "
-            f"missing. Received ids from {low} to {high}."
-        )
-
-
-def _holds_ints(data: Any, name: str) -> bool:
-    """Whether a column holds integers, looked up without reading it through."""
-    if isinstance(data, tf.data.Dataset):
-        element = data.element_spec
-        item = (element[0] if isinstance(element, tuple) else element).get(name)
-        return item is not None and item.dtype.is_integer
-    table = columns.as_mapping(data[0] if isinstance(data, tuple) else data)
-    if name not in table:
-        raise columns.missing_columns_error([name], [str(key) for key in table])
-    value = table[name]
-    if hasattr(value, "dtype") and value.dtype != object:
-        return bool(tf.as_dtype(value.dtype).is_integer)
-    for row in value:
-        for item in row if isinstance(row, list | tuple | np.ndarray) else (row,):
-            if item is not None and item != "":
-                return isinstance(item, int | np.integer) and not isinstance(item, bool)
-    return False
