@@ -30,7 +30,7 @@ def export(
     metrics: Mapping[str, float] | None = None,
     effective_rank: Mapping[str, float] | None = None,
     tolerance: float | None = None,
-    pooled: str = "pooled",
+    pooled: str = "pooling",
 ) -> Path:
     """Writes `<path>/<version>/`, checked and complete, or nothing at all.
 
@@ -68,7 +68,7 @@ def export(
         tolerance: largest difference from the model's own probabilities.
             Defaults to 1e-6, or 0.02 where the model computes in half precision.
         pooled: name of the layer whose output `embed` gives. Defaults to
-            `"pooled"`.
+            `"pooling"`.
 
     Returns:
         The version directory.

@@ -44,8 +44,8 @@ class Sides:
         encode: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
         user: Mapping[str, tf.Tensor],
         candidates: Mapping[str, tf.Tensor],
-    ) -> dict[str, tf.Tensor]:
-        """Encodes one user's columns once, the candidates' columns, and joins them row by row.
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Encodes one user's columns once and the candidates' columns, each row by itself.
 
         The other side's columns are empty in each of the two calls, so strings are hashed and
         looked up, and histories cut, once for the user and not once for every candidate.
@@ -53,6 +53,12 @@ class Sides:
         count = tf.shape(candidates[self.candidate[0]])[0]
         mine = encode({**user, **self._empty(self.candidate, 1)})
         theirs = encode({**candidates, **self._empty(self.user, count)})
+        return mine, theirs
+
+    def join(
+        self, mine: Mapping[str, tf.Tensor], theirs: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Encoded rows with the user's columns of `mine` beside the others of `theirs`."""
         return {name: tf.where(self._of_user[name], mine[name], theirs[name]) for name in theirs}
 
     def _empty(self, names: Sequence[str], count: tf.Tensor | int) -> dict[str, tf.Tensor]:

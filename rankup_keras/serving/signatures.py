@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from rankup_keras.serving.guard import assert_one_row, guarded
+from rankup_keras.serving.rank_graph import RankGraph
 from rankup_keras.serving.sides import Sides
 
 CLASSIFY = "tensorflow/serving/classify"
@@ -24,14 +25,14 @@ class Signatures:
     Args:
         model: the model, with `features`.
         user_columns: columns that `rank` takes once; see `Sides`.
-        pooled: name of the layer whose output `embed` gives. Defaults to `"pooled"`.
+        pooled: name of the layer whose output `embed` gives. Defaults to `"pooling"`.
     """
 
     def __init__(
         self,
         model: keras.Model,
         user_columns: Sequence[str] | None = None,
-        pooled: str = "pooled",
+        pooled: str = "pooling",
     ):
         self.model = model
         self.features = model.features
@@ -39,6 +40,7 @@ class Signatures:
         self.tasks = task_names(model)
         self.sides = Sides(self.features, user_columns)
         self._pooled = pooled
+        self._graph = RankGraph(model, self.sides)
         # One trace of the preprocessing and one of the model, that all signatures share.
         encoded = {
             key: tf.TensorSpec((None, *shape), dtype, name=key)
@@ -86,7 +88,9 @@ class Signatures:
         return self.features(guarded(columns, self.spec))
 
     def _raw_scores(self, encoded: Mapping[str, tf.Tensor]) -> Tensors:
-        outputs = self.model(encoded, training=False)
+        return self._flat(self.model(encoded, training=False))
+
+    def _flat(self, outputs: Mapping[str, tf.Tensor]) -> Tensors:
         return {task: tf.reshape(tf.cast(outputs[task], tf.float32), (-1,)) for task in self.tasks}
 
     def _rank(self, columns: Tensors) -> Tensors:
@@ -102,15 +106,17 @@ class Signatures:
         )
         with tf.control_dependencies([assert_one_row(user, "the user's columns")]):
             user = {name: tf.identity(value) for name, value in user.items()}
-        return self._scores(sides.encode(self._encode, user, candidates))
+        return self._flat(self._graph(*sides.encode(self._encode, user, candidates)))
 
     def _embed(self, columns: Tensors) -> Tensors:
         return {EMBEDDING: self.embeddings(self._encode(columns))}
 
     def embeddings(self, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Encoded columns to the pooled representation, float32 (batch, width)."""
-        pooled = keras.Model(self.model.input, self.model.get_layer(self._pooled).output)
-        vectors = pooled(encoded, training=False)
+        output = self.model.get_layer(self._pooled).output
+        # With task tokens the pooling hands those on beside the shared vector.
+        output = output[0] if isinstance(output, list | tuple) else output
+        vectors = keras.Model(self.model.input, output)(encoded, training=False)
         width = math.prod(vectors.shape[1:])
         return tf.cast(tf.reshape(vectors, (-1, width)), tf.float32)
 

@@ -17,14 +17,14 @@ def make_features():
         [
             rk.Categorical("user_id", vocabulary=USERS, side="user"),
             rk.Numeric("age", normalize=None, side="user"),
-            rk.Categorical("city", vocabulary=list(range(20)), side="user"),
+            rk.Categorical("city", num_ids=20, side="user"),
             rk.Categorical("interests", vocabulary=GENRES, max_length=3, side="user"),
             rk.Sequence("history", of="item_id", max_length=HISTORY, side="user"),
             rk.Pretrained("user_vector", dim=3, side="user"),
             rk.Categorical("item_id", vocabulary=ITEMS, side="candidate"),
             rk.Categorical("shop", hash_buckets=30, side="candidate"),
             rk.Categorical("genres", vocabulary=GENRES, max_length=2),
-            rk.Numeric("price", normalize=None, side="candidate"),
+            rk.Numeric("price", side="candidate"),
             rk.Pretrained("item_vector", dim=2),
         ]
     )
@@ -43,7 +43,7 @@ class StandInModel(keras.Model):
         }
         x = keras.layers.Flatten()(keras.layers.Embedding(200, 4)(inputs["encoded_ids"]))
         x = keras.layers.Concatenate()([x, inputs["encoded_numeric"], inputs["encoded_vectors"]])
-        x = keras.layers.Dense(16, "relu", name="pooled")(x)
+        x = keras.layers.Dense(16, "relu", name="pooling")(x)
         outputs = {
             task: keras.layers.Dense(1, "sigmoid", name=task)(x) for task in ("click", "buy")
         }
@@ -80,3 +80,28 @@ def predict(model, rows):
     """What the model itself gives for raw rows."""
     encoded = model.features.encode(rows)
     return {k: np.asarray(v)[:, 0] for k, v in model(encoded, training=False).items()}
+
+
+def make_small(layer=None):
+    """The least that can be exported, for tests that export often."""
+    features = rk.FeatureSet(
+        [
+            rk.Categorical("user_id", hash_buckets=50, side="user"),
+            rk.Categorical("item_id", hash_buckets=50),
+        ]
+    )
+    ids = keras.Input((2,), dtype="int32", name="encoded_ids")
+    x = keras.layers.Flatten()(keras.layers.Embedding(60, 4)(ids))
+    if layer is not None:
+        x = layer(x)
+    model = keras.Model({"encoded_ids": ids}, {"click": keras.layers.Dense(1, "sigmoid")(x)})
+    model.features = features
+    return model
+
+
+def small_rows(count):
+    """Rows of the small model."""
+    return {
+        "user_id": np.array([f"user{i}" for i in range(count)], object),
+        "item_id": np.array([f"item{i % 7}" for i in range(count)], object),
+    }

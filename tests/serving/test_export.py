@@ -10,6 +10,7 @@ import tensorflow as tf
 import rankup_keras as rk
 from rankup_keras.serving import export, load_session, versions
 from rankup_keras.serving.messages import example_column, to_examples
+from rankup_keras.serving.rows import raw_rows
 from tests.serving import stand_in
 
 FEW = {"signatures": ["serving_default"]}
@@ -65,7 +66,7 @@ def test_every_signature_equals_the_model(model, session, count):
     np.testing.assert_allclose(
         session.run(examples, "regress_buy")["outputs"], want["buy"], atol=1e-6
     )
-    pooled = keras.Model(model.input, model.get_layer("pooled").output)
+    pooled = keras.Model(model.input, model.get_layer("pooling").output)
     np.testing.assert_allclose(
         session.run(rows, "embed")["embedding"], pooled(model.features.encode(rows)), atol=1e-6
     )
@@ -134,7 +135,8 @@ def test_the_card(exported):
     assert card["signatures"]["rank"]["inputs"]["history"] == "string [None, None]"
 
 
-def test_numbers_go_up_and_the_old_version_stays(model, tmp_path):
+def test_numbers_go_up_and_the_old_version_stays(tmp_path):
+    model = stand_in.make_small()
     first = export(model, tmp_path / "m", **FEW)
     before = {p: p.stat().st_mtime_ns for p in first.rglob("*")}
     assert export(model, tmp_path / "m", version=40, **FEW).name == "40"
@@ -147,15 +149,16 @@ def test_numbers_go_up_and_the_old_version_stays(model, tmp_path):
         export(model, tmp_path / "m", version=40, **FEW)
 
 
-def test_user_columns_can_be_named(model, tmp_path):
+def test_user_columns_can_be_named(tmp_path):
+    model = stand_in.make_small()
     path = export(
-        model, tmp_path / "m", signatures=["serving_default", "rank"], user_columns=["user_id"]
+        model, tmp_path / "m", signatures=["serving_default", "rank"], user_columns=["item_id"]
     )
-    rows = stand_in.make_rows(5)
+    rows = stand_in.small_rows(5)
     with load_session(path) as loaded:
-        got = loaded.run({**rows, "user_id": rows["user_id"][:1]}, "rank")
-    want = stand_in.predict(model, {**rows, "user_id": rows["user_id"][[0] * 5]})
-    np.testing.assert_allclose(got["buy"], want["buy"], atol=1e-6)
+        got = loaded.run({**rows, "item_id": rows["item_id"][:1]}, "rank")
+    want = stand_in.predict(model, {**rows, "item_id": rows["item_id"][[0] * 5]})
+    np.testing.assert_allclose(got["click"], want["click"], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -182,23 +185,41 @@ def test_a_model_without_features(tmp_path):
         export(keras.Sequential([keras.layers.Dense(1)]), tmp_path / "m")
 
 
-def test_warm_up_rows_from_a_frame_and_a_dataset(model, tmp_path):
+def test_warm_up_rows_from_a_frame_and_a_dataset(model):
     rows = stand_in.make_rows(9)
     frame = pd.DataFrame({k: list(v) if v.ndim > 1 else v for k, v in rows.items()})
     frame["label"] = 1
     tensors = {k: tf.constant(v.tolist() if v.dtype == object else v) for k, v in rows.items()}
     dataset = tf.data.Dataset.from_tensor_slices((tensors, np.ones(9))).batch(4)
-    for number, warmup in enumerate((frame, dataset, (rows, np.ones(9))), start=1):
-        path = export(model, tmp_path / "m", warmup=warmup, batch_sizes=(2, 16), **FEW)
-        assert path.name == str(number)
-        assert json.loads((path / "model.json").read_text())["warmup_records"] == 2
+    spec = model.features.raw_spec()
+    want = stand_in.predict(model, rows)["click"]
+    for data in (frame, dataset, (rows, np.ones(9))):
+        for limit, count in ((6, 6), (1000, 9)):
+            got = raw_rows(data, spec, limit)
+            assert {len(v) for v in got.values()} == {count}
+            assert {k: v.dtype for k, v in got.items()} == {k: v.dtype for k, v in rows.items()}
+            np.testing.assert_allclose(
+                stand_in.predict(model, got)["click"], want[:count], atol=1e-6
+            )
+
+
+def test_batches_whose_lists_differ_in_width(model):
+    def batches():
+        for width in (2, 7):
+            yield stand_in.make_rows(3, seed=width, history=width)
+
+    spec = {k: tf.TensorSpec(s.shape, s.dtype) for k, s in model.features.raw_spec().items()}
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
+    got = raw_rows(dataset, model.features.raw_spec(), 100)
+    want = [stand_in.predict(model, rows)["buy"] for rows in batches()]
+    np.testing.assert_allclose(stand_in.predict(model, got)["buy"], np.concatenate(want), atol=1e-6)
 
 
 def test_a_trained_models_metrics_are_on_the_card(tmp_path):
-    model = stand_in.make_model()
-    rows = model.features.encode(stand_in.make_rows(16))
-    labels = {"click": np.ones((16, 1)), "buy": np.zeros((16, 1))}
-    model.compile("sgd", loss={"click": "binary_crossentropy", "buy": "binary_crossentropy"})
+    model = stand_in.make_small()
+    rows = model.features.encode(stand_in.small_rows(16))
+    labels = {"click": np.ones((16, 1))}
+    model.compile("sgd", loss="binary_crossentropy")
     model.fit(rows, labels, epochs=2, verbose=0)
     path = export(model, tmp_path / "m", **FEW)
     card = json.loads((path / "model.json").read_text())

@@ -35,13 +35,10 @@ class Drifting(keras.layers.Layer):
         return shape
 
 
-def with_layer(layer):
-    """The stand-in with a layer between its last features and its outputs."""
-    base = stand_in.make_model()
-    x = layer(base.get_layer("pooled").output)
-    model = keras.Model(base.input, {"click": keras.layers.Dense(1, "sigmoid")(x)})
-    model.features = base.features
-    return model
+@pytest.fixture(scope="module")
+def loaded(exported):
+    with load_session(exported) as session:
+        yield session
 
 
 def published(path):
@@ -50,49 +47,50 @@ def published(path):
 
 def test_an_xla_only_op_is_not_published(tmp_path):
     with pytest.raises(ExportError, match="jit_compile=True") as caught:
-        export(with_layer(Forced()), tmp_path / "m", **FEW)
+        export(stand_in.make_small(Forced()), tmp_path / "m", **FEW)
     assert len(caught.value.problems) == 1
     assert published(tmp_path / "m") == []
 
 
 def test_an_export_that_differs_is_not_published(tmp_path):
-    with pytest.raises(ExportError, match="'click' .* differs from the model by up to"):
-        export(with_layer(Drifting()), tmp_path / "m", warmup=stand_in.make_rows(5), **FEW)
+    with pytest.raises(ExportError, match=r"'click' .* differs from the model by up to"):
+        export(
+            stand_in.make_small(Drifting()), tmp_path / "m", warmup=stand_in.small_rows(5), **FEW
+        )
     assert published(tmp_path / "m") == []
 
 
 def test_the_tolerance_is_the_callers(tmp_path):
-    path = export(with_layer(Drifting()), tmp_path / "m", tolerance=1.0, **FEW)
+    path = export(stand_in.make_small(Drifting()), tmp_path / "m", tolerance=1.0, **FEW)
     assert published(path.parent) == ["1"]
 
 
 def test_half_precision_has_its_own_tolerance(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
-    path = export(stand_in.make_model(), tmp_path / "m", warmup=stand_in.make_rows(50), **FEW)
+    path = export(stand_in.make_small(), tmp_path / "m", warmup=stand_in.small_rows(50), **FEW)
     with load_session(path) as loaded:
         assert loaded.signatures["serving_default"].outputs["click"].dtype_name == "float32"
 
 
-def test_weights_that_change_are_seen(model, exported):
+def test_weights_that_change_are_seen(model, loaded):
     makers = Signatures(model)
     other = stand_in.make_model(seed=5)
     rows = stand_in.make_rows(20)
-    with load_session(exported) as loaded:
-        assert list(gate.check_answers(loaded, model, makers, rows, 1e-6)) == []
-        problems = list(gate.check_answers(loaded, other, Signatures(other), rows, 1e-6))
+    assert list(gate.check_answers(loaded, model, makers, rows, 1e-6)) == []
+    problems = list(gate.check_answers(loaded, other, Signatures(other), rows, 1e-6))
     assert {name for p in problems for name in loaded.signatures if f"signature '{name}'" in p} == (
         set(loaded.signatures)
     )
 
 
-def test_not_a_number_is_a_difference(model, exported, monkeypatch):
-    rows = stand_in.make_rows(3)
-    with load_session(exported) as loaded:
-        run = loaded.run
-        monkeypatch.setattr(
-            loaded, "run", lambda *a: {k: v * np.nan for k, v in run(*a).items() if k != "classes"}
-        )
-        problems = list(gate.check_answers(loaded, model, Signatures(model), rows, 1e-6))
+def test_not_a_number_is_a_difference(model, loaded, monkeypatch):
+    rows, run = stand_in.make_rows(3), loaded.run
+
+    def poisoned(*arguments):
+        return {k: v * np.nan for k, v in run(*arguments).items() if k != "classes"}
+
+    monkeypatch.setattr(loaded, "run", poisoned)
+    problems = list(gate.check_answers(loaded, model, Signatures(model), rows, 1e-6))
     assert len(problems) >= len(loaded.signatures)
 
 
@@ -136,14 +134,13 @@ def test_what_is_well_named_passes():
     assert "'serving_default'" in problem
 
 
-def test_warm_up_that_would_be_refused(model, exported, tmp_path):
+def test_warm_up_that_would_be_refused(model, loaded, tmp_path):
     makers = Signatures(model)
     rows = stand_in.make_rows(10)
 
     def problems(pairs, largest=None, batching=False):
         warmup_lib.write_warmup(tmp_path, pairs)
-        with load_session(exported) as loaded:
-            return list(gate.check_warmup(tmp_path, loaded, largest, batching))
+        return list(gate.check_warmup(tmp_path, loaded, largest, batching))
 
     def made(names, sizes):
         return warmup_lib.requests(rows, names, sizes, makers.sides, "ranker")
@@ -161,16 +158,15 @@ def test_warm_up_that_would_be_refused(model, exported, tmp_path):
     assert "1001 warm-up records" in many
     with tf.io.TFRecordWriter(str(tmp_path / warmup_lib.FILE)) as writer:
         writer.write(b"\xff\xff not a record")
-    with load_session(exported) as loaded:
-        (broken,) = gate.check_warmup(tmp_path, loaded, None, False)
+    (broken,) = gate.check_warmup(tmp_path, loaded, None, False)
     assert "no PredictionLog" in broken
 
 
-def test_a_batching_export_warms_up_what_batching_allows(model, tmp_path):
+def test_a_batching_export_warms_up_what_batching_allows(tmp_path):
     path = export(
-        model,
+        stand_in.make_small(),
         tmp_path / "m",
-        warmup=stand_in.make_rows(9),
+        warmup=stand_in.small_rows(9),
         batch_sizes=(4, 8),
         batching=True,
         signatures=["serving_default", "rank", "classify"],

@@ -189,10 +189,8 @@ def test_a_process_without_the_package_or_tensorflow(exported, tmp_path):
 def test_a_v1_session_without_the_package(model, exported, tmp_path):
     """The other way that a server's faults show: TensorFlow 1's loader in a Session."""
     rows = stand_in.make_rows(6)
-    np.savez(
-        tmp_path / "rows.npz",
-        **{k: v.astype("S") if v.dtype == object else v for k, v in rows.items()},
-    )
+    texts = {name: np.char.encode(v.astype("U")) for name, v in rows.items() if v.dtype == object}
+    np.savez(tmp_path / "rows.npz", **{**rows, **texts})
     code = """
 import sys, numpy as np, tensorflow as tf
 export, rows, out = sys.argv[1:]
