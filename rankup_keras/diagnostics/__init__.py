@@ -14,3 +14,8 @@ from rankup_keras.diagnostics.record import LayerRanks as LayerRanks
 from rankup_keras.diagnostics.record import RankProfile as RankProfile
 from rankup_keras.diagnostics.record import TableRanks as TableRanks
 from rankup_keras.diagnostics.record import read_profiles as read_profiles
+from rankup_keras.diagnostics.relations import TokenRelations as TokenRelations
+from rankup_keras.diagnostics.relations import label_information as label_information
+from rankup_keras.diagnostics.relations import token_cosine_similarity as token_cosine_similarity
+from rankup_keras.diagnostics.relations import token_mutual_information as token_mutual_information
+from rankup_keras.diagnostics.relations import token_relations as token_relations

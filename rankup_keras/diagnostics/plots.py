@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -102,10 +102,7 @@ def token_figure(profile: "RankProfile") -> Any:
     axes = figure.subplots()
     _heat_map(figure, axes, values, names, [str(token) for token in range(tokens)], 0.0)
     axes.set_xlabel("token")
-    axes.set_title(
-        f"each token's effective rank over the samples, share of ceiling ({profile.label})",
-        fontsize=10,
-    )
+    axes.set_title(f"token view, each token, share of ceiling ({profile.label})", fontsize=10)
     return figure
 
 
@@ -118,6 +115,8 @@ def spectra_figure(profile: "RankProfile", control: "RankProfile | None" = None)
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()
+    least = min((min(r.spectrum, default=1.0) for r in profile.layers.values()), default=1.0)
+    low = min(0.01, max(1e-6, 0.5 * least))
     for name, axes in zip(names, grid.flat, strict=False):
         spectrum = profile.layers[name].spectrum
         axes.semilogy(range(1, len(spectrum) + 1), spectrum, color=colour(1, 2), marker=".", lw=1.5)
@@ -126,9 +125,55 @@ def spectra_figure(profile: "RankProfile", control: "RankProfile | None" = None)
             axes.semilogy(range(1, len(before) + 1), before, "--", color=_GREY, lw=1.2)
         axes.set_title(name, fontsize=9)
         axes.grid(alpha=0.3)
-        axes.set_ylim(bottom=1e-6)
+        axes.set_ylim(low, 1.0)
     figure.supylabel("share of the sum of singular values", fontsize=9)
     figure.supxlabel(f"singular value, {profile.label} (dashed: untrained)", fontsize=9)
+    return figure
+
+
+def relations_figure(
+    layer: str,
+    information: Any,
+    cosine: Any,
+    labels: Mapping[str, Any],
+) -> Any:
+    """Token-to-token matrices, and bars of what each token tells about each label."""
+    tokens = len(information)
+    figure = new_figure(10.0 + (4.0 if labels else 0.0), 4.4)
+    axes = figure.subplots(1, 3 if labels else 2)
+    # The diagonal is a token with itself and would set the scale alone.
+    shown = [
+        [math.nan if i == j else v for j, v in enumerate(r)] for i, r in enumerate(information)
+    ]
+    top = max((v for row in shown for v in row if v == v), default=1.0)
+    panels = [
+        (
+            axes[0],
+            shown,
+            "mutual information by clusters (1: equal)",
+            "viridis",
+            0.0,
+            max(top, 0.05),
+        ),
+        (axes[1], cosine, "cosine similarity", "RdBu_r", -1.0, 1.0),
+    ]
+    for axis, values, title, colours, low, high in panels:
+        picture = axis.imshow(values, cmap=colours, vmin=low, vmax=high)
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("token")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.yaxis.get_major_locator().set_params(integer=True)
+        figure.colorbar(picture, ax=axis, fraction=0.045, pad=0.02)
+    axes[0].set_ylabel(f"token of {layer}")
+    if labels:
+        width = 0.8 / len(labels)
+        for number, (task, values) in enumerate(labels.items()):
+            places = [token + (number + 0.5) * width - 0.4 for token in range(tokens)]
+            axes[2].bar(places, values, width, color=colour(number, len(labels)), label=task)
+        axes[2].set_title("share of the label's entropy explained", fontsize=10)
+        axes[2].set_xlabel("token")
+        axes[2].xaxis.get_major_locator().set_params(integer=True)
+        axes[2].legend(fontsize=8, frameon=False)
     return figure
 
 

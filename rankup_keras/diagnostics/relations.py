@@ -1,0 +1,219 @@
+"""How tokens relate to one another and to the labels."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rankup_keras.diagnostics import plots, ranks
+from rankup_keras.diagnostics.clusters import cluster_tokens
+from rankup_keras.diagnostics.probe import make_probe
+from rankup_keras.diagnostics.taps import Taps
+
+
+def token_mutual_information(
+    x: Any, clusters: int = 16, normalize: bool = True, seed: int = 0
+) -> np.ndarray:
+    """Mutual information between tokens, by clustering.
+
+    The samples of each token are cut into clusters by k-means, and the mutual
+    information of two tokens is that of their cluster numbers. Tokens that say
+    the same thing score high however they are rotated; tokens that say
+    different things score near 0.
+
+    A finite number of samples makes independent tokens look related by about
+    `(clusters - 1)**2 / (2 * samples)` nats; this is taken off.
+
+    Args:
+        x: Activations `(batch, tokens, width)`, some thousands of samples.
+        clusters: Number of clusters a token. Defaults to 16.
+        normalize: If `True`, divides by the mean entropy of the two tokens,
+            so that equal tokens score 1; else the result is in nats.
+        seed: Seed of the first centres.
+
+    Returns:
+        float64 array `(tokens, tokens)`, symmetric; the diagonal is a token
+        with itself.
+
+    References:
+    - [RankUp](https://arxiv.org/abs/2604.17878), figure 2.
+    """
+    codes = cluster_tokens(_activations(x), clusters, seed)
+    tokens = codes.shape[1]
+    out = np.zeros((tokens, tokens))
+    entropies = [_entropy(np.bincount(codes[:, t])) for t in range(tokens)]
+    for i in range(tokens):
+        for j in range(i, tokens):
+            information = entropies[i] if i == j else _information(codes[:, i], codes[:, j])
+            if normalize:
+                mean = 0.5 * (entropies[i] + entropies[j])
+                information = information / mean if mean > 0.0 else 0.0
+            out[i, j] = out[j, i] = information
+    return out
+
+
+def token_cosine_similarity(x: Any) -> np.ndarray:
+    """Cosine similarity between tokens of a sample, averaged over samples.
+
+    Args:
+        x: Activations `(batch, tokens, width)`.
+
+    Returns:
+        float64 array `(tokens, tokens)`; a zero token has similarity 0.
+    """
+    array = _activations(x).astype(np.float64)
+    norm = np.linalg.norm(array, axis=-1, keepdims=True)
+    unit = array / np.where(norm == 0.0, 1.0, norm)
+    return (unit @ unit.swapaxes(1, 2)).mean(axis=0)
+
+
+def label_information(x: Any, labels: Any, clusters: int = 16, seed: int = 0) -> np.ndarray:
+    """What each token tells about a label: the share of the label's entropy it removes.
+
+    Mutual information between a token's cluster (see
+    `token_mutual_information`) and the label, over the label's entropy.
+
+    Args:
+        x: Activations `(batch, tokens, width)`, some thousands of samples.
+        labels: Labels `(batch,)` or `(batch, 1)`, of few distinct values.
+        clusters: Number of clusters a token. Defaults to 16.
+        seed: Seed of the first centres.
+
+    Returns:
+        float64 array `(tokens,)` between 0 and 1.
+    """
+    array = _activations(x)
+    classes = np.unique(np.asarray(labels).reshape(-1), return_inverse=True)[1]
+    if len(classes) != len(array):
+        raise ValueError(
+            "`labels` must hold one value a sample. "
+            f"Received {len(classes)} labels for {len(array)} samples."
+        )
+    if classes.max() + 1 > 100:
+        raise ValueError(
+            "`labels` must have few distinct values (click or no click). "
+            f"Received {classes.max() + 1}."
+        )
+    entropy = _entropy(np.bincount(classes))
+    codes = cluster_tokens(array, clusters, seed)
+    shared = [_information(codes[:, token], classes) for token in range(codes.shape[1])]
+    return np.array(shared) / entropy if entropy > 0.0 else np.zeros(len(shared))
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenRelations:
+    """Relations of one layer's tokens.
+
+    Attributes:
+        layer: The layer's name.
+        mutual_information: `(tokens, tokens)`, see `token_mutual_information`.
+        cosine: `(tokens, tokens)`, see `token_cosine_similarity`.
+        label_information: By task, `(tokens,)`, see `label_information`.
+    """
+
+    layer: str
+    mutual_information: np.ndarray
+    cosine: np.ndarray
+    label_information: dict[str, np.ndarray]
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draws the two matrices, and the label information where there is some.
+
+        Args:
+            path: Image file to write.
+
+        Returns:
+            The Matplotlib figure.
+        """
+        figure = plots.relations_figure(
+            self.layer, self.mutual_information, self.cosine, self.label_information
+        )
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+
+def token_relations(
+    model: Any,
+    data: Any,
+    layers: Sequence[str] | None = None,
+    samples: int = 2048,
+    clusters: int = 16,
+    seed: int = 0,
+) -> dict[str, TokenRelations]:
+    """Measures how a model's tokens relate to one another and to the labels.
+
+    Args:
+        model: A Functional Keras model with activations
+            `(batch, tokens, width)`.
+        data: Rows to measure on, as `rank_profile` takes them; with labels
+            where the label information is wanted.
+        layers: Names of the layers. `None` takes the same as `rank_profile`.
+        samples: Most rows to measure on. Defaults to 2048.
+        clusters: Number of clusters a token. Defaults to 16.
+        seed: Seed of the first centres.
+
+    Returns:
+        `TokenRelations` by layer.
+
+    Example:
+    ```python
+    relations = rk.diagnostics.token_relations(model, valid)
+    relations["tokens"].plot("tokens.png")
+    ```
+
+    References:
+    - [RankUp](https://arxiv.org/abs/2604.17878), figure 2.
+    """
+    taps = Taps(model, layers)
+    probe = make_probe(model, data, samples)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in taps.names}
+    for batch in probe.batches:
+        for name, array in taps(batch).items():
+            parts[name].append(array)
+    labels = probe.labels
+    by_task: Mapping[str, Any] = {}
+    if labels is not None:
+        by_task = labels if isinstance(labels, Mapping) else {"label": labels}
+    found = {}
+    for name, arrays in parts.items():
+        x = np.concatenate(arrays)
+        found[name] = TokenRelations(
+            layer=name,
+            mutual_information=token_mutual_information(x, clusters, seed=seed),
+            cosine=token_cosine_similarity(x),
+            label_information={
+                task: label_information(x, values, clusters, seed)
+                for task, values in by_task.items()
+            },
+        )
+    return found
+
+
+def _activations(x: Any) -> np.ndarray:
+    array = ranks.as_array(x)
+    if array.ndim != 3:
+        raise ValueError(
+            "`x` must be activations of shape (batch, tokens, width). "
+            f"Received an array of shape {array.shape}."
+        )
+    if not np.isfinite(array.astype(np.float32)).all():
+        raise ValueError("`x` holds NaN or infinity: leave those samples out first.")
+    return array
+
+
+def _entropy(counts: np.ndarray) -> float:
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share * np.log(share)).sum())
+
+
+def _information(first: np.ndarray, second: np.ndarray) -> float:
+    table = np.zeros((first.max() + 1, second.max() + 1))
+    np.add.at(table, (first, second), 1.0)
+    rows, columns = table.sum(axis=1), table.sum(axis=0)
+    raw = _entropy(rows) + _entropy(columns) - _entropy(table.reshape(-1))
+    # What independent tokens would show with so few samples.
+    chance = ((rows > 0).sum() - 1) * ((columns > 0).sum() - 1) / (2.0 * len(first))
+    return max(0.0, raw - chance)
