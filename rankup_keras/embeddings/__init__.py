@@ -1,4 +1,3 @@
 """Ids to vectors: tables, table sets, and where they lie."""
 
 from rankup_keras.embeddings.field_embedding import FieldEmbedding as FieldEmbedding
-from rankup_keras.embeddings.unknown_ids import UnknownIds as UnknownIds

@@ -46,10 +46,6 @@ class Categorical(Feature):
         min_count: int. Values seen less often while adapting are left out.
         max_tokens: int or `None`. Keep only this many most frequent values.
         oov_buckets: int. Number of ids that share the unknown values.
-        unknown_rate: float in [0, 1). Share of values that training replaces
-            by unknown, so that the model learns what to expect of users and
-            items that it has never seen. Not for hashed columns, in which
-            nothing is unknown. Defaults to 0.
         dtype: `"string"`, `"int64"` or `None`. Type of the raw column; `None`
             means `int64` for plain ids and for a vocabulary of ints, what the
             data has when a vocabulary is learned, else `string`.
@@ -73,7 +69,6 @@ class Categorical(Feature):
         min_count: int = 1,
         max_tokens: int | None = None,
         oov_buckets: int = 1,
-        unknown_rate: float = 0.0,
         dtype: str | None = None,
         side: Side | None = None,
         group: str | None = None,
@@ -106,12 +101,6 @@ class Categorical(Feature):
                 f"Received: combiner={combiner!r}."
             )
         self.combiner = combiner
-        if not 0 <= unknown_rate < 1 or (unknown_rate and hash_buckets is not None):
-            raise ValueError(
-                f"`unknown_rate` of {owner} must lie in [0, 1), and be 0 with `hash_buckets`, which "
-                f"leave nothing unknown. Received: unknown_rate={unknown_rate}."
-            )
-        self.unknown_rate = float(unknown_rate)
         if isinstance(vocabulary, Path):
             vocabulary = str(vocabulary)
         if vocabulary is not None and not isinstance(vocabulary, str):
@@ -161,7 +150,6 @@ class Categorical(Feature):
             min_count=self.min_count,
             max_tokens=self.max_tokens,
             oov_buckets=self.oov_buckets,
-            unknown_rate=self.unknown_rate,
             dtype=self.dtype,
         )
         return config

@@ -238,13 +238,6 @@ class FeatureSet(keras.layers.Layer):
             )
         return fields
 
-    def unknown_rates(self) -> list[float]:
-        """Share of ids that training replaces by unknown, one a slot of `encoded_ids`."""
-        rates: list[float] = []
-        for feature in self._in_slot_order():
-            rates += [getattr(feature, "unknown_rate", 0.0)] * (feature.max_length or 1)
-        return rates
-
     def numeric_names(self) -> list[str]:
         """Names of the columns of `encoded_numeric`."""
         numeric = self.of_type(Numeric)

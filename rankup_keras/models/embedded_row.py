@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from rankup_keras.embeddings import FieldEmbedding, UnknownIds
+from rankup_keras.embeddings import FieldEmbedding
 from rankup_keras.features import FeatureSet, Pretrained
 from rankup_keras.tokens import NumericEmbedding, SequencePooling
 
@@ -54,11 +54,7 @@ class EmbeddedRow:
                 dtype=dtype,
                 **embedding,
             )
-            ids = inputs["encoded_ids"]
-            rates = features.unknown_rates()
-            if any(rates):
-                ids = UnknownIds(rates, name="unknown_ids")(ids)
-            self.outputs = self.embedding(ids)
+            self.outputs = self.embedding(inputs["encoded_ids"])
 
     def sequences(self, table_set: str) -> tuple[list[Any], list[Any], list[str]]:
         """Embeddings, ids and combiners of every sequence."""
