@@ -15,7 +15,7 @@ def batches(seed=0, steps=STEPS):
     rng = np.random.default_rng(seed)
     for _ in range(steps):
         ids = rng.integers(0, 30, 24).astype(np.int32)
-        yield ids, rng.normal(size=(24, WIDTH)).astype(np.float32)
+        yield ids, 0.3 * rng.normal(size=(24, WIDTH)).astype(np.float32)
 
 
 def train(optimizer, as_dense=False):
@@ -51,19 +51,20 @@ PAIRS = {
             "learning_rate": 0.05,
             "l1_regularization_strength": 0.2,
             "l2_regularization_strength": 0.03,
+            "learning_rate_power": -0.7,
             "beta": 0.1,
         },
     ),
     "clipnorm": (
         optimizers.Adagrad,
         keras.optimizers.Adagrad,
-        {"learning_rate": 0.1, "clipnorm": 1.0},
+        {"learning_rate": 0.1, "clipnorm": 0.5},
     ),
-    "clipvalue": (optimizers.SGD, keras.optimizers.SGD, {"learning_rate": 0.1, "clipvalue": 0.3}),
+    "clipvalue": (optimizers.SGD, keras.optimizers.SGD, {"learning_rate": 0.1, "clipvalue": 0.1}),
     "global_clipnorm": (
         optimizers.Adagrad,
         keras.optimizers.Adagrad,
-        {"learning_rate": 0.1, "global_clipnorm": 1.0},
+        {"learning_rate": 0.1, "global_clipnorm": 0.5},
     ),
     "schedule": (
         optimizers.Adagrad,
@@ -80,9 +81,8 @@ def test_equals_the_dense_optimizer_on_every_row(case):
     wanted, wanted_slots = train(theirs(**arguments), as_dense=True)
     np.testing.assert_allclose(table, wanted, atol=1e-6, rtol=0)
     for slot, reference in zip(slots, wanted_slots, strict=True):
-        # The fused kernel has Keras's epsilon inside the accumulator.
-        epsilon = arguments.get("epsilon", 1e-7) if ours is optimizers.Adagrad else 0.0
-        np.testing.assert_allclose(slot, reference + epsilon, atol=1e-6, rtol=1e-6)
+        scale = max(1.0, np.abs(reference).max())  # FTRL's linear slot passes 10
+        np.testing.assert_allclose(slot, reference, atol=1e-6 * scale, rtol=0)
 
 
 @pytest.mark.parametrize("case", PAIRS)

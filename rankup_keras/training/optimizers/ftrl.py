@@ -6,14 +6,14 @@ import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.training.optimizers.row_sparse import RowSparse
+from rankup_keras.training.optimizers.row_sparse import RowSparse, read_rows, write_rows
 
 CHUNK_ROWS = 1 << 18
 
 
 @serializable
 class Ftrl(RowSparse, keras.optimizers.Ftrl):
-    """Keras's `Ftrl` in fused kernels, touching only the rows that a gradient names.
+    """Keras's `Ftrl`, touching only the rows that a gradient names.
 
     In FTRL-Proximal a weight is a function of its two accumulators alone, and
     an untouched row's accumulators say zero. So Keras's dense `Ftrl` sets every
@@ -42,34 +42,30 @@ class Ftrl(RowSparse, keras.optimizers.Ftrl):
         if not self.keep_initial:
             first = tf.equal(self._iterations.value, 0)
             tf.cond(first, lambda: self._forget_others(rows, variable), tf.no_op)
-        tf.raw_ops.ResourceSparseApplyFtrlV2(
-            **self._arguments(variable, learning_rate), grad=gradient, indices=rows
-        )
-
-    def update_dense(self, gradient, variable, learning_rate):
-        tf.raw_ops.ResourceApplyFtrlV2(**self._arguments(variable, learning_rate), grad=gradient)
-
-    def _arguments(self, variable: tf.Variable, learning_rate: tf.Tensor) -> dict[str, Any]:
-        dtype = variable.dtype
+        accumulators = self._slot(self._accumulators, variable)
+        linears = self._slot(self._linears, variable)
+        weight = read_rows(variable, rows)
+        before = read_rows(accumulators, rows)
+        after = before + tf.square(gradient)
+        power = -self.learning_rate_power
+        old_root, root = tf.pow(before, power), tf.pow(after, power)
+        shrunk = gradient + 2 * self.l2_shrinkage_regularization_strength * weight
+        change = shrunk - (root - old_root) / learning_rate * weight
+        linear = read_rows(linears, rows) + change
+        l1 = self.l1_regularization_strength
         l2 = self.l2_regularization_strength + self.beta / (2.0 * learning_rate)
-        return {
-            "var": variable.handle,
-            "accum": self._slot(self._accumulators, variable).handle,
-            "linear": self._slot(self._linears, variable).handle,
-            "lr": learning_rate,
-            "l1": tf.cast(self.l1_regularization_strength, dtype),
-            "l2": tf.cast(l2, dtype),
-            "l2_shrinkage": tf.cast(self.l2_shrinkage_regularization_strength, dtype),
-            "lr_power": tf.cast(self.learning_rate_power, dtype),
-        }
+        weight = (tf.clip_by_value(linear, -l1, l1) - linear) / (root / learning_rate + 2 * l2)
+        write_rows(accumulators, rows, after)
+        write_rows(linears, rows, linear)
+        write_rows(variable, rows, weight)
 
     def _forget_others(self, rows: tf.Tensor, variable: tf.Variable) -> tf.Operation:
-        kept = tf.gather(variable, rows)
+        kept = read_rows(variable, rows)
         total = variable.shape[0]
         for start in range(0, total, CHUNK_ROWS):
             stop = min(total, start + CHUNK_ROWS)
             variable[start:stop].assign(tf.zeros((stop - start, *variable.shape[1:]), kept.dtype))
-        variable.scatter_update(tf.IndexedSlices(kept, rows))
+        write_rows(variable, rows, kept)
         return tf.no_op()
 
     def get_config(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.training.optimizers.row_sparse import RowSparse
+from rankup_keras.training.optimizers.row_sparse import RowSparse, read_rows, write_rows
 
 
 @serializable
@@ -41,16 +41,16 @@ class LazyAdam(RowSparse, keras.optimizers.Adam):
         return learning_rate * tf.sqrt(1 - power_2) / (1 - power_1)
 
     def update_rows(self, rows, gradient, variable, learning_rate):
-        momentum = self._slot(self._momentums, variable).value
-        velocity = self._slot(self._velocities, variable).value
-        m = tf.gather(momentum, rows)
+        momentum = self._slot(self._momentums, variable)
+        velocity = self._slot(self._velocities, variable)
+        m = read_rows(momentum, rows)
         m += (gradient - m) * (1 - self.beta_1)
-        v = tf.gather(velocity, rows)
+        v = read_rows(velocity, rows)
         v += (tf.square(gradient) - v) * (1 - self.beta_2)
-        momentum.scatter_update(tf.IndexedSlices(m, rows))
-        velocity.scatter_update(tf.IndexedSlices(v, rows))
         step = self._rate(learning_rate) * m / (tf.sqrt(v) + self.epsilon)
-        variable.scatter_sub(tf.IndexedSlices(step, rows))
+        write_rows(momentum, rows, m)
+        write_rows(velocity, rows, v)
+        write_rows(variable, rows, read_rows(variable, rows) - step)
 
     def update_dense(self, gradient, variable, learning_rate):
         apply_adam(self, gradient, variable, learning_rate)

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.training.optimizers.row_sparse import Filled, RowSparse
+from rankup_keras.training.optimizers.row_sparse import Filled, RowSparse, read_rows, write_rows
 
 
 @serializable
@@ -62,13 +62,13 @@ class RowWiseAdagrad(RowSparse, keras.optimizers.Optimizer):
             )
 
     def update_rows(self, rows, gradient, variable, learning_rate):
-        accumulator = self._slot(self._accumulators, variable).value
+        slot = self._slot(self._accumulators, variable)
         axes = list(range(1, len(gradient.shape)))
-        energy = tf.reduce_mean(tf.square(gradient), axis=axes)
-        accumulator.scatter_add(tf.IndexedSlices(energy, rows))
-        root = tf.math.rsqrt(tf.gather(accumulator, rows) + self.epsilon)
+        accumulator = read_rows(slot, rows) + tf.reduce_mean(tf.square(gradient), axis=axes)
+        root = tf.math.rsqrt(accumulator + self.epsilon)
         root = tf.reshape(root, [-1] + [1] * len(axes))
-        variable.scatter_sub(tf.IndexedSlices(learning_rate * root * gradient, rows))
+        write_rows(slot, rows, accumulator)
+        write_rows(variable, rows, read_rows(variable, rows) - learning_rate * root * gradient)
 
     def update_dense(self, gradient, variable, learning_rate):
         accumulator = self._slot(self._accumulators, variable).value

@@ -1,10 +1,9 @@
 """SGD whose step costs what the batch's rows cost."""
 
 import keras
-import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.training.optimizers.row_sparse import RowSparse
+from rankup_keras.training.optimizers.row_sparse import RowSparse, read_rows, write_rows
 
 
 @serializable
@@ -18,18 +17,10 @@ class SGD(RowSparse, keras.optimizers.SGD):
     Args: those of `keras.optimizers.SGD`.
     """
 
-    def update_step(self, gradient, variable, learning_rate):
-        if isinstance(gradient, tf.IndexedSlices) and self.momentum == 0:
-            # The scatter adds repeats up by itself.
-            step = tf.cast(gradient.values, variable.dtype) * tf.cast(learning_rate, variable.dtype)
-            tf.raw_ops.ResourceScatterSub(
-                resource=variable.handle, indices=gradient.indices, updates=step
-            )
-            return
-        super().update_step(gradient, variable, learning_rate)
-
     def update_rows(self, rows, gradient, variable, learning_rate):
-        raise ValueError(
-            "`momentum` moves rows that are not in the batch and has no row-sparse form. "
-            f"Use momentum=0, or `LazyAdam`. Received: momentum={self.momentum}."
-        )
+        if self.momentum:
+            raise ValueError(
+                "`momentum` moves rows that are not in the batch and has no row-sparse form. "
+                f"Use momentum=0, or `LazyAdam`. Received: momentum={self.momentum}."
+            )
+        write_rows(variable, rows, read_rows(variable, rows) - learning_rate * gradient)
