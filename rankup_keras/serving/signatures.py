@@ -46,8 +46,10 @@ class Signatures:
             key: tf.TensorSpec((None, *shape), dtype, name=key)
             for key, (shape, dtype) in self.features.encoded_spec().items()
         }
-        self._encode = tf.function(self._checked_encode, input_signature=[self.spec])
-        self._scores = tf.function(self._raw_scores, input_signature=[encoded])
+        self._encode = tf.function(
+            self._checked_encode, input_signature=[self.spec], autograph=False
+        )
+        self._scores = tf.function(self._raw_scores, input_signature=[encoded], autograph=False)
 
     def available(self) -> list[str]:
         """Names of the signatures that this model can have, `serving_default` first."""
