@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from rankup_keras.diagnostics import rank_profile
 from rankup_keras.features import Categorical
 from rankup_keras.serving.session import Signature
 from rankup_keras.serving.sides import Sides
@@ -88,6 +89,25 @@ def last_metrics(model: keras.Model) -> dict[str, float]:
     """The last epoch's metrics of a model that was trained in this process, else nothing."""
     history = getattr(getattr(model, "history", None), "history", None) or {}
     return {name: float(values[-1]) for name, values in history.items() if values}
+
+
+def effective_ranks(
+    model: keras.Model, rows: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, float]]:
+    """Effective rank by layer on some rows; empty for a model without token matrices."""
+    encoded = model.features.encode(dict(rows))
+    if not any(_is_token_matrix(layer) for layer in model.layers):
+        return {}
+    profile = rank_profile(model, encoded, samples=len(next(iter(encoded.values()))), table_rows=0)
+    return {
+        name: {"mean": ranks.mean, "normalized": ranks.normalized, "ceiling": ranks.ceiling}
+        for name, ranks in profile.layers.items()
+    }
+
+
+def _is_token_matrix(layer: keras.layers.Layer) -> bool:
+    shape = getattr(layer.output, "shape", ())
+    return len(shape) == 3 and "float" in str(layer.output.dtype)
 
 
 def _describe(feature: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rankup_keras.serving import warmup as warmup_lib
 from rankup_keras.serving.signatures import Signatures
 
 COMPARED_ROWS = 1000
+RANKED_ROWS = 256
 # Casts and fused kernels differ in their last bit between eager code and a graph.
 _TOLERANCE = {"float32": 1e-6, "float64": 1e-6}
 _HALF_TOLERANCE = 2e-2
@@ -28,7 +29,7 @@ def export(
     batch_sizes: Sequence[int] = (1, 10, 100),
     batching: bool = False,
     metrics: Mapping[str, float] | None = None,
-    effective_rank: Mapping[str, float] | None = None,
+    effective_rank: Mapping[str, Any] | None = None,
     tolerance: float | None = None,
     pooled: str = "pooling",
 ) -> Path:
@@ -64,7 +65,8 @@ def export(
             gets no warm-up record. Defaults to `False`.
         metrics: numbers for the card. Defaults to the last epoch's, where the
             model was trained in this process.
-        effective_rank: effective rank by layer, for the card.
+        effective_rank: effective rank by layer, for the card. Defaults to what
+            `diagnostics.rank_profile` measures on the first 256 rows of `warmup`.
         tolerance: largest difference from the model's own probabilities.
             Defaults to 1e-6, or 0.02 where the model computes in half precision.
         pooled: name of the layer whose output `embed` gives. Defaults to
@@ -96,6 +98,9 @@ def export(
     else:
         sample = rows.raw_rows(warmup, makers.spec, max(COMPARED_ROWS, max(batch_sizes)))
     name = Path(path).resolve().name
+    measured = {}
+    if warmup is not None and effective_rank is None:
+        measured = card_lib.effective_ranks(model, rows.take(sample, RANKED_ROWS))
     with version_directory.writing(path) as place:
         write_saved_model(model, place, makers, names)
         records = 0
@@ -117,7 +122,7 @@ def export(
             makers.sides,
             tasks=makers.tasks,
             metrics=dict(card_lib.last_metrics(model) if metrics is None else metrics),
-            effective_rank=dict(effective_rank or {}),
+            effective_rank=measured if effective_rank is None else dict(effective_rank),
             batch_sizes=batch_sizes,
             batching=batching,
             warmup_records=records,
@@ -190,5 +195,5 @@ def _write_records(
 ) -> int:
     warmed = [name for name in names if not (batching and name == "rank")]
     return warmup_lib.write_warmup(
-        place, warmup_lib.requests(sample, warmed, batch_sizes, makers.sides, model_name)
+        place, warmup_lib.records(sample, warmed, batch_sizes, makers.sides, model_name)
     )

@@ -14,6 +14,6 @@ def serving_api(name: str) -> ModuleType:
         return importlib.import_module(f"tensorflow_serving.{name}")
     except ImportError as error:
         raise ImportError(
-            "Warm-up records, server configuration, the client and the development server need "
+            "Server configuration, the client and the development server need "
             "tensorflow-serving-api: pip install 'rankup-keras[serving]'"
         ) from error

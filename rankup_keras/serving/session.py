@@ -228,15 +228,15 @@ def parse_signatures(meta_graph: bytes) -> dict[str, Signature]:
     needed here are small enough to read from the wire format.
     """
     signatures = {}
-    for field, entry in _fields(memoryview(meta_graph)):
+    for field, entry in wire_fields(memoryview(meta_graph)):
         if field == 5:
-            pair = dict(_fields(entry))
+            pair = dict(wire_fields(entry))
             inputs: dict[str, TensorInfo] = {}
             outputs: dict[str, TensorInfo] = {}
             method = ""
-            for part, value in _fields(pair[2]):
+            for part, value in wire_fields(pair[2]):
                 if part in (1, 2):
-                    tensor = dict(_fields(value))
+                    tensor = dict(wire_fields(value))
                     target = inputs if part == 1 else outputs
                     target[bytes(tensor[1]).decode()] = _tensor_info(tensor[2])
                 elif part == 3:
@@ -250,11 +250,11 @@ def parse_signatures(meta_graph: bytes) -> dict[str, Signature]:
 
 
 def _tensor_info(message: Any) -> TensorInfo:
-    fields = dict(_fields(message))
+    fields = dict(wire_fields(message))
     shape: tuple[int | None, ...] | None = ()
-    for field, value in _fields(fields.get(3, b"")):
+    for field, value in wire_fields(fields.get(3, b"")):
         if field == 2:
-            size = dict(_fields(value)).get(1, 0)
+            size = dict(wire_fields(value)).get(1, 0)
             # Sizes are 64-bit two's complement; minus one says unknown.
             shape = (*(shape or ()), None if size >= 1 << 63 else size)
         elif field == 3 and value:
@@ -262,7 +262,8 @@ def _tensor_info(message: Any) -> TensorInfo:
     return TensorInfo(bytes(fields.get(1, b"")).decode(), fields.get(2, 0), shape)
 
 
-def _fields(data: Any) -> Iterator[tuple[int, Any]]:
+def wire_fields(data: Any) -> Iterator[tuple[int, Any]]:
+    """Number and value of every field of a serialized message; nested messages stay bytes."""
     data, at = memoryview(data), 0
 
     def varint() -> int:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
 from rankup_keras.serving import messages
 from rankup_keras.serving.rows import take
-from rankup_keras.serving.serving_api import serving_api
+from rankup_keras.serving.session import wire_fields
 from rankup_keras.serving.sides import Sides
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -17,26 +17,58 @@ FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
 
 
-def requests(
+# Fields of PredictionLog, by the kind of request that they hold.
+_KINDS = {"classify": 2, "regress": 3, "predict": 6}
+
+
+def records(
     rows: Mapping[str, np.ndarray],
     signatures: Sequence[str],
     batch_sizes: Sequence[int],
     sides: Sides,
     model: str,
-) -> Iterator[tuple[str, Any]]:
-    """A request of every signature at every batch size, made from real rows, with its kind."""
+) -> Iterator[bytes]:
+    """A serialized `PredictionLog` of every signature at every batch size, of real rows.
+
+    The messages are encoded here, field by field, so that an export can be warmed up on a
+    machine that has no tensorflow-serving-api.
+    """
     for size in batch_sizes:
         columns = take(rows, size)
         for name in signatures:
             kind = name.partition("_")[0]
+            spec = _field(1, _field(1, model.encode()) + _field(3, name.encode()))
             if kind in ("classify", "regress"):
-                examples = messages.to_examples(columns)
-                yield kind, messages.example_request(kind, examples, model, name)
+                examples = b"".join(_field(1, e) for e in messages.to_examples(columns))
+                yield _log(kind, spec + _field(2, _field(1, examples)))
                 continue
-            if name == "rank":
-                yield "predict", messages.predict_request(one_user(columns, sides), model, name)
-            else:
-                yield "predict", messages.predict_request(columns, model, name)
+            sent = one_user(columns, sides) if name == "rank" else columns
+            inputs = [
+                _field(2, _field(1, key.encode()) + _field(2, _tensor(value)))
+                for key, value in sent.items()
+            ]
+            yield _log("predict", spec + b"".join(inputs))
+
+
+def _tensor(value: np.ndarray) -> bytes:
+    return messages.tensor_proto(value).SerializeToString()
+
+
+def _log(kind: str, request: bytes) -> bytes:
+    return _field(_KINDS[kind], _field(1, request))
+
+
+def _field(number: int, payload: bytes) -> bytes:
+    """A length-delimited field of the protobuf wire format."""
+    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
+
+
+def _varint(value: int) -> bytes:
+    low = []
+    while value > 0x7F:
+        low.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*low, value])
 
 
 def one_user(rows: Mapping[str, np.ndarray], sides: Sides) -> dict[str, np.ndarray]:
@@ -44,16 +76,13 @@ def one_user(rows: Mapping[str, np.ndarray], sides: Sides) -> dict[str, np.ndarr
     return {name: rows[name][:1] if name in sides.user else rows[name] for name in rows}
 
 
-def write_warmup(place: Path, pairs: Iterator[tuple[str, Any]]) -> int:
+def write_warmup(place: Path, logs: Iterator[bytes]) -> int:
     """Writes the records beside the model and returns their number."""
-    log = serving_api("apis.prediction_log_pb2")
     (place / FILE).parent.mkdir(exist_ok=True)
     count = 0
     with tf.io.TFRecordWriter(str(place / FILE)) as writer:
-        for kind, request in pairs:
-            record = log.PredictionLog()
-            getattr(record, f"{kind}_log").request.CopyFrom(request)
-            writer.write(record.SerializeToString())
+        for record in logs:
+            writer.write(record)
             count += 1
     return count
 
@@ -62,22 +91,30 @@ def read_warmup(place: Path) -> Iterator[tuple[str, str, dict[str, np.ndarray]]]
     """The records of a version directory: kind, signature and columns of each.
 
     Raises:
-        ValueError: a record that no server could read.
+        ValueError: a record that no server could run.
     """
-    log = serving_api("apis.prediction_log_pb2")
+    kinds = {number: kind for kind, number in _KINDS.items()}
     for index, data in enumerate(tf.data.TFRecordDataset(str(place / FILE)).as_numpy_iterator()):
-        record = log.PredictionLog()
         try:
-            record.ParseFromString(data)
-        except Exception as error:  # protobuf's DecodeError, whose module differs by backend
-            raise ValueError(f"warm-up record {index} is no PredictionLog: {error}") from error
-        kind = (record.WhichOneof("log_type") or "").removesuffix("_log")
-        if kind not in ("predict", "classify", "regress"):
-            raise ValueError(f"warm-up record {index} has the type {kind!r}, which does not run")
-        request = getattr(record, f"{kind}_log").request
-        if kind == "predict":
-            columns = messages.columns_of(request.inputs)
-        else:
-            examples = request.input.example_list.examples
-            columns = messages.example_column([e.SerializeToString() for e in examples])
-        yield kind, request.model_spec.signature_name or "serving_default", columns
+            found = [(kinds[n], value) for n, value in wire_fields(data) if n in kinds]
+            ((kind, log),) = found
+            yield kind, *_read_request(kind, dict(wire_fields(log))[1])
+        except (ValueError, KeyError, IndexError) as error:
+            raise ValueError(
+                f"warm-up record {index} is no PredictionLog that runs: {error!r}"
+            ) from error
+
+
+def _read_request(kind: str, request: bytes) -> tuple[str, dict[str, np.ndarray]]:
+    signature, columns, examples = "serving_default", {}, []
+    for number, value in wire_fields(request):
+        if number == 1:
+            signature = bytes(dict(wire_fields(value)).get(3, b"serving_default")).decode()
+        elif number == 2 and kind == "predict":
+            entry = dict(wire_fields(value))
+            proto = tensor_pb2.TensorProto.FromString(bytes(entry[2]))
+            columns[bytes(entry[1]).decode()] = tf.make_ndarray(proto)
+        elif number == 2:
+            for _, listed in wire_fields(value):
+                examples += [bytes(example) for _, example in wire_fields(listed)]
+    return signature, columns if kind == "predict" else messages.example_column(examples)

@@ -143,7 +143,7 @@ def test_warm_up_that_would_be_refused(model, loaded, tmp_path):
         return list(gate.check_warmup(tmp_path, loaded, largest, batching))
 
     def made(names, sizes):
-        return warmup_lib.requests(rows, names, sizes, makers.sides, "ranker")
+        return warmup_lib.records(rows, names, sizes, makers.sides, "ranker")
 
     assert problems(made(list(makers.available()), (1, 7))) == []
     (large,) = problems(made(["serving_default"], (1, 9)), largest=8)
@@ -152,14 +152,14 @@ def test_warm_up_that_would_be_refused(model, loaded, tmp_path):
     assert "mixes batch sizes [1, 4]" in mixed
     bad = stand_in.make_rows(2)
     bad["price"] = bad["price"].astype("float64")
-    (wrong,) = problems(warmup_lib.requests(bad, ["serving_default"], (2,), makers.sides, "m"))
+    (wrong,) = problems(warmup_lib.records(bad, ["serving_default"], (2,), makers.sides, "m"))
     assert "'price' must be float32" in wrong
     (many,) = problems(made(["regress"], (1,) * 1001))
     assert "1001 warm-up records" in many
     with tf.io.TFRecordWriter(str(tmp_path / warmup_lib.FILE)) as writer:
         writer.write(b"\xff\xff not a record")
     (broken,) = gate.check_warmup(tmp_path, loaded, None, False)
-    assert "no PredictionLog" in broken
+    assert "record 0 is no PredictionLog that runs" in broken
 
 
 def test_a_batching_export_warms_up_what_batching_allows(tmp_path):
