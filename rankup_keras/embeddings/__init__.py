@@ -1,3 +1,7 @@
 """Ids to vectors: tables, table sets, and where they lie."""
 
 from rankup_keras.embeddings.field_embedding import FieldEmbedding as FieldEmbedding
+from rankup_keras.embeddings.plan import EmbeddingPlan as EmbeddingPlan
+from rankup_keras.embeddings.plan import TablePlan as TablePlan
+from rankup_keras.embeddings.plan import plan as plan
+from rankup_keras.embeddings.pretrained import PretrainedVectors as PretrainedVectors

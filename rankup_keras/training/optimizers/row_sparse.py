@@ -94,8 +94,7 @@ class RowSparse:
     The updates read rows, compute, and write rows. TensorFlow has kernels that
     do all of it at once (`ResourceSparseApplyAdagrad` and its kin), but they
     wait for memory at every row, where the gather fetches ahead and the write
-    does not wait: at 26,000 rows of a table of 20 million the kernel took 58
-    ms and this way 8 (`benchmarks/embeddings_update.py`).
+    does not wait: two to four times as fast (`benchmarks/embeddings_update.py`).
     """
 
     def update_rows(

@@ -1,0 +1,205 @@
+"""What the tables will cost, to be read before training."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from rankup_keras.embeddings.field_embedding import FieldEmbedding
+
+ROW_BYTES = 4  # of one float32
+
+
+def state_values(optimizer: Any, width: int) -> int:
+    """How many values an optimizer keeps for one row of a table."""
+    if optimizer is None:
+        return 0
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = getattr(optimizer, "embeddings", optimizer)
+    kinds = [kind.__name__ for kind in type(optimizer).__mro__]
+    if "RowWiseAdagrad" in kinds:
+        return 1
+    if "SGD" in kinds:
+        return width if getattr(optimizer, "momentum", 0) else 0
+    if "Adagrad" in kinds:
+        return width
+    if "Adam" in kinds:
+        return (3 if optimizer.amsgrad else 2) * width
+    if "Ftrl" in kinds:
+        return 2 * width
+    raise ValueError(
+        "The plan knows the state of SGD, Adagrad, RowWiseAdagrad, Ftrl and Adam. "
+        f"Received: {type(optimizer).__name__}."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TablePlan:
+    """One table of one table set.
+
+    Attributes:
+        table: the table's name.
+        table_set: the set that holds this copy of it.
+        rows: number of rows.
+        width: values a row.
+        fields: the features that read it.
+        table_bytes: bytes of its float32 values.
+        state_bytes: bytes of the optimizer's slots for it.
+        device: where it lies; under a mirrored strategy every replica has a copy.
+    """
+
+    table: str
+    table_set: str
+    rows: int
+    width: int
+    fields: tuple[str, ...]
+    table_bytes: int
+    state_bytes: int
+    device: str
+
+    @property
+    def total_bytes(self) -> int:
+        return self.table_bytes + self.state_bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingPlan:
+    """All tables of a model; `print(plan)` shows them, largest first."""
+
+    tables: tuple[TablePlan, ...]
+    replicas: int = 1
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of tables and optimizer state on one device."""
+        return sum(table.total_bytes for table in self.tables)
+
+    def __str__(self) -> str:
+        head = ("table", "set", "rows", "width", "read by", "table", "state", "total", "device")
+        ordered = sorted(self.tables, key=lambda table: -table.total_bytes)
+        lines = [
+            (
+                t.table,
+                t.table_set,
+                f"{t.rows:,}",
+                str(t.width),
+                _shortened(t.fields),
+                _human(t.table_bytes),
+                _human(t.state_bytes),
+                _human(t.total_bytes),
+                t.device,
+            )
+            for t in ordered
+        ]
+        table_bytes = sum(t.table_bytes for t in self.tables)
+        rows = sum(t.rows for t in self.tables)
+        total = (
+            "total",
+            f"{len({t.table_set for t in self.tables})} sets",
+            f"{rows:,}",
+            "",
+            "",
+            _human(table_bytes),
+            _human(self.total_bytes - table_bytes),
+            _human(self.total_bytes),
+            "" if self.replicas == 1 else f"on each of {self.replicas} replicas",
+        )
+        widths = [max(len(row[i]) for row in [head, *lines, total]) for i in range(len(head))]
+        right = {2, 3, 5, 6, 7}
+
+        def line(row: tuple[str, ...]) -> str:
+            cells = [
+                cell.rjust(w) if i in right else cell.ljust(w)
+                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            ]
+            return "  ".join(cells).rstrip()
+
+        rule = "  ".join("-" * w for w in widths)
+        return "\n".join([line(head), rule, *(line(row) for row in lines), rule, line(total)])
+
+
+def plan(target: Any, optimizer: Any = None) -> EmbeddingPlan:
+    """The tables of a model or of a `FieldEmbedding`, with what they will take in memory.
+
+    Nothing is built or allocated for it, so that a table too large shows here
+    first. Bytes are exact for tables and slots; a step adds the rows of its
+    batch.
+
+    Args:
+        target: a model with `FieldEmbedding` layers, or one such layer.
+        optimizer: the optimizer to plan for (a `Split` counts by its
+            embeddings' part). Defaults to the model's own, where it is
+            compiled; without any the state counts as nothing.
+
+    Returns:
+        An `EmbeddingPlan`; `print` it.
+
+    Example:
+
+    ```python
+    model.compile(optimizer=rk.optimizers.Split("adagrad", "adam"))
+    print(rk.embeddings.plan(model))
+    ```
+    """
+    if isinstance(target, FieldEmbedding):
+        layers = [target]
+    else:
+        layers = [x for x in target._flatten_layers() if isinstance(x, FieldEmbedding)]
+        optimizer = optimizer or getattr(target, "optimizer", None)
+    if not layers:
+        raise ValueError(
+            f"`target` has no FieldEmbedding layer, so there is nothing to plan. "
+            f"Received: {type(target).__name__}."
+        )
+    if isinstance(optimizer, str):
+        optimizer = keras.optimizers.get(optimizer)
+    tables = tuple(table for layer in layers for table in _tables(layer, optimizer))
+    return EmbeddingPlan(tables, tf.distribute.get_strategy().num_replicas_in_sync)
+
+
+def _tables(layer: FieldEmbedding, optimizer: Any) -> list[TablePlan]:
+    found = []
+    for index, stack in enumerate(layer._stacks):
+        device = "default"
+        if layer.built:
+            device = _short_device(layer._variables_by_width[index].value.device)
+        for block in stack.blocks:
+            readers = [
+                field.name
+                for field in layer.fields
+                if field.table == block.table
+                and field.name
+                in (*layer.field_names(stack.table_set), *layer.sequence_names(stack.table_set))
+            ]
+            found.append(
+                TablePlan(
+                    table=block.table,
+                    table_set=block.table_set,
+                    rows=block.rows,
+                    width=stack.width,
+                    fields=tuple(readers),
+                    table_bytes=ROW_BYTES * block.rows * stack.width,
+                    state_bytes=ROW_BYTES * block.rows * state_values(optimizer, stack.width),
+                    device=device,
+                )
+            )
+    return found
+
+
+def _short_device(device: str) -> str:
+    return device.split("/device:")[-1] if device else "default"
+
+
+def _shortened(names: tuple[str, ...], limit: int = 3) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def _human(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.2f} TiB"
