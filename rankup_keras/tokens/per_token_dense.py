@@ -56,6 +56,11 @@ class PerTokenDense(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        if isinstance(self.kernel_initializer, keras.initializers.Initializer):
+            # A copy, whose seed is its own unless the user gave one: an initializer draws the
+            # same numbers at each call, and layers that share it would start correlated.
+            config = self.kernel_initializer.get_config()
+            self.kernel_initializer = type(self.kernel_initializer).from_config(config)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.tokens_first = tokens_first
