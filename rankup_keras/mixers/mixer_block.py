@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from rankup_keras._registry import serializable
-from rankup_keras.mixers.residual import Residual
+from rankup_keras.mixers.residual import Residual, inner_config
 from rankup_keras.mixers.token_mixing import TokenMixing
 
 
@@ -85,8 +85,8 @@ class MixerBlock(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
-            ffn=keras.saving.serialize_keras_object(self.ffn.layer),
-            mixing=keras.saving.serialize_keras_object(self.mixer.layer),
+            ffn=inner_config(self.ffn.layer),
+            mixing=inner_config(self.mixer.layer),
             **self._settings,
         )
         return config

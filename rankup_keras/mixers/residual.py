@@ -22,6 +22,13 @@ def make_norm(norm: str | None, epsilon: float, dtype: Any, name: str) -> keras.
     return None
 
 
+def inner_config(layer: keras.layers.Layer) -> dict[str, Any]:
+    """Config of a layer inside another one, which builds it for the shapes that it gets itself."""
+    config = keras.saving.serialize_keras_object(layer)
+    config.pop("build_config", None)
+    return config
+
+
 @serializable
 class Residual(keras.layers.Layer):
     """Adds a layer's output to its input, with normalisation before or after.
@@ -104,7 +111,7 @@ class Residual(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
-            layer=keras.saving.serialize_keras_object(self.layer),
+            layer=inner_config(self.layer),
             placement=self.placement,
             norm=self.norm_kind,
             epsilon=self.epsilon,
