@@ -160,7 +160,7 @@ class RankUp(RankingModel):
             dense = GlobalToken(token_dim, name="dense_token", dtype=policy)
             others.append(dense(inputs["encoded_numeric"]))
         if items:
-            sequence = SequenceTokens(token_dim, combiners[0], name="sequence_tokens", dtype=policy)
+            sequence = SequenceTokens(token_dim, combiners, name="sequence_tokens", dtype=policy)
             others.append(sequence([drop(x, f"sequence_{i}") for i, x in enumerate(items)], ids))
         if crosses:
             left, right = _pairs(row.vectors(), crosses)

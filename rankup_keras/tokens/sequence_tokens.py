@@ -20,7 +20,8 @@ class SequenceTokens(keras.layers.Layer):
 
     Args:
         token_dim: int. Width D of a token.
-        combiner: `"mean"` (default), `"sum"` or `"sqrtn"`, see `SequencePooling`.
+        combiner: `"mean"` (default), `"sum"` or `"sqrtn"`, see
+            `SequencePooling`; or a list of them, one a sequence.
         kernel_initializer: initializer of one sequence's projection.
         kernel_regularizer: regularizer of the projections. Defaults to none.
 
@@ -38,20 +39,26 @@ class SequenceTokens(keras.layers.Layer):
     def __init__(
         self,
         token_dim: int,
-        combiner: str = "mean",
+        combiner: str | Sequence[str] = "mean",
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.token_dim = token_dim
-        self.combiner = combiner
-        self.pooling = SequencePooling(combiner, dtype=self.dtype_policy)
+        self.combiner = combiner if isinstance(combiner, str) else list(combiner)
+        names = [combiner] if isinstance(combiner, str) else self.combiner
+        self.poolings = [SequencePooling(name, dtype=self.dtype_policy) for name in names]
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
     def build(self, embeddings_shape: Any, ids_shape: Any = None) -> None:
         dims = [int(shape[-1]) for shape in embeddings_shape]
+        if len(self.poolings) not in (1, len(dims)):
+            raise ValueError(
+                f"`combiner` must be one name, or one a sequence. Received "
+                f"{len(self.poolings)} for {len(dims)} sequences: combiner={self.combiner}."
+            )
         self._width = max(dims)
         self.projection = PerTokenDense(
             self.token_dim,
@@ -65,7 +72,9 @@ class SequenceTokens(keras.layers.Layer):
         self.built = True
 
     def call(self, embeddings: Sequence[Any], ids: Sequence[Any]) -> Any:
-        pooled = [self.pooling(*pair) for pair in zip(embeddings, ids, strict=True)]
+        poolings = self.poolings * (1 if len(self.poolings) == len(ids) else len(ids))
+        triples = zip(poolings, embeddings, ids, strict=True)
+        pooled = [pooling(items, own) for pooling, items, own in triples]
         pooled = [ops.pad(x, [[0, 0], [0, self._width - x.shape[-1]]]) for x in pooled]
         return self.projection(ops.stack(pooled, axis=1))
 
