@@ -69,7 +69,8 @@ class TaskTowers(keras.layers.Layer):
                 activation=None if last else self.activation,
                 kernel_regularizer=self.kernel_regularizer,
                 tokens_first=True,
-                dtype=self.dtype_policy,
+                # Logits in float32: bfloat16 has three digits, too few for a probability.
+                dtype=self.variable_dtype if last else self.dtype_policy,
             )
             layer.build((len(self.task_names), None, width))
             self.dense_layers.append(layer)
@@ -87,7 +88,6 @@ class TaskTowers(keras.layers.Layer):
         x = self.input_dropout(x, training=training)
         for layer in self.dense_layers:
             x = layer(x)
-        # The last step in float32: bfloat16 cannot tell probabilities near 0 or 1 apart.
         logits = ops.cast(x, "float32")
         return {
             name: keras.activations.sigmoid(logits[index])
