@@ -13,6 +13,10 @@ from rankup_keras.tokens.per_token_initializer import PerTokenInitializer
 FORMS = ("dense", "kronecker", "low_rank")
 
 
+def _copy(initializer: Any) -> Any:
+    return type(initializer).from_config(initializer.get_config())
+
+
 @serializable
 class FullMixing(keras.layers.Layer):
     """Mixes every entry of the token matrix with every other: `vec(Y) = W vec(X)`.
@@ -92,7 +96,8 @@ class FullMixing(keras.layers.Layer):
         return self.add_weight(
             name=name,
             shape=shape,
-            initializer=PerTokenInitializer(self.kernel_initializer),
+            # A copy: one initializer draws the same numbers at each call.
+            initializer=PerTokenInitializer(_copy(self.kernel_initializer)),
             regularizer=self.kernel_regularizer,
         )
 

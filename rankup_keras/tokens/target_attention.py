@@ -63,7 +63,10 @@ class TargetAttention(keras.layers.Layer):
             return self.add_weight(
                 name=name,
                 shape=(width, units),
-                initializer=self.kernel_initializer,
+                # A copy: one initializer draws the same numbers at each call, and Q would be K.
+                initializer=type(self.kernel_initializer).from_config(
+                    self.kernel_initializer.get_config()
+                ),
                 regularizer=self.kernel_regularizer,
             )
 

@@ -93,6 +93,13 @@ def test_initial_deviation_is_that_of_a_dense_layer():
     np.testing.assert_allclose(width.std(), np.sqrt(2 / 60), rtol=0.02)
 
 
+def test_two_matrices_start_different():
+    layer = FullMixing("low_rank", rank=6)
+    layer.build((None, 2, 3))
+    first, second = (keras.ops.convert_to_numpy(w) for w in layer.trainable_variables)
+    assert np.abs(first - second).min() > 0
+
+
 def test_a_large_dense_form_is_refused_with_the_sizes_of_the_others():
     with pytest.raises(ValueError, match=r"150,994,944 weights.*590,080 weights"):
         FullMixing().build((None, 16, 768))
