@@ -1,5 +1,6 @@
 """Attention of a candidate over a sequence, and grouped fields, one sample at a time."""
 
+import itertools
 import math
 
 import numpy as np
@@ -46,7 +47,7 @@ def factorization_machine(x, field_dims):
     """`(sum_f e_f, sum over pairs f < g of e_f * e_g)`, side by side."""
     x = np.asarray(x, np.float64)
     starts = np.cumsum([0, *field_dims])
-    fields = [x[:, a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    fields = [x[:, a:b] for a, b in itertools.pairwise(starts)]
     pairs = np.zeros_like(fields[0])
     for f in range(len(fields)):
         for g in range(f + 1, len(fields)):

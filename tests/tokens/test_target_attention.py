@@ -72,5 +72,5 @@ def test_queries_and_keys_start_different():
 
 
 def test_units_must_be_positive():
-    with pytest.raises(ValueError, match="`units` must be positive. Received: units=0"):
+    with pytest.raises(ValueError, match=r"`units` must be positive. Received: units=0"):
         TargetAttention(0)
