@@ -16,6 +16,7 @@ from rankup_keras.diagnostics.findings import Finding, find_problems
 from rankup_keras.diagnostics.measure import measure, measure_tables
 from rankup_keras.diagnostics.probe import make_probe
 from rankup_keras.diagnostics.record import RankProfile
+from rankup_keras.diagnostics.report import report
 from rankup_keras.diagnostics.taps import CallableTaps, Taps
 from rankup_keras.diagnostics.workers import agreed, is_chief
 from rankup_keras.diagnostics.writers import JsonLines, TensorBoardPages
@@ -206,6 +207,17 @@ class EffectiveRank(keras.callbacks.Callback):
         if path is not None:
             figure.savefig(path)
         return figure
+
+    def report(self, path: str | os.PathLike[str]) -> str:
+        """Writes the page of `rk.diagnostics.report` for this run.
+
+        Args:
+            path: HTML file to write.
+
+        Returns:
+            The path.
+        """
+        return report(self, path)
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._begun = time.perf_counter()
