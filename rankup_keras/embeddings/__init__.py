@@ -5,3 +5,4 @@ from rankup_keras.embeddings.plan import EmbeddingPlan as EmbeddingPlan
 from rankup_keras.embeddings.plan import TablePlan as TablePlan
 from rankup_keras.embeddings.plan import plan as plan
 from rankup_keras.embeddings.pretrained import PretrainedVectors as PretrainedVectors
+from rankup_keras.embeddings.tpu_field_embedding import TPUFieldEmbedding as TPUFieldEmbedding

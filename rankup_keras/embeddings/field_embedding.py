@@ -141,6 +141,40 @@ class FieldEmbedding(keras.layers.Layer):
         """The least number of id columns that the fields need."""
         return max(f.start + f.length for f in self.fields)
 
+    def get_tables(self) -> dict[str, np.ndarray]:
+        """Copies of all tables, as `set/table` → (rows, width)."""
+        return {
+            f"{block.table_set}/{block.table}": keras.ops.convert_to_numpy(
+                variable.value[block.offset : block.offset + block.rows]
+            )
+            for stack, variable in zip(self._stacks, self._variables_by_width, strict=True)
+            for block in stack.blocks
+        }
+
+    def set_tables(self, tables: Mapping[str, np.ndarray]) -> None:
+        """Takes over tables given as `set/table` → (rows, width); the others stay as they are."""
+        self.check_tables(tables)
+        for stack, variable in zip(self._stacks, self._variables_by_width, strict=True):
+            for block in stack.blocks:
+                table = tables.get(f"{block.table_set}/{block.table}")
+                if table is not None:
+                    variable.value[block.offset : block.offset + block.rows].assign(table)
+
+    def check_tables(self, tables: Mapping[str, np.ndarray]) -> None:
+        """Refuses tables that are not this layer's, or of another shape."""
+        shapes = {
+            f"{block.table_set}/{block.table}": (block.rows, stack.width)
+            for stack in self._stacks
+            for block in stack.blocks
+        }
+        for key, table in tables.items():
+            if key not in shapes:
+                raise ValueError(f"`tables` names '{key}'; the tables are {sorted(shapes)[:20]}.")
+            if tuple(table.shape) != shapes[key]:
+                raise ValueError(
+                    f"Table '{key}' has the shape {shapes[key]}. Received: {tuple(table.shape)}."
+                )
+
     def restricted(self, names: Sequence[str], name: str | None = None) -> "FieldEmbedding":
         """A layer that looks up only some fields, in this layer's own variables.
 
@@ -186,7 +220,7 @@ class FieldEmbedding(keras.layers.Layer):
         self.built = True
 
     def call(self, ids: Any, weights: Any = None) -> dict[str, Any]:
-        ids = self._check_ids(ids)
+        ids = self.checked(ids)
         pooled: dict[str, list[tuple[int, Any]]] = {name: [] for name in self.table_sets}
         outputs: dict[str, Any] = {}
         for stack, variable in zip(self._stacks, self._variables_by_width, strict=True):
@@ -199,7 +233,8 @@ class FieldEmbedding(keras.layers.Layer):
                 outputs[name] = self._join(name, parts)
         return outputs
 
-    def _check_ids(self, ids: Any) -> tf.Tensor:
+    def checked(self, ids: Any) -> tf.Tensor:
+        """The ids as a tensor, once dtype, shape and, with `validate`, range are right."""
         ids = tf.convert_to_tensor(ids)
         if ids.dtype not in (tf.int32, tf.int64):
             raise ValueError(

@@ -219,7 +219,7 @@ def _build_stack(
         columns=np.concatenate([_slots(field) for field in gathered]),
         offsets=np.concatenate([np.full(f.length, blocks[f.table].offset) for f in gathered]),
         singles=len(singles),
-        bags=tuple(_bag_group(length, group) for length, group in groups.items()),
+        bags=tuple(bag_group(length, group) for length, group in groups.items()),
         sequences=tuple(SequenceRun(f"{table_set}/{f.name}", _slots(f)) for f in sequences),
         order=None if in_order else np.array(declared, np.int32),
         pooled=len(pooled),
@@ -238,7 +238,8 @@ def _slots(field: FieldSpec) -> np.ndarray:
     return np.arange(field.start, field.start + field.length, dtype=np.int32)
 
 
-def _bag_group(length: int, group: Sequence[FieldSpec]) -> BagGroup:
+def bag_group(length: int, group: Sequence[FieldSpec]) -> BagGroup:
+    """How bags of one length are reduced together."""
     weights = [
         np.full(length, -1)
         if f.weight_start is None
