@@ -4,10 +4,10 @@
 a row, batch 1024, and one dense output, by Adagrad: this package, Keras's
 `Embedding`, keras-rs's `DistributedEmbedding` and PyTorch's
 `EmbeddingBag(sparse=True)` (where torch is installed). Every contender and V
-has a process of its own, which runs epochs of twenty steps of `fit` (PyTorch: of a
-loop), of four where a step takes seconds; the processes take turns, and the figure is the median of all epochs
-but the first. `peak_mib` is the process's most memory above that of the same
-process with a table of 1,000 rows.
+has a process of its own, which runs epochs of twenty steps of `fit` (PyTorch:
+of a loop), of four where a step takes seconds; the processes take turns, and
+the figure is the median of all epochs but the first. `peak_mib` is the
+process's most memory above that of the same process with a table of 1,000 rows.
 """
 
 import argparse

@@ -90,12 +90,13 @@ class TPUFieldEmbedding(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(fields_layer, Mapping):
-            fields_layer = keras.saving.deserialize_keras_object(fields_layer)
+        given: Any = fields_layer
+        if isinstance(given, Mapping):
+            given = keras.saving.deserialize_keras_object(given)
         # A layer of its own without weights: those of the one given would be
         # saved and trained. XLA has no strings, so no checks that name a field.
-        config = fields_layer.get_config()
-        validate = fields_layer.validate and placement == "default_device"
+        config = given.get_config()
+        validate = given.validate and placement == "default_device"
         self.definition = FieldEmbedding.from_config({**config, "validate": validate})
         self.batch_size = batch_size
         if isinstance(optimizer, Mapping) and "class_name" in optimizer:
