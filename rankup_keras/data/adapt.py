@@ -1,0 +1,125 @@
+"""Features learn from files, once: what was learned is kept for the next run."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from rankup_keras.data.files import Files
+from rankup_keras.data.statistics import Statistics, scan
+from rankup_keras.features import Categorical, FeatureSet, Numeric
+
+# Raised when what is learned, or how it is kept, changes.
+FORM = 1
+
+
+def adapt(
+    features: FeatureSet,
+    files: Files,
+    cache: str | os.PathLike[str] | None = None,
+    memory: int = 1 << 29,
+) -> Statistics:
+    """Learns vocabularies, means and deviations from files, in one pass and bounded memory.
+
+    The result is that of `FeatureSet.adapt` on the same rows. Counts that
+    outgrow `memory` go to disk. Every row is checked on the way, labels too, so
+    that bad rows are found before training.
+
+    Args:
+        features: the feature set, which no model was built on yet.
+        files: the training rows, made with this feature set.
+        cache: folder in which what was learned is kept, under a fingerprint of
+            the files (path, size, time of change), of the features and of the
+            conditions on rows; with the same fingerprint nothing is read again.
+            `None` (default) keeps nothing.
+        memory: bytes for the counts of all columns. Defaults to 512 MiB.
+
+    Returns:
+        `Statistics` of the rows.
+
+    Raises:
+        RuntimeError: a model was already built on this feature set.
+        DataError: see `scan`.
+
+    Example:
+
+    ```python
+    train = rankup_keras.data.Files("logs/*.parquet", features, ["click"])
+    rankup_keras.data.adapt(features, train, cache="runs/cache")
+    ```
+    """
+    if features._frozen_by:
+        raise RuntimeError(
+            f"`adapt` would change the tables of model {features._frozen_by!r}, which was built on "
+            "this feature set. Make a new FeatureSet for a new model."
+        )
+    if cache is None:
+        with tempfile.TemporaryDirectory(prefix="rankup_keras_") as folder:
+            found = scan(files, Path(folder), memory)
+            _learn(features, found)
+            found.folder = None
+            return found
+    kept = Path(cache) / fingerprint(files)
+    if (kept / "statistics.json").is_file():
+        found = Statistics.read(kept)
+        files.rows = found.rows
+    else:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial_", dir=kept.parent))
+        try:
+            found = scan(files, partial, memory)
+            found.write(partial)
+            if files.bad_rows.count == 0:
+                # Where rows were bad the next run is to find and count them again.
+                shutil.rmtree(kept, ignore_errors=True)
+                partial.rename(kept)
+                found.folder = kept
+            _learn(features, found)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return found
+    _learn(features, found)
+    return found
+
+
+def _learn(features: FeatureSet, found: Statistics) -> None:
+    folder = found.folder or Path()
+    for feature in features.of_type(Categorical):
+        if feature.learns_vocabulary:
+            known = found.features[feature.name]
+            feature.dtype = known["dtype"]
+            features._lookups[feature.name].dtype_in = known["dtype"]
+            features._take_vocabulary(feature, str(folder / known["file"]))
+    for feature in features.of_type(Numeric):
+        known = found.features[feature.name]
+        features._moments[feature.name] = (known["mean"], known["deviation"])
+    # What was learned is a constant of the traced preprocessing.
+    features._encode_fn = None
+
+
+def fingerprint(files: Files) -> str:
+    """A name for what would be learned: other files, features or conditions, another name."""
+    content: dict[str, Any] = {
+        "form": FORM,
+        "files": [
+            (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
+            for path in files.paths
+        ],
+        "format": files.format,
+        "csv": repr(files.csv),
+        "where": [repr(where) for where in files.where],
+        "transform": repr(files.transform),
+        "targets": [repr(target) for target in files.targets],
+        "policy": files.bad_rows.policy,
+        "features": [
+            {**keras.saving.serialize_keras_object(f)["config"], "dtype": None}
+            for f in files.features.features
+        ],
+    }
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

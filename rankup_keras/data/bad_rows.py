@@ -1,0 +1,99 @@
+"""What happens to rows that cannot be read."""
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from rankup_keras.data.data_error import DataError
+
+POLICIES = ("error", "skip")
+SAMPLED = 1000
+
+
+class BadRows:
+    """Stops at the first bad row, or leaves bad rows out and counts them.
+
+    A row is bad when a value in it cannot be what its feature declares, when a
+    label is not 0 or 1, or when a line has too many or too few values. A row is
+    counted once, however often its file is read.
+
+    Args:
+        policy: `"error"` (default) raises `DataError` with file, line, column
+            and value; `"skip"` leaves the row out.
+        limit: int. With `"skip"`, more bad rows than this stop the run all the
+            same. Defaults to 1000.
+        path: file that receives a line of JSON for each of the first 1000 bad
+            rows: file, line, column, value, reason. `None` (default) for none.
+
+    Example:
+
+    ```python
+    bad = rankup_keras.data.BadRows("skip", limit=100, path="runs/1/bad_rows.jsonl")
+    train = rankup_keras.data.Files("logs/*.csv", features, ["click"], bad_rows=bad)
+    ```
+    """
+
+    def __init__(
+        self,
+        policy: str = "error",
+        limit: int = 1000,
+        path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if policy not in POLICIES:
+            raise ValueError(f"`policy` must be one of {POLICIES}. Received: policy={policy!r}.")
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+            raise ValueError(f"`limit` must be an integer, 0 or more. Received: limit={limit!r}.")
+        self.policy = policy
+        self.limit = limit
+        self.path = None if path is None else Path(path)
+        self._seen: set[tuple[str, int]] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def count(self) -> int:
+        """How many different rows were left out."""
+        return len(self._seen)
+
+    def report(
+        self, file: str | os.PathLike[str], line: int, column: str | None, value: Any, reason: str
+    ) -> None:
+        """Takes note of a bad row, or raises."""
+        shown = _shown(value)
+        if self.policy == "error":
+            raise DataError(reason, file, line, column, shown)
+        with self._lock:
+            key = (str(file), line)
+            if key in self._seen:
+                return
+            if len(self._seen) >= self.limit:
+                raise DataError(
+                    f"{reason} It is bad row {len(self._seen) + 1}, and the limit is {self.limit}.",
+                    file,
+                    line,
+                    column,
+                    shown,
+                )
+            self._seen.add(key)
+            if self.path is not None and len(self._seen) <= SAMPLED:
+                record = {
+                    "file": str(file),
+                    "line": line,
+                    "column": column,
+                    "value": shown,
+                    "reason": reason,
+                }
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("a", encoding="utf-8") as out:
+                    out.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    if isinstance(value, str):
+        return value if len(value) <= 200 else value[:200] + "…"
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _shown(repr(value))

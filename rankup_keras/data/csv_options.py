@@ -1,0 +1,49 @@
+"""How a text file is written."""
+
+import dataclasses
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class CsvOptions:
+    r"""How the lines of CSV and TSV files are written.
+
+    Args:
+        delimiter: what stands between columns, of one character or more.
+            Defaults to a comma, in TSV files to a tabulator.
+        header: whether the first line of every file names the columns.
+            Defaults to `True`.
+        columns: names of the columns, where no line of the files names them.
+        quote: the character around values that hold a delimiter, or `None`.
+            Defaults to `'"'`, in TSV files to `None`.
+        multiline: whether quoted values may hold line breaks. Defaults to
+            `False`, so that a quote left open is found on its line.
+        encoding: defaults to `"utf-8"`.
+        list_separator: what stands between the values of a list, such as
+            `"|"`. Defaults to `"|"`.
+
+    Raises:
+        ValueError: no header and no names.
+    """
+
+    delimiter: str | None = None
+    header: bool = True
+    columns: Sequence[str] | None = None
+    quote: str | None = "auto"
+    multiline: bool = False
+    encoding: str = "utf-8"
+    list_separator: str = "|"
+
+    def __post_init__(self) -> None:
+        if not self.header and not self.columns:
+            raise ValueError("Without a header, `columns` must name the columns in their order.")
+        if self.columns is not None and len(set(self.columns)) < len(self.columns):
+            twice = sorted({c for c in self.columns if list(self.columns).count(c) > 1})
+            raise ValueError(f"`columns` must be different. Given twice: {twice}.")
+
+    def for_format(self, name: str) -> "CsvOptions":
+        """With the defaults of the format filled in."""
+        tabs = name == "tsv"
+        delimiter = self.delimiter or ("\t" if tabs else ",")
+        quote = (None if tabs else '"') if self.quote == "auto" else self.quote
+        return dataclasses.replace(self, delimiter=delimiter, quote=quote)

@@ -1,0 +1,154 @@
+"""Batches of pyarrow → tensors, at little cost a value.
+
+Handed over column by column, every string would become a Python object first. So the text of a
+batch travels as one string, which TensorFlow splits outside of Python's lock, and numbers as two
+blocks.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+
+from rankup_keras.data.conversion import PADDING
+from rankup_keras.data.target import Target
+
+_SEPARATORS = ("\x1f", "\x1e", "\x1d", "\x1f\x1e\x1f", "\x1d\x1e\x1f\x1d", "\x1c\x1f\x1d\x1c\x1e\x1c")
+
+
+def key(target: Target) -> str:
+    """Name of a target's column in the tables between reading and packing."""
+    return f"{target.role}/{target.name}"
+
+
+class Packer:
+    """Packs tables of converted columns, and unpacks them within TensorFlow.
+
+    Args:
+        targets: what the columns are.
+    """
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self.targets = list(targets)
+        self._single = {kind: self._of(kind, "single") for kind in PADDING}
+        self._listed = {kind: self._of(kind, "list") for kind in PADDING}
+        self._vectors = [t for t in self.targets if t.shape == "vector"]
+        self._lists = [t for kind in PADDING for t in self._listed[kind]]
+
+    def _of(self, kind: str, shape: str) -> list[Target]:
+        return [t for t in self.targets if t.kind == kind and t.shape == shape]
+
+    @property
+    def signature(self) -> dict[str, tf.TensorSpec]:
+        """What `pack` gives, for `tf.data.Dataset.from_generator`."""
+        spec = {"rows": tf.TensorSpec((), tf.int32)}
+        if self._single["string"] or self._listed["string"]:
+            spec["text"] = tf.TensorSpec((), tf.string)
+            spec["separator"] = tf.TensorSpec((), tf.string)
+        if self._single["int64"] or self._listed["int64"]:
+            spec["ints"] = tf.TensorSpec((None,), tf.int64)
+        if self._single["float32"]:
+            spec["floats"] = tf.TensorSpec((len(self._single["float32"]), None), tf.float32)
+        if self._vectors:
+            spec["vectors"] = tf.TensorSpec((None, self._width()), tf.float32)
+        if self._lists:
+            spec["lengths"] = tf.TensorSpec((len(self._lists), None), tf.int64)
+        return spec
+
+    def _width(self) -> int:
+        return sum(target.dim for target in self._vectors)
+
+    def pack(self, table: pa.Table) -> dict[str, Any]:
+        """A table's columns as few arrays."""
+        packed: dict[str, Any] = {"rows": np.int32(table.num_rows)}
+        columns = {t: _one_chunk(table.column(key(t))) for t in self.targets}
+        flat = {t: columns[t].flatten() for t in self._lists}
+        if self._single["string"] or self._listed["string"]:
+            texts = [columns[t] for t in self._single["string"]]
+            texts += [flat[t] for t in self._listed["string"]]
+            packed["text"], packed["separator"] = _joined(texts)
+        if self._single["int64"] or self._listed["int64"]:
+            ints = [columns[t] for t in self._single["int64"]]
+            ints += [flat[t] for t in self._listed["int64"]]
+            packed["ints"] = np.concatenate([a.to_numpy(zero_copy_only=False) for a in ints])
+        if self._single["float32"]:
+            floats = [columns[t].to_numpy(zero_copy_only=False) for t in self._single["float32"]]
+            packed["floats"] = np.stack(floats)
+        if self._vectors:
+            blocks = [
+                columns[t].flatten().to_numpy(zero_copy_only=False).reshape(-1, t.dim)
+                for t in self._vectors
+            ]
+            packed["vectors"] = np.concatenate(blocks, axis=1)
+        if self._lists:
+            packed["lengths"] = np.stack(
+                [
+                    pc.list_value_length(columns[t]).to_numpy(zero_copy_only=False)
+                    for t in self._lists
+                ]
+            ).astype(np.int64)
+        return packed
+
+    def unpack(self, packed: dict[str, tf.Tensor]) -> dict[Target, tf.Tensor]:
+        """The tensors of all targets: (rows,), (rows, longest list) or (rows, dim)."""
+        rows = packed["rows"]
+        result: dict[Target, tf.Tensor] = {}
+        lengths = dict(zip(self._lists, tf.unstack(packed["lengths"]), strict=True)) if (
+            self._lists
+        ) else {}
+        if "text" in packed:
+            split = tf.raw_ops.StringSplitV2(input=[packed["text"]], sep=packed["separator"])
+            # In front stands an empty string, for without one a join of nothing is nothing.
+            self._deal(split.values[1:], "string", rows, lengths, result)
+        if "ints" in packed:
+            self._deal(packed["ints"], "int64", rows, lengths, result)
+        if "floats" in packed:
+            floats = tf.unstack(packed["floats"])
+            result.update(zip(self._single["float32"], floats, strict=True))
+        if "vectors" in packed:
+            parts = tf.split(packed["vectors"], [t.dim for t in self._vectors], axis=1)
+            result.update(zip(self._vectors, parts, strict=True))
+        return result
+
+    def _deal(
+        self,
+        values: tf.Tensor,
+        kind: str,
+        rows: tf.Tensor,
+        lengths: dict[Target, tf.Tensor],
+        result: dict[Target, tf.Tensor],
+    ) -> None:
+        singles, listed = self._single[kind], self._listed[kind]
+        count = len(singles) * rows
+        if singles:
+            block = tf.reshape(values[:count], (len(singles), rows))
+            for target, row in zip(singles, tf.unstack(block), strict=True):
+                result[target] = tf.ensure_shape(row, (None,))
+        if listed:
+            totals = tf.stack([tf.reduce_sum(lengths[t]) for t in listed])
+            parts = tf.split(values[count:], totals, num=len(listed))
+            for target, part in zip(listed, parts, strict=True):
+                ragged = tf.RaggedTensor.from_row_lengths(part, lengths[target], validate=False)
+                dense = ragged.to_tensor(default_value=tf.constant(PADDING[kind], values.dtype))
+                result[target] = tf.ensure_shape(dense, (None, None))
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+
+
+def _joined(arrays: list[pa.Array]) -> tuple[bytes, bytes]:
+    values = pa.concat_arrays([pa.array([b""], pa.binary()), *arrays])
+    whole = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+    for separator in _SEPARATORS:
+        mark = separator.encode()
+        text = pc.binary_join(whole, mark)[0].as_py()
+        if text.count(mark) == len(values) - 1:
+            return text, mark
+    raise ValueError(
+        f"Values hold all of the control characters {_SEPARATORS}, so that no separator is left."
+    )

@@ -1,0 +1,49 @@
+"""What every format of files can do."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence, Set
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """Some rows in the order of their file.
+
+    Attributes:
+        batch: the columns as they were read.
+        file: where they are from.
+        first: number of the first row in the file, from 0.
+        line: from a row of the chunk to what people call its number, from 1.
+    """
+
+    batch: pa.RecordBatch
+    file: Path
+    first: int
+    line: Callable[[int], int]
+
+
+# A stretch of a file that can be read by itself: a row group, or the whole.
+Unit = tuple[Path, int | None]
+
+
+class Source(Protocol):
+    """Reads files of one format."""
+
+    text: bool
+
+    def schema(self, file: Path) -> pa.Schema:
+        """Names and types of a file's columns, by its head or foot alone."""
+        ...
+
+    def units(self, file: Path) -> list[Unit]:
+        """The stretches of a file."""
+        ...
+
+    def read(
+        self, unit: Unit, columns: Sequence[str], listed: Set[str], rows: int
+    ) -> Iterator[Chunk]:
+        """Some columns, those in `listed` as lists, in chunks of at most `rows` rows."""
+        ...

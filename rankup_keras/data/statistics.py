@@ -1,0 +1,183 @@
+"""One pass over files: what is in them, and what features learn from them."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rankup_keras.data.conversion import PADDING
+from rankup_keras.data.data_error import DataError
+from rankup_keras.data.files import Files
+from rankup_keras.data.packing import key
+from rankup_keras.data.target import Target
+from rankup_keras.data.value_counts import ValueCounts, write_vocabulary
+from rankup_keras.features import Categorical, Numeric
+from rankup_keras.features.adapting import Moments
+
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+SAMPLE = 100_000
+
+
+@dataclasses.dataclass
+class Statistics:
+    """What a pass over files found.
+
+    Attributes:
+        rows: rows that were read, bad ones not counted.
+        bad_rows: rows left out.
+        labels: share of positives by task.
+        features: by feature, what is known of its column: `values`, `kept`,
+            `missing`, `mean`, `deviation`, `quantiles`, `dtype`.
+        folder: where the vocabularies are, one value a line.
+    """
+
+    rows: int = 0
+    bad_rows: int = 0
+    labels: dict[str, float] = dataclasses.field(default_factory=dict)
+    features: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    folder: Path | None = None
+
+    def write(self, folder: Path) -> None:
+        """Writes `statistics.json`."""
+        content = dataclasses.asdict(self)
+        content.pop("folder")
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        (folder / "statistics.json").write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Statistics":
+        """Reads what `write` wrote."""
+        text = (folder / "statistics.json").read_text(encoding="utf-8")
+        return cls(**json.loads(text), folder=folder)
+
+
+class Sample:
+    """Quantiles of a column by a random sample of its values, the same one every time."""
+
+    def __init__(self) -> None:
+        self._kept = np.zeros(0, np.float32)
+        self._keys = np.zeros(0)
+        self._generator = np.random.default_rng(0)
+
+    def update(self, values: np.ndarray) -> None:
+        """Draws a key for every value and keeps those of the smallest keys."""
+        values = values[np.isfinite(values)]
+        keys = self._generator.random(len(values))
+        if len(self._keys) == SAMPLE:
+            low = keys < self._keys.max()
+            values, keys = values[low], keys[low]
+        self._kept = np.concatenate([self._kept, values])
+        self._keys = np.concatenate([self._keys, keys])
+        if len(self._keys) > SAMPLE:
+            best = np.argpartition(self._keys, SAMPLE)[:SAMPLE]
+            self._kept, self._keys = self._kept[best], self._keys[best]
+
+    def quantiles(self) -> list[float]:
+        """The values at `QUANTILES`."""
+        if not len(self._kept):
+            return []
+        return [float(v) for v in np.quantile(self._kept.astype(np.float64), QUANTILES)]
+
+
+def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Statistics:
+    """Reads everything once: checks every row and, given a folder, learns.
+
+    Args:
+        files: what to read.
+        folder: an empty folder for the vocabularies; `None` to only check.
+        memory: bytes for the counts of all columns together; more goes to disk.
+
+    Raises:
+        DataError: a bad row that may not be skipped, or no row at all.
+    """
+    found = Statistics(folder=folder)
+    features = files.features
+    learn = folder is not None
+    targets = {t.name: t for t in files.targets if t.role == "feature"}
+    labels = [t for t in files.targets if t.role == "label"]
+    counted = [f for f in features.of_type(Categorical) if learn and f.learns_vocabulary]
+    share = max(1 << 22, memory // max(1, len(counted)))
+    temporary = None if folder is None else str(folder)
+    counts = {f.name: ValueCounts(targets[f.name].kind, share, temporary) for f in counted}
+    moments = {f.name: Moments(f) for f in features.of_type(Numeric) if learn}
+    samples = {name: Sample() for name in moments}
+    missing = dict.fromkeys(moments, 0)
+    positives = dict.fromkeys((t.name for t in labels), 0.0)
+    already = files.bad_rows.count
+    try:
+        for unit in files.units:
+            for table in files.chunks(unit):
+                found.rows += table.num_rows
+                for target in labels:
+                    positives[target.name] += float(_numbers(table, target).sum(dtype=np.float64))
+                for name, counter in counts.items():
+                    counter.update(_flat(table, targets[name]))
+                for name, learner in moments.items():
+                    values = _numbers(table, targets[name])
+                    learner.update(values)
+                    samples[name].update(values)
+                    missing[name] += int(np.count_nonzero(~np.isfinite(values)))
+        if not found.rows:
+            where = " that the split or `where` leaves" if files.where else ""
+            raise DataError(f"There is no row{where} in {len(files.paths)} file(s): "
+                            f"{', '.join(map(str, files.paths[:3]))}.")
+        found.bad_rows = files.bad_rows.count - already
+        found.labels = {name: count / found.rows for name, count in positives.items()}
+        for name, learner in moments.items():
+            mean, deviation = learner.statistics()
+            found.features[name] = {
+                "mean": mean,
+                "deviation": deviation,
+                "missing": missing[name],
+                "quantiles": samples[name].quantiles(),
+            }
+        for number, feature in enumerate(counted):
+            found.features[feature.name] = _vocabulary(
+                feature, counts[feature.name], folder or Path(), number
+            )
+    finally:
+        for counter in counts.values():
+            counter.close()
+    files.rows = found.rows
+    return found
+
+
+def _vocabulary(
+    feature: Categorical, counts: ValueCounts, folder: Path, number: int
+) -> dict[str, Any]:
+    table = counts.result(feature.min_count or 1, feature.max_tokens)
+    if not table.num_rows:
+        raise DataError(
+            f"Feature {feature.name!r} has no value that occurs at least {feature.min_count} "
+            "times, so its vocabulary would be empty. Lower `min_count`, or leave it out."
+        )
+    name = f"vocabulary_{number}.txt"
+    kept = write_vocabulary(table["value"], folder / name, feature.name)
+    top = table.slice(0, 5).to_pylist()
+    return {
+        "dtype": counts.kind,
+        "kept": kept,
+        "missing": counts.missing_rows,
+        "values": counts.total,
+        "file": name,
+        "most_frequent": {_text(row["value"]): row["count"] for row in top},
+    }
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _numbers(table: pa.Table, target: Target) -> np.ndarray:
+    return table.column(key(target)).to_numpy()
+
+
+def _flat(table: pa.Table, target: Target) -> pa.Array:
+    column = table.column(key(target))
+    if target.shape == "list":
+        parts = [chunk.flatten() for chunk in column.chunks]
+        return pa.concat_arrays(parts) if parts else pa.array([PADDING[target.kind]][:0])
+    return column.combine_chunks() if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
