@@ -23,6 +23,7 @@ from tests.serving import stand_in
 
 BINARY = "tensorflow_model_server"
 ADDRESS = "TF_SERVING_ADDRESS"
+_SERVED_AT_ADDRESS: dict[str, pathlib.Path] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,20 +55,26 @@ def exported(model, tmp_path_factory):
     )
 
 
-@pytest.fixture(
-    scope="session",
-    params=["development", pytest.param("real", marks=pytest.mark.server)],
-)
+KINDS = ["development", pytest.param("real", marks=pytest.mark.server)]
+
+
+@pytest.fixture(scope="session", params=KINDS)
 def served(request, exported, tmp_path_factory):
     """The export behind gRPC: on the development server, and on a real one where there is one."""
-    base = exported.parent
-    if request.param == "development":
-        with DevelopmentServer(base, port=0) as server:
+    with any_server(request.param, exported.parent, tmp_path_factory.mktemp("config")) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def any_server(kind, base, config_directory):
+    """A server of that kind; the test is skipped, and says so, where there is no real one."""
+    if kind == "development":
+        with DevelopmentServer(base, port=0, poll_seconds=0.05) as server:
             yield Served(server.address, None, server.name, base, real=False)
     elif ADDRESS in os.environ:
         yield serve_at(os.environ[ADDRESS], base)
     elif shutil.which(BINARY):
-        with real_server(base, tmp_path_factory.mktemp("config")) as server:
+        with real_server(base, config_directory) as server:
             yield server
     else:
         pytest.skip(f"no {ADDRESS} and no {BINARY} on PATH")
@@ -94,8 +101,11 @@ def real_server(base, config_directory, **settings):
 def serve_at(address, base):
     """Has the server at `host:grpc_port:rest_port` serve `base`, which it must be able to read."""
     host, grpc_port, rest_port = address.split(":")
+    # A reload replaces the whole list, so what earlier tests are served stays on it.
+    _SERVED_AT_ADDRESS[base.name] = base
     request = model_management_pb2.ReloadConfigRequest()
-    text_format.Parse(ServerConfig(base).files(base)["models.config"], request.config)
+    for each in _SERVED_AT_ADDRESS.values():
+        text_format.Merge(ServerConfig(each).files(each)["models.config"], request.config)
     with grpc.insecure_channel(f"{host}:{grpc_port}") as channel:
         stub = model_service_pb2_grpc.ModelServiceStub(channel)
         answer = stub.HandleReloadConfigRequest(request, timeout=60)

@@ -82,8 +82,9 @@ def predict(model, rows):
     return {k: np.asarray(v)[:, 0] for k, v in model(encoded, training=False).items()}
 
 
-def make_small(layer=None):
+def make_small(seed=0, layer=None):
     """The least that can be exported, for tests that export often."""
+    keras.utils.set_random_seed(seed)
     features = rk.FeatureSet(
         [
             rk.Categorical("user_id", hash_buckets=50, side="user"),

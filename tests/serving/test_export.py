@@ -1,5 +1,8 @@
 import json
 import os
+import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -224,3 +227,21 @@ def test_a_trained_models_metrics_are_on_the_card(tmp_path):
     path = export(model, tmp_path / "m", **FEW)
     card = json.loads((path / "model.json").read_text())
     assert card["metrics"]["loss"] == model.history.history["loss"][-1]
+
+
+@pytest.mark.processes
+def test_an_export_needs_no_serving_api(tmp_path):
+    """With warm-up records, in a process that has neither the API nor gRPC."""
+    code = f"""
+import sys
+sys.modules["tensorflow_serving"] = sys.modules["grpc"] = None
+sys.path.insert(0, {str(pathlib.Path(__file__).parents[2])!r})
+from tests.serving import stand_in
+from rankup_keras.serving import export
+path = export(stand_in.make_small(), {str(tmp_path / "m")!r}, warmup=stand_in.small_rows(5))
+assert (path / "assets.extra" / "tf_serving_warmup_requests").is_file()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr

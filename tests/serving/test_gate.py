@@ -47,7 +47,7 @@ def published(path):
 
 def test_an_xla_only_op_is_not_published(tmp_path):
     with pytest.raises(ExportError, match="jit_compile=True") as caught:
-        export(stand_in.make_small(Forced()), tmp_path / "m", **FEW)
+        export(stand_in.make_small(layer=Forced()), tmp_path / "m", **FEW)
     assert len(caught.value.problems) == 1
     assert published(tmp_path / "m") == []
 
@@ -55,13 +55,16 @@ def test_an_xla_only_op_is_not_published(tmp_path):
 def test_an_export_that_differs_is_not_published(tmp_path):
     with pytest.raises(ExportError, match=r"'click' .* differs from the model by up to"):
         export(
-            stand_in.make_small(Drifting()), tmp_path / "m", warmup=stand_in.small_rows(5), **FEW
+            stand_in.make_small(layer=Drifting()),
+            tmp_path / "m",
+            warmup=stand_in.small_rows(5),
+            **FEW,
         )
     assert published(tmp_path / "m") == []
 
 
 def test_the_tolerance_is_the_callers(tmp_path):
-    path = export(stand_in.make_small(Drifting()), tmp_path / "m", tolerance=1.0, **FEW)
+    path = export(stand_in.make_small(layer=Drifting()), tmp_path / "m", tolerance=1.0, **FEW)
     assert published(path.parent) == ["1"]
 
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from rankup_keras.serving import Client, DevelopmentServer, ExportError, export, load_session
 from tests.serving import stand_in
+from tests.serving.conftest import KINDS, any_server
 
 EXPORTS, REFUSED = 20, (3, 10)
 ROOT = pathlib.Path(__file__).parents[2]
@@ -104,7 +105,7 @@ def test_a_watcher_never_sees_a_directory_that_does_not_load(tmp_path):
         text=True,
     )
     moments = (None, "saved_model.pb", "assets.extra/tf_serving_warmup_requests")
-    good, bad = stand_in.make_small(), stand_in.make_small(Unsteady())
+    good, bad = stand_in.make_small(), stand_in.make_small(layer=Unsteady())
     want = stand_in.predict(good, stand_in.small_rows(3))["click"]
     few = {"signatures": ["serving_default"]}
     watcher = Watcher(base)
@@ -138,8 +139,9 @@ def test_a_watcher_never_sees_a_directory_that_does_not_load(tmp_path):
     assert all(name.isdigit() for name in os.listdir(base))
 
 
-def test_no_request_is_lost_while_versions_are_swapped(tmp_path):
-    models = [stand_in.make_small() for _ in range(3)]
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_request_is_lost_while_versions_are_swapped(kind, tmp_path):
+    models = [stand_in.make_small(seed) for seed in range(3)]
     few = {"signatures": ["serving_default"]}
     rows = stand_in.small_rows(5)
     answers = [stand_in.predict(model, rows)["click"] for model in models]
@@ -160,23 +162,22 @@ def test_no_request_is_lost_while_versions_are_swapped(tmp_path):
                 count += 1
         counts.append(count)
 
-    with DevelopmentServer(tmp_path / "m", port=0, poll_seconds=0.05) as server:
+    with any_server(kind, tmp_path / "m", tmp_path / "config") as server:
         threads = [threading.Thread(target=ask, args=(server.address,)) for _ in range(4)]
         for thread in threads:
             thread.start()
         try:
-            for number, model in enumerate(models[1:], start=2):
-                export(model, tmp_path / "m", warmup=rows, **few)
-                end = time.monotonic() + 20
-                while server.version != number and time.monotonic() < end:
-                    time.sleep(0.01)
-                assert server.version == number
+            with Client(server.address, "m", timeout=20) as client:
+                for model, answer in zip(models[1:], answers[1:], strict=True):
+                    export(model, tmp_path / "m", warmup=rows, **few)
+                    end = time.monotonic() + 20
+                    while not np.allclose(client.predict(rows)["click"], answer, atol=1e-6):
+                        assert time.monotonic() < end, "the new version was not taken up"
+                        time.sleep(0.01)
         finally:
             stop.set()
             for thread in threads:
                 thread.join()
-        with Client(server.address, "m") as client:
-            np.testing.assert_allclose(client.predict(rows)["click"], answers[-1], atol=1e-6)
     assert wrong == []
     assert sum(counts) > 50
 
