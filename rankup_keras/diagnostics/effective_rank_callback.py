@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rankup_keras.diagnostics import plots, text
@@ -51,7 +52,8 @@ class EffectiveRank(keras.callbacks.Callback):
     A Python warning names the layer when its rank falls under a share of its
     ceiling, or when its tokens die.
 
-    Place it before the callbacks that shall see its numbers. Under a strategy
+    Place it before the callbacks that shall see its numbers, and after
+    `BackupAndRestore`, so that it sees that training resumes. Under a strategy
     of several processes each of them measures, all see the mean of their
     numbers, and the chief alone writes files and warns.
 
@@ -78,11 +80,12 @@ class EffectiveRank(keras.callbacks.Callback):
             the least normalized one, `"all"`, or a list of keys, in which `*`
             stands for anything. Defaults to `"summary"`.
         log_dir: Directory for TensorBoard: scalars of every measurement, and
-            heat maps (layers by time, tokens by layers) and spectra, drawn when
-            the number of measurements has doubled and at the end. `None` for none.
+            heat maps (layers by time, tokens by layers) and spectra, drawn as
+            often as a hundredth of the time allows and at the end. `None` for
+            none.
         path: File for one line of JSON a measurement, which
-            `rk.diagnostics.report` reads. An existing file is overwritten
-            unless training resumes. `None` for none.
+            `rk.diagnostics.report` reads. Where training resumes, the file is
+            read and continued, else overwritten. `None` for none.
         table_rows: Most rows read of each embedding table for its information
             abundance; larger tables are sampled evenly. 0 for no tables.
             Defaults to 10,000.
@@ -162,6 +165,7 @@ class EffectiveRank(keras.callbacks.Callback):
         self._activations = activations
         self._json = None if path is None else JsonLines(path)
         self._board = None if log_dir is None else TensorBoardPages(log_dir)
+        self._tapped: Any = None
         self._taps: Any = None
         self._step = 0
         self._epoch = 0
@@ -180,8 +184,9 @@ class EffectiveRank(keras.callbacks.Callback):
 
     @property
     def overhead(self) -> float:
-        """Share of the training time that the measurements took."""
+        """Share of the training time that measurements and pictures took."""
         cost = sum(profile.seconds for profile in self.profiles)
+        cost += self._board.seconds if self._board is not None else 0.0
         return cost / self._train_seconds if self._train_seconds else 0.0
 
     def table(self, view: str = "sample", normalized: bool = True) -> str:
@@ -221,30 +226,37 @@ class EffectiveRank(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._begun = time.perf_counter()
-        resumed = self._iterations() > 0
-        if self._taps is None:
-            target = self.model if self._target is None else self._target
-            self._taps = (
-                Taps(target, self._layers)
-                if self._activations is None
-                else CallableTaps(self._activations)
-            )
-            self._probe = make_probe(target, self._data, self.probe_samples)
-            self._tables = embedding_tables(target) if self.table_rows else {}
-            self._strategy = self.model.distribute_strategy or tf.distribute.get_strategy()
-            self._chief = is_chief(self._strategy)
-            if self._json is not None and self._chief:
-                self._json.open(append=resumed)
-            self._measure_control(resumed)
-            if self.control is not None:
-                # A mistyped key should not wait for the end of an epoch.
-                self._keys_for_logs(self.control.numbers())
+        target = self.model if self._target is None else self._target
+        if target is not self._tapped:
+            self._start(target, resumed=self._iterations() > 0)
         self._step = self._iterations()
 
+    def _start(self, target: Any, resumed: bool) -> None:
+        self._tapped = target
+        self.control, self.measured, self.findings = None, [], []
+        self._taps = (
+            Taps(target, self._layers)
+            if self._activations is None
+            else CallableTaps(self._activations)
+        )
+        self._probe = make_probe(target, self._data, self.probe_samples)
+        self._tables = embedding_tables(target) if self.table_rows else {}
+        self._strategy = self.model.distribute_strategy or tf.distribute.get_strategy()
+        self._chief = is_chief(self._strategy)
+        if self._json is not None and self._chief:
+            earlier = self._json.open(self._taps.names if resumed else None)
+            self.measured = [profile for profile in earlier if profile.label != "untrained"]
+            self.control = next((p for p in earlier if p.label == "untrained"), None)
+        if self.control is None:
+            self._measure_control(resumed)
+        if self.control is not None:
+            # A mistyped key should not wait for the end of an epoch.
+            self._keys_for_logs(self.control.numbers())
+
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._train_seconds += time.perf_counter() - self._begun
         if self._board is not None and self._chief:
             self._board.close(self.profiles)
+        self._train_seconds += time.perf_counter() - self._begun
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._epoch = epoch
@@ -290,7 +302,7 @@ class EffectiveRank(keras.callbacks.Callback):
     def _measure(self, label: str, logs: Mapping[str, Any] | None) -> RankProfile:
         profile = measure(self._taps, self._probe, label=label, step=self._step, epoch=self._epoch)
         self._add_tables(profile)
-        profile.logs = {key: float(value) for key, value in (logs or {}).items()}
+        profile.logs = {k: float(v) for k, v in (logs or {}).items() if np.ndim(v) == 0}
         if self.measured and self.measured[-1].step == profile.step:
             self.measured.pop()
         self.measured.append(profile)

@@ -79,6 +79,15 @@ def test_a_resumed_training_gets_its_control_from_fresh_weights():
         assert control[name].mean == pytest.approx(fresh.layers[name].mean, rel=0.15)
 
 
+def test_another_model_starts_anew():
+    callback = EffectiveRank(column_rows())
+    fit(token_network(), [callback], epochs=2)
+    first = callback.control
+    fit(token_network(), [callback], epochs=1)
+    assert [p.label for p in callback.profiles] == ["untrained", "epoch 1"]
+    assert callback.control != first
+
+
 def test_control_can_be_left_out():
     callback = EffectiveRank(column_rows(), control=None)
     fit(token_network(), [callback], epochs=1)
@@ -227,8 +236,11 @@ def test_json_lines_read_back(tmp_path):
     assert read_profiles(path) == callback.profiles
     assert read_profiles(path)[-1].logs["loss"] > 0.0
     # A resumed training continues the file, a new one replaces it.
-    fit(model, [EffectiveRank(column_rows(), path=path, control=None)], epochs=1)
-    assert len(path.read_text().splitlines()) == 4
+    resumed = EffectiveRank(column_rows(), path=path)
+    fit(model, [resumed], epochs=1)
+    assert resumed.profiles[:3] == callback.profiles
+    assert read_profiles(path) == resumed.profiles
+    assert len(resumed.profiles) == 4
     fit(token_network(), [EffectiveRank(column_rows(), path=path)], epochs=1)
     assert len(path.read_text().splitlines()) == 2
 
@@ -260,13 +272,32 @@ def test_tensorboard_pages(tmp_path):
         "tokens_by_layer", "spectra",
     ):  # fmt: skip
         drawn = events.Tensors(f"effective_rank/{name}")
-        assert [event.step for event in drawn] == [4, 8]
+        assert [event.step for event in drawn][-1] == 8
         width, height, image = tf.make_ndarray(drawn[-1].tensor_proto)
         assert int(width) > 300
         assert int(height) > 100
         assert tf.io.decode_png(image).numpy().std() > 10.0
-    tokens = events.Tensors("token_effective_rank/block_2_ffn")
-    assert len(tokens) > 0
+    assert [e.step for e in events.Tensors("token_ranks/block_2_ffn")] == [0, 4, 8]
+    scalars = set(callback.profiles[-1].numbers())
+    tags = events.Tags()["tensors"]
+    assert len(tags) == len(scalars) + 5 + len(NAMES)  # no picture or histogram took a scalar's tag
+
+
+def test_pictures_take_no_more_than_their_share_of_the_time(tmp_path, monkeypatch):
+    from rankup_keras.diagnostics import writers
+
+    def drawn_with(share, folder):
+        monkeypatch.setattr(writers, "_SHARE", share)
+        callback = EffectiveRank(column_rows(), log_dir=folder)
+        draws = []
+        board = callback._board
+        original = board._draw
+        monkeypatch.setattr(board, "_draw", lambda p: (draws.append(len(p)), original(p)))
+        fit(token_network(), [callback], epochs=3)
+        return draws
+
+    assert drawn_with(1e-9, tmp_path / "a") == [4]
+    assert drawn_with(1e9, tmp_path / "b") == [1, 2, 3, 4]
 
 
 def test_table_and_plot(tmp_path):
