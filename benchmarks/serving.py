@@ -130,6 +130,7 @@ def compare(
         gap = max(np.abs(answers[default][t] - answers[rank][t]).max() for t in answers[rank])
         return {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "load_average": os.getloadavg()[0],
             "candidates": options.candidates,
             "largest_difference": float(gap),
             "request_bytes": {name: request.ByteSize() for name, request in requests.items()},
