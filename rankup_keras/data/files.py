@@ -128,9 +128,7 @@ class Files:
         if weight is not None:
             self.targets.append(Target(weight, weight, "float32", role="weight"))
         for path, schema in schemas.items():
-            check_schema(
-                self.targets, schema, str(path), text, self._separator is not None
-            )
+            check_schema(self.targets, schema, str(path), text, self._separator is not None)
             for name in self._beside():
                 if name not in schema.names:
                     raise missing_column(name, schema.names, str(path))
@@ -167,9 +165,9 @@ class Files:
 
     # Reading
 
-    def chunks(self, unit: Unit, rows: int = CHUNK, stripe: tuple[int, int] = (0, 1)) -> (
-        Iterator[pa.Table]
-    ):
+    def chunks(
+        self, unit: Unit, rows: int = CHUNK, stripe: tuple[int, int] = (0, 1)
+    ) -> Iterator[pa.Table]:
         """Converted rows of a stretch, bad ones dealt with, those that `where` leaves out away."""
         for chunk in self._source.read(unit, self._columns, self._listed, rows):
             if self.transform is not None:

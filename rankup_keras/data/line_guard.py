@@ -96,7 +96,9 @@ class LineGuard(io.RawIOBase):
             out.update(dict.fromkeys(np.flatnonzero(blank).tolist(), ""))
         if self._header is not None and self._header in block:
             for index in self._equal_lines(block, ends):
-                out.setdefault(index, "The header stands here once more, in the middle of the data.")
+                out.setdefault(
+                    index, "The header stands here once more, in the middle of the data."
+                )
         if self._quote is not None and self._quote in block:
             marks = np.flatnonzero(np.frombuffer(block, np.uint8) == self._quote[0])
             counts = np.bincount(np.searchsorted(ends, marks), minlength=len(ends))

@@ -16,7 +16,14 @@ import tensorflow as tf
 from rankup_keras.data.conversion import PADDING
 from rankup_keras.data.target import Target
 
-_SEPARATORS = ("\x1f", "\x1e", "\x1d", "\x1f\x1e\x1f", "\x1d\x1e\x1f\x1d", "\x1c\x1f\x1d\x1c\x1e\x1c")
+_SEPARATORS = (
+    "\x1f",
+    "\x1e",
+    "\x1d",
+    "\x1f\x1e\x1f",
+    "\x1d\x1e\x1f\x1d",
+    "\x1c\x1f\x1d\x1c\x1e\x1c",
+)
 
 
 def key(target: Target) -> str:
@@ -96,9 +103,11 @@ class Packer:
         """The tensors of all targets: (rows,), (rows, longest list) or (rows, dim)."""
         rows = packed["rows"]
         result: dict[Target, tf.Tensor] = {}
-        lengths = dict(zip(self._lists, tf.unstack(packed["lengths"]), strict=True)) if (
-            self._lists
-        ) else {}
+        lengths = (
+            dict(zip(self._lists, tf.unstack(packed["lengths"]), strict=True))
+            if (self._lists)
+            else {}
+        )
         if "text" in packed:
             split = tf.raw_ops.StringSplitV2(input=[packed["text"]], sep=packed["separator"])
             # In front stands an empty string, for without one a join of nothing is nothing.

@@ -122,8 +122,10 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
                     missing[name] += int(np.count_nonzero(~np.isfinite(values)))
         if not found.rows:
             where = " that the split or `where` leaves" if files.where else ""
-            raise DataError(f"There is no row{where} in {len(files.paths)} file(s): "
-                            f"{', '.join(map(str, files.paths[:3]))}.")
+            raise DataError(
+                f"There is no row{where} in {len(files.paths)} file(s): "
+                f"{', '.join(map(str, files.paths[:3]))}."
+            )
         found.bad_rows = files.bad_rows.count - already
         found.labels = {name: count / found.rows for name, count in positives.items()}
         for name, learner in moments.items():

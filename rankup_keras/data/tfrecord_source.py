@@ -50,9 +50,7 @@ class TFRecordSource:
         except Exception as error:
             if type(error).__name__ != "DecodeError":
                 raise
-            raise DataError(
-                "The record is no tf.train.Example.", file, line=number
-            ) from error
+            raise DataError("The record is no tf.train.Example.", file, line=number) from error
         if not number:
             raise DataError("The file has no record.", file)
         self._kinds = {**kinds, **self._kinds}
@@ -86,7 +84,9 @@ class TFRecordSource:
             if serialized is None:
                 return
             parsed = self._parse(file, serialized, spec, first)
-            arrays = [_array(parsed[name], self._kinds[name][1], name in listed) for name in columns]
+            arrays = [
+                _array(parsed[name], self._kinds[name][1], name in listed) for name in columns
+            ]
             start = first
             yield Chunk(
                 pa.RecordBatch.from_arrays(arrays, list(columns)),
@@ -134,6 +134,4 @@ def _array(value: tf.RaggedTensor, kind: pa.DataType, listed: bool) -> pa.Array:
 
 
 def _damaged(file: Path, line: int) -> DataError:
-    return DataError(
-        "The record is damaged or cut short. Copy the file again.", file, line=line
-    )
+    return DataError("The record is damaged or cut short. Copy the file again.", file, line=line)

@@ -1,0 +1,178 @@
+"""AUC within users."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rankup_keras._registry import serializable
+
+LARGEST_LOGIT = 12.0
+
+
+@serializable
+class GAUC(keras.metrics.Metric):
+    """Mean of the AUC within each group, a user's rows mostly, weighted by its rows.
+
+    A plain AUC also rewards telling active users from others, which no ranking
+    for one user needs. Groups with labels of one class do not count.
+
+    The memory is bounded: every group has a histogram of its scores for
+    positives and one for negatives, `bins` wide over the logit in [-12, 12].
+    Of more ids than `max_groups`, an evenly drawn part is watched, the same
+    one in every run. `rankup_keras.metrics.exact.gauc` is the exact form on arrays.
+
+    A metric sees labels and predictions, and the group stands among a model's
+    inputs, so `watch(model)` has to tie the two together. While `fit` or
+    `evaluate` runs, the progress bar shows the value of the pass before; the
+    logs of an epoch, and what `evaluate` returns, are of the pass itself.
+
+    Args:
+        rows: number of ids of the group's feature, see `for_feature`.
+        slot: index of the feature's slot in `encoded_ids`.
+        max_groups: most groups that are watched. Defaults to 8192.
+        bins: defaults to 512.
+        name: defaults to `"gauc"`.
+        dtype: defaults to Keras's float type.
+
+    Example:
+
+    ```python
+    gauc = rankup_keras.metrics.GAUC.for_feature(features, "user_id")
+    model.compile(metrics={"click": ["auc", gauc]})
+    gauc.watch(model)
+    ```
+
+    References:
+        - Zhou et al., Deep Interest Network, arXiv 1706.06978, equation 10, with impressions as
+          weights.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        slot: int,
+        max_groups: int = 8192,
+        bins: int = 512,
+        name: str = "gauc",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.num_rows = int(rows)
+        self.slot = int(slot)
+        self.max_groups = int(max_groups)
+        self.bins = int(bins)
+        self.groups = min(self.num_rows, self.max_groups)
+        self._prime = _prime_from(self.num_rows)
+        shape, zeros = (self.groups * self.bins,), keras.initializers.Zeros()
+        self._positives = self.add_variable(shape, zeros, name="positives")
+        self._negatives = self.add_variable(shape, zeros, name="negatives")
+        # No variable of the metric's own, which `reset_state` would clear between passes.
+        self._last = tf.Variable(0.0, trainable=False, name="last")
+        self._ids: Any = None
+
+    @classmethod
+    def for_feature(cls, features: Any, group: str, **kwargs: Any) -> "GAUC":
+        """The metric of groups that a single-valued feature names.
+
+        Args:
+            features: the adapted `FeatureSet`.
+            group: name of the feature.
+            **kwargs: further arguments of the class.
+
+        Raises:
+            ValueError: there is no such single-valued `Categorical`.
+        """
+        fields = {field.name: field for field in features.fields() if field.kind == "single"}
+        if group not in fields:
+            raise ValueError(
+                f"`group` must name a single-valued Categorical, one of {sorted(fields)}. "
+                f"Received: group={group!r}."
+            )
+        rows = {table.name: table.rows for table in features.tables()}
+        return cls(rows[fields[group].table], fields[group].start, **kwargs)
+
+    def watch(self, model: Any) -> None:
+        """Reads the groups from the inputs of a model, in `fit` and `evaluate`."""
+        compute = model.compute_metrics
+
+        def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            self._ids = x["encoded_ids"][:, self.slot]
+            return compute(x, y, y_pred, sample_weight)
+
+        model.compute_metrics = compute_metrics
+
+    def update_state(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
+    ) -> None:
+        ids = self._ids if groups is None else groups
+        if ids is None:
+            raise ValueError(
+                f"The metric {self.name!r} knows no groups: call `watch(model)` after `compile`."
+            )
+        ids = tf.cast(tf.reshape(ids, (-1,)), tf.int32)
+        y = tf.cast(tf.reshape(y_true, (-1,)), tf.float32)
+        p = tf.clip_by_value(tf.cast(tf.reshape(y_pred, (-1,)), tf.float32), 1e-7, 1 - 1e-7)
+        w = tf.ones_like(y)
+        if sample_weight is not None:
+            w = tf.cast(tf.reshape(sample_weight, (-1,)), tf.float32)
+        if self.num_rows > self.groups:
+            # Multiples of the golden ratio lie evenly, so that frequent ids, which come first,
+            # have their fair part; modulo a prime no two ids meet in one place.
+            step = round(self._prime * (5**0.5 - 1) / 2)
+            place = tf.cast(ids, tf.int64) * step % self._prime
+            kept = place < self.groups
+            w = tf.where(kept, w, tf.zeros_like(w))
+            ids = tf.cast(tf.where(kept, place, tf.zeros_like(place)), tf.int32)
+        logit = tf.math.log(p) - tf.math.log1p(-p)
+        share = (logit / LARGEST_LOGIT + 1) / 2
+        bin_ = tf.clip_by_value(tf.cast(share * self.bins, tf.int32), 0, self.bins - 1)
+        place = ids * self.bins + bin_
+        self._add(self._positives, place, w * y)
+        self._add(self._negatives, place, w * (1 - y))
+
+    def _add(self, variable: Any, place: tf.Tensor, values: tf.Tensor) -> None:
+        values = tf.cast(values, variable.dtype)
+        inner = variable.value
+        if isinstance(inner, tf.distribute.DistributedValues):
+            size = self.groups * self.bins
+            variable.assign_add(tf.math.unsorted_segment_sum(values, place, size))
+        else:
+            inner.scatter_nd_add(place[:, None], values)
+
+    def result(self) -> Any:
+        # Once a pass, not once a batch: it reads the whole of the histograms.
+        if tf.inside_function():
+            return tf.identity(self._last)
+        shape = (self.groups, self.bins)
+        positives = np.asarray(self._positives, np.float64).reshape(shape)
+        negatives = np.asarray(self._negatives, np.float64).reshape(shape)
+        below = np.cumsum(negatives, axis=1) - negatives / 2
+        all_positives, all_negatives = positives.sum(axis=1), negatives.sum(axis=1)
+        known = (all_positives > 0) & (all_negatives > 0)
+        value = 0.0
+        if known.any():
+            pairs = (positives * below).sum(axis=1)[known]
+            values = pairs / (all_positives * all_negatives)[known]
+            value = float(np.average(values, weights=(all_positives + all_negatives)[known]))
+        self._last.assign(value)
+        return keras.ops.convert_to_tensor(value, "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "rows": self.num_rows,
+            "slot": self.slot,
+            "max_groups": self.max_groups,
+            "bins": self.bins,
+            "name": self.name,
+            "dtype": self.dtype,
+        }
+
+
+def _prime_from(number: int) -> int:
+    """The first prime that is not below a number."""
+    number = max(2, number)
+    while any(number % divisor == 0 for divisor in range(2, int(number**0.5) + 1)):
+        number += 1
+    return number
