@@ -15,14 +15,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
 
-.PHONY: help demo test lint types format clean
+.PHONY: help demo test notebooks lint types format clean
 
 help:
-	@echo "make demo    train on MovieLens-100k, watch the rank, export, score"
-	@echo "make test    run the tests"
-	@echo "make lint    check style; make format mends it"
-	@echo "make types   check types"
-	@echo "make clean   remove everything that make has made"
+	@echo "make demo       train on MovieLens-100k, watch the rank, export, score"
+	@echo "make test       run the tests"
+	@echo "make notebooks  run the notebooks"
+	@echo "make lint       check style; make format mends it"
+	@echo "make types      check types"
+	@echo "make clean      remove everything that make has made"
 
 $(VENV)/installed: setup.cfg
 	@if ! "$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null; then \
@@ -48,6 +49,17 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile
+
+$(VENV)/installed-notebooks: $(VENV)/installed
+	@echo "== Installing what runs notebooks"
+	@$(PIP) install --quiet --editable '.[notebooks]'
+	@touch $@
+
+notebooks: $(VENV)/installed-notebooks
+	@for notebook in notebooks/*.ipynb; do \
+		echo "== $$notebook"; \
+		$(BIN)/jupyter execute --timeout=600 "$$notebook" || exit 1; \
+	done
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
