@@ -67,7 +67,8 @@ class EffectiveRank(keras.callbacks.Callback):
             layer with a floating output of rank 3 of another model.
         frequency: `"epoch"`, or a number of batches between measurements; the
             end of an epoch is always measured. Defaults to `"epoch"`.
-        probe_samples: Most rows to measure on. Defaults to 512.
+        probe_samples: Most rows to measure on; the cost grows with it. The token
+            view of wide tokens wants a few times the width. Defaults to 256.
         control: Where the untrained numbers come from. `"start"` measures the
             model as `fit` receives it, `"reinitialize"` builds the network once
             more with fresh weights (frozen and adapted layers keep theirs),
@@ -113,7 +114,7 @@ class EffectiveRank(keras.callbacks.Callback):
         data: Any,
         layers: Sequence[str] | None = None,
         frequency: str | int = "epoch",
-        probe_samples: int = 512,
+        probe_samples: int = 256,
         control: str | None = "auto",
         collapse_below: float = 0.3,
         logs: str | Sequence[str] = "summary",

@@ -14,7 +14,7 @@ def rank_profile(
     model: Any,
     data: Any,
     layers: Sequence[str] | None = None,
-    samples: int = 512,
+    samples: int = 256,
     activations: Callable[[Any], Mapping[str, Any]] | None = None,
     table_rows: int = 10_000,
     label: str = "now",
@@ -29,7 +29,7 @@ def rank_profile(
         layers: Names of the layers to measure. `None` takes the tokenizer's
             end and every mixer and FFN of this package's models, and every
             layer with a floating output of rank 3 of another model.
-        samples: Most rows to measure on. Defaults to 512.
+        samples: Most rows to measure on. Defaults to 256, as in `EffectiveRank`.
         activations: For a model without a Functional graph, a function from a
             batch of inputs to a dict of `(batch, tokens, width)` arrays.
         table_rows: Most rows read of each embedding table; 0 for none.
