@@ -22,12 +22,15 @@ def choose_sparse_tokens(
     Raises:
         ValueError: naming the counts, or the nearest widths, that would work.
     """
+    check_width(token_dim)
     possible = [d - others for d in divisors(token_dim) if 1 <= d - others <= fields]
     if wanted is None:
         within = [n for n in possible if n + others <= limit]
         if within:
             return within[-1]
-        total = others + min(fields, limit)
+        if possible:
+            return possible[0]
+        total = others + min(fields, max(limit - others, 1))
         raise ValueError(
             f"No number of sparse tokens makes the total divide token_dim={token_dim}: "
             f"{others} tokens stand beside them and there are {fields} fields. Use a `token_dim` "
@@ -36,10 +39,16 @@ def choose_sparse_tokens(
         )
     if wanted in possible:
         return wanted
-    total = wanted + others
     nearest = sorted(sorted(possible, key=lambda n: abs(n - wanted))[:3])
-    widths = sorted({max(1, token_dim // total) * total, -(-token_dim // total) * total})
     counts = f"num_sparse_tokens in {nearest}" if nearest else "no num_sparse_tokens"
+    if not 1 <= wanted <= fields:
+        raise ValueError(
+            f"`num_sparse_tokens` must lie between 1 and the number of fields, {fields}, of which "
+            f"every sparse token takes at least one. Received: num_sparse_tokens={wanted}. "
+            f"With token_dim={token_dim} and {others} other tokens, {counts} would work."
+        )
+    total = wanted + others
+    widths = sorted({max(1, token_dim // total) * total, -(-token_dim // total) * total})
     raise ValueError(
         f"The number of tokens must divide their width. Received: token_dim={token_dim} and "
         f"{total} tokens ({wanted} sparse from {fields} fields, {others} others). "
@@ -47,24 +56,35 @@ def choose_sparse_tokens(
     )
 
 
+def check_width(token_dim: int) -> None:
+    """Refuses a token width that is no positive integer."""
+    if isinstance(token_dim, bool) or not isinstance(token_dim, int) or token_dim < 1:
+        raise ValueError(
+            f"`token_dim` must be a positive integer. Received: token_dim={token_dim!r}."
+        )
+
+
 def choose_width(others: int, fields: int, wanted: int | None, limit: int = 64) -> int:
     """A token width near 64 for which `choose_sparse_tokens` finds a number of tokens."""
     if wanted is None and any(1 <= d - others <= fields for d in divisors(64)):
         return 64
-    total = min(others + (wanted or fields), max(limit, others + 1))
+    total = others + (wanted or min(fields, max(limit - others, 1)))
     return -(-64 // total) * total
 
 
 def choose_tokens(token_dim: int, fields: int, wanted: int | None, limit: int = 32) -> int:
     """Number of tokens of a model that has none but the sparse ones, not bound to whole fields."""
+    check_width(token_dim)
     if wanted is None:
         return max(d for d in divisors(token_dim) if d <= min(max(fields, 1), limit))
     if wanted < 1 or token_dim % wanted:
         nearest = sorted(sorted(divisors(token_dim), key=lambda d: abs(d - wanted))[:3])
-        widths = [token_dim // max(wanted, 1) * wanted, -(-token_dim // max(wanted, 1)) * wanted]
-        raise ValueError(
+        message = (
             "`num_tokens` must divide `token_dim`. "
-            f"Received: num_tokens={wanted}, token_dim={token_dim}. "
-            f"Nearest num_tokens: {nearest}; nearest token_dim: {[w for w in widths if w > 0]}."
+            f"Received: num_tokens={wanted}, token_dim={token_dim}. Nearest num_tokens: {nearest}"
         )
+        if wanted > 0:
+            widths = {token_dim // wanted * wanted, -(-token_dim // wanted) * wanted} - {0}
+            message += f"; nearest token_dim: {sorted(widths)}"
+        raise ValueError(f"{message}.")
     return wanted
