@@ -102,6 +102,9 @@ class FeatureSet(keras.layers.Layer):
         """The features of one class, in order."""
         return [feature for feature in self.features if isinstance(feature, kind)]
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
     def __getitem__(self, name: str) -> Feature:
         return self._by_name[name]
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras.features import FeatureSet
+from rankup_keras.features.columns import as_mapping, dataset_columns
 from rankup_keras.towers import Task
 
 
@@ -49,6 +50,13 @@ class RankingModel(keras.Model):
         settings: dict[str, Any],
         **kwargs: Any,
     ) -> None:
+        for task in tasks:
+            if task.label in features:
+                raise ValueError(
+                    f"The label of task {task.name!r}, column {task.label!r}, is also a feature: "
+                    "the model would read what it predicts. Take it out of the FeatureSet, or "
+                    "name another column with `Task(name, label=...)`."
+                )
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.features = features
         self.tasks = tasks
@@ -70,7 +78,8 @@ class RankingModel(keras.Model):
             optimizer: as in Keras. Defaults to `"adam"`.
             loss: defaults to each task's own loss.
             loss_weights: defaults to each task's own weight.
-            metrics: defaults to each task's own metrics, AUC and log loss.
+            metrics: dict from task name to metrics; a list for every task to
+                have; defaults to each task's own metrics, AUC and log loss.
             **kwargs: as in Keras.
         """
         if loss is None:
@@ -78,6 +87,8 @@ class RankingModel(keras.Model):
             loss_weights = loss_weights or {task.name: task.weight for task in self.tasks}
         if metrics is None:
             metrics = {task.name: task.metrics() for task in self.tasks}
+        elif isinstance(metrics, list | tuple) and all(map(_is_metric, metrics)):
+            metrics = {task.name: [_own(metric) for metric in metrics] for task in self.tasks}
         super().compile(
             optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, **kwargs
         )
@@ -104,7 +115,7 @@ class RankingModel(keras.Model):
 
         Args:
             x: raw rows: a dict of columns, a pandas frame, a pyarrow table,
-                `(columns, labels)`, or a batched `tf.data.Dataset` of
+                `(columns, labels)`, `(columns, labels, weights)`, or a batched `tf.data.Dataset` of
                 `(columns, labels)`, of `(columns, labels, weights)`, or of
                 columns that include the labels.
             y: dict from task name to labels, 0 or 1; an array where there is
@@ -122,7 +133,12 @@ class RankingModel(keras.Model):
                 is not in [0, 1].
             TypeError: a column has another type than its feature declares.
         """
+        if isinstance(x, tuple) and len(x) == 3:
+            x, y, kwargs["sample_weight"] = x
         x, y = self._encode_rows(x, y)
+        if isinstance(x, tf.data.Dataset):
+            # Keras would warn that it cannot shuffle a dataset, which nobody asked it to.
+            kwargs.setdefault("shuffle", False)
         if validation_data is not None:
             pair = validation_data if isinstance(validation_data, tuple) else (validation_data,)
             encoded = self._encode_rows(*pair[:2])
@@ -146,7 +162,10 @@ class RankingModel(keras.Model):
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Probabilities of raw rows: a dict from task name to float32 (rows, 1)."""
-        return super().predict(self.encode(x), *args, **kwargs)
+        encoded = self.encode(x)
+        if isinstance(encoded, Mapping) and not len(next(iter(encoded.values()))):
+            return {task.name: np.zeros((0, 1), np.float32) for task in self.tasks}
+        return super().predict(encoded, *args, **kwargs)
 
     def encode(self, x: Any) -> Any:
         """Raw rows → the model's inputs; see `FeatureSet.encode`. Encoded rows pass through."""
@@ -166,8 +185,9 @@ class RankingModel(keras.Model):
             return x, y
         if isinstance(x, tf.data.Dataset):
             return self._encode_dataset(x), y
-        if y is None and isinstance(x, tuple):
+        if y is None and isinstance(x, tuple) and len(x) == 2:
             x, y = x
+        x = as_mapping(x)
         if y is None:
             y = {task.name: x[task.label] for task in self.tasks if task.label in x}
         labels = self._named_labels(y)
@@ -175,6 +195,7 @@ class RankingModel(keras.Model):
 
     def _encode_dataset(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         element = dataset.element_spec
+        dataset_columns(dataset)
         if isinstance(element, tuple):
             self._named_labels(element[1] if len(element) > 1 else {})
 
@@ -193,8 +214,7 @@ class RankingModel(keras.Model):
     def _label_columns(self, labels: Any) -> dict[str, tf.Tensor]:
         # (batch, 1), as the outputs are: not every Keras metric aligns the two by itself.
         return {
-            name: tf.reshape(tf.cast(values, tf.float32), (-1, 1))
-            for name, values in self._named_labels(labels).items()
+            name: _label_tensor(name, values) for name, values in self._named_labels(labels).items()
         }
 
     def _named_labels(self, labels: Any) -> Mapping[str, Any]:
@@ -232,7 +252,17 @@ class RankingModel(keras.Model):
 
 
 def _check_labels(name: str, labels: Any) -> np.ndarray:
-    array = np.asarray(labels, dtype=np.float32)
+    try:
+        array = np.asarray(labels, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"Labels of task {name!r} must be numbers. Received: {labels!r:.80}."
+        ) from None
+    if array.ndim != 1 and array.shape[1:] != (1,):
+        raise ValueError(
+            f"Labels of task {name!r} must have shape (rows,) or (rows, 1). "
+            f"Received shape {array.shape}."
+        )
     if array.size and not (array.min() >= 0 and array.max() <= 1):
         wrong = array[~((array >= 0) & (array <= 1))]
         raise ValueError(
@@ -240,3 +270,27 @@ def _check_labels(name: str, labels: Any) -> np.ndarray:
             f"{wrong.flat[0]}."
         )
     return array.reshape(-1, 1)
+
+
+def _label_tensor(name: str, labels: tf.Tensor) -> tf.Tensor:
+    if not (labels.dtype.is_floating or labels.dtype.is_integer or labels.dtype.is_bool):
+        raise TypeError(
+            f"Labels of task {name!r} must be numbers. Received dtype {labels.dtype.name}."
+        )
+    labels = tf.cast(labels, tf.float32)
+    fine = tf.reduce_all((labels >= 0) & (labels <= 1))
+    # No quotes: TensorFlow would escape them.
+    message = f"Labels of task {name} must lie in [0, 1]. Received:"
+    with tf.control_dependencies([tf.debugging.Assert(fine, [message, labels])]):
+        return tf.reshape(labels, (-1, 1))
+
+
+def _is_metric(metric: Any) -> bool:
+    return isinstance(metric, str | keras.metrics.Metric) or callable(metric)
+
+
+def _own(metric: Any) -> Any:
+    """A metric's copy, so that no two tasks add to one count."""
+    if isinstance(metric, keras.metrics.Metric):
+        return type(metric).from_config(metric.get_config())
+    return metric

@@ -1,0 +1,18 @@
+"""Scores raw rows by saved models, with the package and NumPy alone: `reload.py rows models`."""
+
+import json
+import sys
+
+import numpy as np
+
+import rankup_keras  # noqa: F401
+
+rows, paths = sys.argv[1], sys.argv[2:]
+with open(rows) as file:
+    columns = json.load(file)
+# Keras as the package brings it.
+keras = sys.modules["keras"]
+for path in paths:
+    model = keras.saving.load_model(path)
+    scores = model.predict(columns, verbose=0)
+    np.savez(path + ".npz", **scores)

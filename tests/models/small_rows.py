@@ -1,0 +1,45 @@
+"""A feature set with one of everything, and rows for it."""
+
+import numpy as np
+
+import rankup_keras as rk
+
+ROWS = 24
+
+
+def raw_rows(seed=0, rows=ROWS):
+    rng = np.random.default_rng(seed)
+    genres = rng.choice(["a", "b", "c", ""], size=(rows, 3))
+    history = rng.choice(["i0", "i1", "i2", "i3", ""], size=(rows, 4))
+    history[0] = ""
+    return {
+        "user": rng.choice([f"u{i}" for i in range(6)], size=rows),
+        "item": rng.choice([f"i{i}" for i in range(4)], size=rows),
+        "genres": genres,
+        "city": rng.choice(["x", "y"], size=rows),
+        "history": history,
+        "price": rng.normal(size=rows).astype("float32"),
+        "user_vector": rng.normal(size=(rows, 3)).astype("float32"),
+        "item_vector": rng.normal(size=(rows, 3)).astype("float32"),
+    }
+
+
+def labels(seed=0, rows=ROWS):
+    rng = np.random.default_rng(100 + seed)
+    return {name: rng.integers(0, 2, rows).astype("float32") for name in ("click", "buy")}
+
+
+def features(item_dim=None, with_sequence=True, with_numeric=True, with_vectors=True):
+    listed = [
+        rk.Categorical("user", group="who", side="user"),
+        rk.Categorical("item", group="what", embedding_dim=item_dim),
+        rk.Categorical("city", group="who", side="user"),
+        rk.Categorical("genres", max_length=3),
+    ]
+    if with_sequence:
+        listed.append(rk.Sequence("history", of="item", max_length=4))
+    if with_numeric:
+        listed.append(rk.Numeric("price", group="what"))
+    if with_vectors:
+        listed += [rk.Pretrained("user_vector", dim=3), rk.Pretrained("item_vector", dim=3)]
+    return rk.FeatureSet(listed).adapt(raw_rows())

@@ -1,0 +1,49 @@
+import keras
+import numpy as np
+
+import rankup_keras as rk
+from rankup_keras.models.embedded_row import order_by_group
+from tests.models import small_rows
+
+
+def make(**settings):
+    return rk.RankMixer(
+        small_rows.features(), ["click"], token_dim=12, num_blocks=1, embedding_dim=4, **settings
+    )
+
+
+def test_fields_of_one_group_come_together_at_the_place_of_the_first():
+    features = small_rows.features()
+    names = ["user", "item", "city", "genres", "history", "price", "user_vector", "item_vector"]
+    order = [names[place] for place in order_by_group(features, names)]
+    assert order == [
+        "user",
+        "city",
+        "item",
+        "price",
+        "genres",
+        "history",
+        "user_vector",
+        "item_vector",
+    ]
+
+
+def test_the_model_slices_its_fields_in_that_order():
+    model = make(num_tokens=4)
+    part = keras.Model(
+        model.inputs,
+        [model.get_layer("tokenizer").input, model.get_layer("embeddings").output["shared"]],
+    )
+    rows, embedded = (np.asarray(x) for x in part(model.encode(small_rows.raw_rows())))
+    user, item, city = embedded[:, :4], embedded[:, 4:8], embedded[:, 8:12]
+    np.testing.assert_array_equal(rows[:, :12], np.concatenate([user, city, item], axis=1))
+    # Embedded price follows its group, and vectors stay last.
+    raw = small_rows.raw_rows()
+    np.testing.assert_array_equal(rows[:, -6:-3], raw["user_vector"])
+    assert not np.array_equal(rows[:, 12:16], embedded[:, 12:16])
+
+
+def test_mix_and_revert_frees_the_number_of_tokens():
+    model = make(num_tokens=5, mixing={"kind": "mix_and_revert", "num_heads": 3})
+    assert model.get_layer("block_1_mixer").output.shape == (5, None, 12)
+    assert rk.RankMixer.from_config(model.get_config()).count_params() == model.count_params()

@@ -1,0 +1,187 @@
+"""Every choice that RankUp leaves open, built, trained and reloaded."""
+
+import keras
+import numpy as np
+import pytest
+
+import rankup_keras as rk
+from tests.models import small_rows
+from tests.reference.attention import cross_network, target_attention
+
+SMALL = {"token_dim": 12, "num_blocks": 1, "embedding_dim": 4}
+
+OPTIONS = {
+    "semantic": {
+        "tokenizer": "semantic",
+        "token_dim": 18,
+        "crosses": [["user_vector", "item_vector"]],
+    },
+    "slice": {"tokenizer": "slice", "num_sparse_tokens": 6, "token_dim": 11},
+    "fm": {"global_func": "fm", "global_units": [5]},
+    "dcnv2": {"global_func": {"kind": "dcnv2", "num_crosses": 1, "rank": 3}},
+    "attention": {"sequence_encoder": "attention"},
+    "interactions": {
+        "interactions": [["user", "item"], ["city", "item"]],
+        "token_dim": 20,
+        "multi_embedding": {"interaction": "third", "global": "second"},
+    },
+    "many_sets": {
+        "multi_embedding": {"sparse": ["a", "b"], "global": ["b", "c"], "sequence": ["a", "c"]},
+        "table_fields": {"b": ["user", "city"], "a": ["item", "genres", "history", "city"]},
+        "sequence_encoder": "attention",
+    },
+    "joined": {"multi_embedding": "joined", "sequence_encoder": "attention"},
+    "mix_and_revert": {"mixing": {"kind": "mix_and_revert", "num_heads": 3}},
+    "full_mixing": {"mixing": {"kind": "full_mixing", "form": "kronecker"}, "token_dim": 10},
+}
+
+
+def make(**settings):
+    features = small_rows.features()
+    return rk.RankUp(features, ["click", "buy"], **{**SMALL, **settings})
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_trains_saves_and_reloads(option, tmp_path):
+    model = make(**OPTIONS[option])
+    model.compile(keras.optimizers.Adam(0.01))
+    before = [np.array(v) for v in model.trainable_variables]
+    history = model.fit(small_rows.raw_rows(), small_rows.labels(), batch_size=24, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        if not variable.path.endswith("missing_bias"):  # no vector is missing here
+            assert not np.array_equal(variable, value), f"{variable.path} did not change"
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    rows = small_rows.raw_rows(1)
+    for task, probability in model.predict(rows, verbose=0).items():
+        np.testing.assert_allclose(
+            loaded.predict(rows, verbose=0)[task], probability, rtol=0, atol=1e-6
+        )
+
+
+def tables(model):
+    embedding = model.get_layer("embeddings")
+    return {v.name: int(np.prod(v.shape)) for v in embedding.weights}
+
+
+def test_a_family_has_tables_of_its_own():
+    assert set(tables(make())) == {"sparse_4", "global_4"}
+    assert set(tables(make(multi_embedding=False))) == {"sparse_4"}
+    assert set(tables(make(**OPTIONS["many_sets"]))) == {"a_4", "b_4", "c_4"}
+    assert set(tables(make(**OPTIONS["interactions"]))) == {"sparse_4", "second_4", "third_4"}
+
+
+def test_a_set_holds_the_fields_asked_for_and_no_other():
+    rows = {t.name: t.rows for t in small_rows.features().tables()}
+    held = tables(make(**OPTIONS["many_sets"]))
+    assert held["b_4"] == 4 * (rows["user"] + rows["city"])
+    # The interactions' own set has no table for genres, which no interaction names.
+    third = tables(make(**OPTIONS["interactions"]))["third_4"]
+    assert third == 4 * (rows["user"] + rows["item"] + rows["city"])
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"interactions": [["user", "city"]]}], ids=["plain", "interactions"]
+)
+def test_the_control_has_as_many_parameters_in_one_set(more):
+    def size(multi_embedding):
+        features = small_rows.features(item_dim=6)
+        model = rk.RankUp(
+            features,
+            ["click"],
+            **{**SMALL, "token_dim": None, "multi_embedding": multi_embedding, **more},
+        )
+        return model.get_layer("embeddings").count_params()
+
+    assert size("joined") == size(True) > size(False)
+
+
+def test_several_sets_of_sparse_fields_stand_in_one_permutation():
+    model = make(**OPTIONS["many_sets"])
+    # item, genres and city of the one, user and city of the other.
+    assert sorted(model.get_config()["permutation"]) == list(range(5))
+    names = {layer.name for layer in model.layers}
+    assert {"global_token_1", "global_token_2", "sequence_tokens_1", "sequence_tokens_2"} <= names
+
+
+def test_semantic_tokens_are_the_groups_and_then_the_rest():
+    model = make(**OPTIONS["semantic"])
+    assert model.get_layer("tokenizer").groups == [[0, 2], [1], [3]]
+    assert model.get_config()["num_sparse_tokens"] == 3
+
+
+def test_attention_reads_candidate_and_history_from_one_set():
+    model = make(sequence_encoder="attention")
+    attention = model.get_layer("sequence_tokens_attention_1")
+    part = keras.Model(model.inputs, [attention.output, *attention.input])
+    encoded = model.encode(small_rows.raw_rows())
+    found, items, ids, candidate = (np.asarray(x) for x in part(encoded))
+    weights = {v.name: np.asarray(v) for v in attention.weights}
+    expected = target_attention(items, ids, candidate, weights["query"], weights["key"])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    # A history that holds the candidate itself holds its very vector.
+    fields = {field.name: field for field in model.features.fields()}
+    item = np.asarray(encoded["encoded_ids"])[:, fields["item"].start]
+    same = np.argwhere(ids == item[:, None])
+    assert len(same)
+    for row, place in same:
+        np.testing.assert_array_equal(items[row, place], candidate[row])
+
+
+def test_the_global_token_of_cross_layers():
+    model = make(global_func="dcnv2")
+    first, last = model.get_layer("global_cross_1"), model.get_layer("global_cross_2")
+    start = keras.Model(model.inputs, first.input[0])
+    part = keras.Model(model.inputs, last.output)
+    encoded = model.encode(small_rows.raw_rows())
+    kernels = [np.asarray(layer.weights[0]) for layer in (first, last)]
+    biases = [np.asarray(layer.weights[1]) for layer in (first, last)]
+    expected = cross_network(start(encoded), kernels, biases)
+    np.testing.assert_allclose(part(encoded), expected, rtol=0, atol=1e-5)
+
+
+def test_tokens_need_not_divide_the_width_where_heads_are_not_tokens():
+    model = make(mixing={"kind": "mix_and_revert", "num_heads": 4})
+    tokens = model.get_layer("tokens").output.shape[0]
+    assert SMALL["token_dim"] % tokens
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tokenizer": "hash"}, "`tokenizer` must be one of"),
+        ({"sequence_encoder": "gru"}, "`sequence_encoder` must be one of"),
+        ({"global_func": "sum"}, "`global_func` must be one of"),
+        ({"global_func": {"kind": "mlp", "num_crosses": 2}}, r"no arguments \['num_crosses'\]"),
+        ({"mixing": "attention"}, "`mixing` must be one of"),
+        ({"multi_embedding": "wide"}, "`multi_embedding` must be a bool, 'joined'"),
+        ({"multi_embedding": {"tasks": "a"}}, "`multi_embedding` must name token families"),
+        ({"multi_embedding": {"sparse": []}}, r"gives no table set to \['sparse'\]"),
+        ({"table_fields": {"other": ["user"]}}, "`table_fields` must name table sets"),
+        ({"interactions": [["user"]], "token_dim": None}, "`interactions` must be pairs"),
+        ({"interactions": [["user", "history"]], "token_dim": None}, "'history'"),
+        ({"tokenizer": "semantic", "num_sparse_tokens": 2}, "there are 3 groups"),
+        (
+            {"sequence_encoder": "attention", "table_fields": {"sparse": ["user", "history"]}},
+            "holds no single-valued or multi-valued field 'item'",
+        ),
+    ],
+)
+def test_wrong_arguments(settings, message):
+    with pytest.raises(ValueError, match=message):
+        make(**settings)
+
+
+def test_semantic_tokens_need_a_group():
+    features = rk.FeatureSet([rk.Categorical("user"), rk.Categorical("city")])
+    features.adapt({k: v for k, v in small_rows.raw_rows().items() if k in ("user", "city")})
+    with pytest.raises(ValueError, match=r"needs features with a `group`.*'user', 'city'"):
+        rk.RankUp(features, ["click"], tokenizer="semantic")
+
+
+def test_fm_needs_equal_widths():
+    features = small_rows.features(item_dim=6)
+    with pytest.raises(ValueError, match="all be equally wide"):
+        rk.RankUp(features, ["click"], **{**SMALL, "token_dim": None, "global_func": "fm"})
