@@ -1,6 +1,7 @@
 """Tokens to tokens: mixing, per-token feed-forward networks, residual forms and the block."""
 
 from rankup_keras.mixers.full_mixing import FullMixing as FullMixing
+from rankup_keras.mixers.mix_and_revert import MixAndRevert as MixAndRevert
 from rankup_keras.mixers.mixer_block import MixerBlock as MixerBlock
 from rankup_keras.mixers.per_token_ffn import PerTokenFFN as PerTokenFFN
 from rankup_keras.mixers.per_token_glu import PerTokenGLU as PerTokenGLU

@@ -140,13 +140,23 @@ class FullMixing(keras.layers.Layer):
         elif self.form == "low_rank":
             mixed = ops.matmul(ops.matmul(flat, self.kernel_in), self.kernel_out)
         else:
-            x = ops.reshape(x if self.norm is None else flat, (-1, 1, tokens, width))
-            terms = ops.matmul(ops.matmul(self.kernel_tokens, x), self.kernel_width)
-            mixed = ops.reshape(ops.sum(terms, axis=1), (-1, tokens * width))
+            mixed = self._kronecker(x if self.norm is None else flat, tokens, width)
         if self.use_bias:
             mixed = mixed + self.bias
         y = ops.reshape(mixed, (-1, tokens, width))
         return ops.transpose(y, (1, 0, 2)) if self.tokens_first else y
+
+    def _kronecker(self, x: Any, tokens: int, width: int) -> Any:
+        # Two plain products. A product that broadcasts a batch of four axes would say the same,
+        # and corrupts memory while training in TensorFlow 2.21 with oneDNN.
+        terms = self.kernel_tokens.shape[0]
+        right = ops.reshape(ops.transpose(self.kernel_width, (1, 0, 2)), (width, terms * width))
+        left = ops.reshape(ops.transpose(self.kernel_tokens, (0, 2, 1)), (terms * tokens, tokens))
+        x = ops.matmul(ops.reshape(x, (-1, width)), right)
+        x = ops.transpose(ops.reshape(x, (-1, tokens, terms, width)), (0, 3, 2, 1))
+        x = ops.matmul(ops.reshape(x, (-1, terms * tokens)), left)
+        x = ops.transpose(ops.reshape(x, (-1, width, tokens)), (0, 2, 1))
+        return ops.reshape(x, (-1, tokens * width))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)

@@ -7,9 +7,9 @@ import keras
 
 from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
-from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs, side_by_side
+from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
-from rankup_keras.models.stack import mixer_stack, plain
+from rankup_keras.models.stack import mixer_stack, needs_divisor, plain
 from rankup_keras.models.token_counts import choose_tokens
 from rankup_keras.tokens import SliceTokenizer, TokenAssembly
 from rankup_keras.towers import Task, TaskTowers, TokenPooling
@@ -19,8 +19,8 @@ from rankup_keras.towers import Task, TaskTowers, TokenPooling
 class RankMixer(RankingModel):
     """RankMixer: sliced tokens, parameter-free mixing, a feed-forward network a token.
 
-    Fields are embedded and concatenated in the order of the feature set (put
-    features of one meaning beside each other, or name their `group`), cut into
+    Fields are embedded and concatenated in the order of the feature set, those
+    of one `group` beside each other at the place of its first, cut into
     T equal slices, projected to T tokens, and go through L post-norm blocks:
 
     `S = LN(Mix(X) + X)`, `X' = LN(FFN(S) + S)`
@@ -39,6 +39,11 @@ class RankMixer(RankingModel):
             `"moe"`, or a dict with one of them under `"kind"` and further
             arguments of the layer, such as
             `{"kind": "moe", "num_experts": 4}`.
+        mixing: `"token_mixing"` (default, as published), `"mix_and_revert"` or
+            `"full_mixing"`, or a dict with one of them under `"kind"` and
+            further arguments, such as
+            `{"kind": "mix_and_revert", "num_heads": 8}`, with which the number
+            of tokens need not divide D.
         placement: `"post"` (default, as published) or `"pre"`.
         norm: `"layer_norm"` (default), `"rms_norm"` or `None`.
         pooling: `"mean"` (default, as published) or `"flatten"`.
@@ -67,6 +72,7 @@ class RankMixer(RankingModel):
         num_blocks: int = 2,
         expansion: float = 2,
         ffn: str | Mapping[str, Any] = "gelu",
+        mixing: str | Mapping[str, Any] = "token_mixing",
         placement: str = "post",
         norm: str | None = "layer_norm",
         pooling: str = "mean",
@@ -93,11 +99,13 @@ class RankMixer(RankingModel):
             embeddings_initializer=keras.initializers.get(embeddings_initializer),
             embeddings_regularizer=keras.regularizers.get(embeddings_regularizer),
         )
-        pieces, dims = row.all_fields("shared")
-        x = side_by_side(pieces)
+        x, dims = row.in_groups("shared")
         if embedding_dropout:
             x = keras.layers.Dropout(embedding_dropout, dtype=policy, name="embedding_dropout")(x)
-        total = choose_tokens(token_dim, len(dims), num_tokens)
+        if needs_divisor(mixing):
+            total = choose_tokens(token_dim, len(dims), num_tokens)
+        else:
+            total = num_tokens or min(len(dims), 32)
         x = SliceTokenizer(total, token_dim, name="tokenizer", dtype=policy)(x)
         x = TokenAssembly(tokens_first=True, name="tokens", dtype=policy)([x])
         x = mixer_stack(
@@ -106,6 +114,7 @@ class RankMixer(RankingModel):
             ffn,
             {"expansion": expansion},
             policy,
+            mixing,
             placement=placement,
             norm=norm,
             dropout=dropout,
@@ -120,6 +129,7 @@ class RankMixer(RankingModel):
             "num_blocks": num_blocks,
             "expansion": expansion,
             "ffn": ffn,
+            "mixing": mixing,
             "placement": placement,
             "norm": norm,
             "pooling": pooling,

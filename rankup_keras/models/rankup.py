@@ -7,19 +7,23 @@ import keras
 
 from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
+from rankup_keras.features import Sequence as SequenceFeature
 from rankup_keras.mixers.residual import make_norm
-from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs, side_by_side
+from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
-from rankup_keras.models.stack import mixer_stack, plain
+from rankup_keras.models.stack import mixer_stack, needs_divisor, plain
 from rankup_keras.models.token_counts import choose_sparse_tokens, choose_width
-from rankup_keras.tokens import (
-    CrossedTokens,
-    GlobalToken,
-    PermutationTokenizer,
-    SequenceTokens,
-    TaskTokens,
-    TokenAssembly,
+from rankup_keras.models.token_families import (
+    ENCODERS,
+    TOKENIZERS,
+    TokenFamilies,
+    one_of,
+    semantic_groups,
+    sets_by_family,
+    sparse_fields,
+    table_sets,
 )
+from rankup_keras.tokens import TaskTokens, TokenAssembly
 from rankup_keras.towers import Task, TaskTowers, TokenPooling
 
 
@@ -30,8 +34,8 @@ class RankUp(RankingModel):
     The token matrix holds, in this order: sparse tokens of randomly permuted
     fields; a global token that reads all fields from a table set of its own; a
     dense token of the numeric columns; a token for every behaviour sequence; a
-    token for every crossed pair of pretrained vectors; a learned token for
-    every task. L pre-norm blocks mix them:
+    token for every pair of interacting fields; a token for every crossed pair
+    of pretrained vectors; a learned token for every task. L pre-norm blocks mix them:
 
     `H' = Mix(LN(H)) + H`, `H'' = SwiGLU(LN(H')) + H'`
 
@@ -52,8 +56,33 @@ class RankUp(RankingModel):
             dict with one of them under `"kind"` and further arguments.
         embedding_dim: int. Width of embeddings that have none of their own.
             Defaults to 16.
-        multi_embedding: bool. Whether sparse tokens and global token read
-            tables of their own. Defaults to `True`.
+        tokenizer: `"permutation"` (default), whole fields dealt out at random;
+            `"semantic"`, one token a `group` of features (those without one
+            together); `"slice"`, equal slices of the concatenation.
+        mixing: `"token_mixing"` (default), `"mix_and_revert"` or
+            `"full_mixing"`, or a dict with one of them under `"kind"` and
+            further arguments of `MixAndRevert` or `FullMixing`, such as
+            `{"kind": "mix_and_revert", "num_heads": 8}`, with which the number
+            of tokens need not divide D.
+        multi_embedding: bool, `"joined"` or dict. `True` (default): the global
+            token and the interactions read tables of their own, the sparse
+            tokens and sequences another set. `False`: all read one set. A dict
+            from family (`"sparse"`, `"global"`, `"sequence"`, `"interaction"`)
+            to the name of a set, or to a list of names: sparse tokens are made
+            of the fields of all of them, the other families have tokens for
+            each. `"joined"`: one set as wide as those of `True` together, the
+            control with as many parameters in tables.
+        table_fields: dict from table set to the names of the fields that it
+            holds. Defaults to all fields.
+        interactions: list of pairs of names of categorical features, whose
+            embeddings' product makes a token. Defaults to none.
+        sequence_encoder: `"mean"` (default; more exactly the feature's own
+            combiner) or `"attention"` of the candidate, which is the feature
+            that the sequence is `of`, over its items.
+        global_func: what the global token makes of its fields: `"mlp"`
+            (default), `"fm"` (a factorization machine; fields must be equally
+            wide) or `"dcnv2"` (cross layers), each followed by `global_units`;
+            or a dict `{"kind": "dcnv2", "num_crosses": 2, "rank": None}`.
         global_units: list of ints, hidden layers of the global token, or
             `None` for no global token. Defaults to none, a linear projection.
         crosses: list of pairs of names of `Pretrained` features. Defaults to
@@ -95,7 +124,13 @@ class RankUp(RankingModel):
         expansion: float = 2,
         ffn: str | Mapping[str, Any] = "swiglu",
         embedding_dim: int = 16,
-        multi_embedding: bool = True,
+        tokenizer: str = "permutation",
+        mixing: str | Mapping[str, Any] = "token_mixing",
+        multi_embedding: bool | str | Mapping[str, str | Sequence[str]] = True,
+        table_fields: Mapping[str, Sequence[str]] | None = None,
+        interactions: Sequence[Sequence[str]] = (),
+        sequence_encoder: str = "mean",
+        global_func: str | Mapping[str, Any] = "mlp",
         global_units: Sequence[int] | None = (),
         crosses: Sequence[Sequence[str]] = (),
         task_tokens: bool = True,
@@ -117,66 +152,70 @@ class RankUp(RankingModel):
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         features.freeze(name)
         inputs = encoded_inputs(features)
+        one_of(tokenizer, "tokenizer", TOKENIZERS)
+        one_of(sequence_encoder, "sequence_encoder", ENCODERS)
         has_global = global_units is not None
-        global_set = "global" if multi_embedding and has_global else "sparse"
+        has = {
+            "sparse": True,
+            "global": has_global,
+            "sequence": bool(features.of_type(SequenceFeature)),
+            "interaction": bool(interactions),
+        }
+        reads = sets_by_family(multi_embedding, [family for family in has if has[family]])
         row = EmbeddedRow(
             features,
             inputs,
-            list(dict.fromkeys(["sparse", global_set])),
+            table_sets(reads, table_fields, interactions),
             embedding_dim,
             policy,
+            joined=multi_embedding == "joined",
             embeddings_initializer=keras.initializers.get(embeddings_initializer),
             embeddings_regularizer=keras.regularizers.get(embeddings_regularizer),
         )
-
-        def drop(x: Any, where: str) -> Any:
-            if not embedding_dropout:
-                return x
-            return keras.layers.Dropout(embedding_dropout, dtype=policy, name=f"{where}_dropout")(x)
-
-        fields, dims = row.categorical("sparse")
-        if not fields:
+        dims = sparse_fields(row, reads["sparse"])[1]
+        if not dims:
             raise ValueError(
                 "RankUp needs at least one Categorical feature to make sparse tokens of. "
                 f"Received features: {[feature.name for feature in features.features]}."
             )
-        items, ids, combiners = row.sequences("sparse")
+        sequences = sum(len(row.sequences(name)[0]) for name in reads.get("sequence", ()))
         num_task_tokens = len(task_list) if task_tokens else 0
-        beside = has_global + ("encoded_numeric" in inputs) + len(items) + len(crosses)
+        beside = has_global * len(reads.get("global", ())) + ("encoded_numeric" in inputs)
+        beside += sequences + len(crosses) + len(interactions) * len(reads.get("interaction", ()))
+        beside += num_task_tokens
+        if tokenizer == "semantic":
+            num_sparse_tokens = _semantic_count(row, reads["sparse"], num_sparse_tokens)
         if token_dim is None:
-            token_dim = choose_width(
-                beside + num_task_tokens, len(dims), num_sparse_tokens, max_tokens
+            token_dim = choose_width(beside, len(dims), num_sparse_tokens, max_tokens)
+        # A slice may be smaller than a field.
+        pieces = sum(dims) if tokenizer == "slice" and num_sparse_tokens else len(dims)
+        if needs_divisor(mixing):
+            sparse_tokens = choose_sparse_tokens(
+                token_dim, beside, pieces, num_sparse_tokens, max_tokens
             )
-        sparse_tokens = choose_sparse_tokens(
-            token_dim, beside + num_task_tokens, len(dims), num_sparse_tokens, max_tokens
-        )
-        others = []
-        if has_global:
-            whole = drop(side_by_side(row.pooled(global_set)[0]), "global")
-            others.append(
-                GlobalToken(token_dim, global_units or (), name="global_token", dtype=policy)(whole)
-            )
-        if "encoded_numeric" in inputs:
-            dense = GlobalToken(token_dim, name="dense_token", dtype=policy)
-            others.append(dense(inputs["encoded_numeric"]))
-        if items:
-            sequence = SequenceTokens(token_dim, combiners, name="sequence_tokens", dtype=policy)
-            others.append(sequence([drop(x, f"sequence_{i}") for i, x in enumerate(items)], ids))
-        if crosses:
-            left, right = _pairs(row.vectors(), crosses)
-            others.append(
-                CrossedTokens(token_dim, name="crossed_tokens", dtype=policy)(left, right)
-            )
-        tokenizer = PermutationTokenizer(
+        else:
+            sparse_tokens = num_sparse_tokens or max(1, min(len(dims), max_tokens - beside))
+        make = TokenFamilies(row, token_dim, embedding_dropout)
+        sparse, sparse_tokenizer = make.sparse(
+            reads["sparse"],
+            tokenizer,
             sparse_tokens,
-            token_dim,
-            dims,
-            permutation,
-            permutation_seed,
-            name="tokenizer",
-            dtype=policy,
+            **(
+                {"permutation": permutation, "seed": permutation_seed}
+                if tokenizer == "permutation"
+                else {}
+            ),
         )
-        families = [tokenizer(drop(fields[0], "sparse")), *others]
+        families = [sparse]
+        if has_global:
+            families += make.global_tokens(reads["global"], global_func, global_units or ())
+        if "encoded_numeric" in inputs:
+            families.append(make.dense(inputs["encoded_numeric"]))
+        families += make.sequence(reads.get("sequence", ()), sequence_encoder)
+        if interactions:
+            families += make.interaction(reads["interaction"], interactions)
+        if crosses:
+            families.append(make.crossed(crosses))
         if task_tokens:
             families[-1] = TaskTokens(len(task_list), name="task_tokens", dtype=policy)(
                 families[-1]
@@ -188,6 +227,7 @@ class RankUp(RankingModel):
             ffn,
             {"expansion": expansion, "down_scale": down_scale},
             policy,
+            mixing,
             placement="pre",
             norm=norm,
             dropout=dropout,
@@ -208,11 +248,17 @@ class RankUp(RankingModel):
             "expansion": expansion,
             "ffn": ffn,
             "embedding_dim": embedding_dim,
+            "tokenizer": tokenizer,
+            "mixing": mixing,
             "multi_embedding": multi_embedding,
+            "table_fields": table_fields,
+            "interactions": interactions,
+            "sequence_encoder": sequence_encoder,
+            "global_func": global_func,
             "global_units": global_units,
             "crosses": crosses,
             "task_tokens": task_tokens,
-            "permutation": tokenizer.permutation,
+            "permutation": getattr(sparse_tokenizer, "permutation", None),
             "permutation_seed": permutation_seed,
             "norm": norm,
             "final_norm": final_norm,
@@ -227,13 +273,11 @@ class RankUp(RankingModel):
         super().__init__(inputs, outputs, features, task_list, plain(settings), name=name, **kwargs)
 
 
-def _pairs(
-    vectors: dict[str, Any], crosses: Sequence[Sequence[str]]
-) -> tuple[list[Any], list[Any]]:
-    for pair in crosses:
-        if len(pair) != 2 or any(name not in vectors for name in pair):
-            raise ValueError(
-                "`crosses` must be pairs of names of Pretrained features, of which there are "
-                f"{sorted(vectors)}. Received: {list(pair)}."
-            )
-    return [vectors[left] for left, _ in crosses], [vectors[right] for _, right in crosses]
+def _semantic_count(row: EmbeddedRow, sets: Sequence[str], wanted: int | None) -> int:
+    groups = len(semantic_groups(row, sets))
+    if wanted not in (None, groups):
+        raise ValueError(
+            "tokenizer='semantic' makes one token a group of features. "
+            f"Received: num_sparse_tokens={wanted}, and there are {groups} groups."
+        )
+    return groups

@@ -6,12 +6,15 @@ from typing import Any
 import keras
 
 from rankup_keras.mixers import (
+    FullMixing,
+    MixAndRevert,
     MixerBlock,
     PerTokenFFN,
     PerTokenGLU,
     PerTokenGLUStack,
     PerTokenMoE,
     PerTokenSwiGLU,
+    TokenMixing,
 )
 
 FFNS: dict[str, tuple[type, dict[str, Any]]] = {
@@ -47,20 +50,57 @@ def ffn_layer(ffn: str | Mapping[str, Any], defaults: Mapping[str, Any], dtype: 
     return layer_class(**{**defaults, **settings, **given, "tokens_first": True, "dtype": dtype})
 
 
+MIXINGS = ("token_mixing", "mix_and_revert", "full_mixing")
+
+
+def mixing_kind(mixing: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The kind of a mixing, one of `MIXINGS`, and its further arguments."""
+    given = {"kind": mixing} if isinstance(mixing, str) else dict(mixing)
+    kind = given.pop("kind", None)
+    if kind not in MIXINGS:
+        raise ValueError(
+            f"`mixing` must be one of {MIXINGS}, or a dict with one of them under 'kind'. "
+            f"Received: {mixing!r}."
+        )
+    return kind, given
+
+
+def needs_divisor(mixing: str | Mapping[str, Any]) -> bool:
+    """Whether the number of tokens must divide their width: only where heads are tokens."""
+    kind, given = mixing_kind(mixing)
+    heads = given.get("num_heads")
+    return kind == "token_mixing" or (kind == "mix_and_revert" and heads is None)
+
+
+def mixing_layer(mixing: str | Mapping[str, Any], make_ffn: Any, dtype: Any) -> Any:
+    """A tokens-first mixing; `make_ffn(name)` makes the network for mixed tokens."""
+    kind, given = mixing_kind(mixing)
+    if kind == "mix_and_revert":
+        return MixAndRevert(make_ffn("mixed"), **given, dtype=dtype)
+    layer: Any = FullMixing if kind == "full_mixing" else TokenMixing
+    return layer(**given, tokens_first=True, dtype=dtype)
+
+
 def mixer_stack(
     x: Any,
     num_blocks: int,
     ffn: str | Mapping[str, Any],
     ffn_defaults: Mapping[str, Any],
     dtype: Any,
+    mixing: str | Mapping[str, Any] = "token_mixing",
     **block: Any,
 ) -> Any:
     """Applies blocks to tokens-first `x` (T, batch, D); `**block` as in `MixerBlock`."""
     if num_blocks < 1:
         raise ValueError(f"`num_blocks` must be positive. Received: num_blocks={num_blocks}.")
     for index in range(1, num_blocks + 1):
+
+        def make_ffn(part: str, index: int = index) -> Any:
+            return ffn_layer(ffn, {**ffn_defaults, "name": f"block_{index}_{part}"}, dtype)
+
         mixer_block = MixerBlock(
-            ffn_layer(ffn, {**ffn_defaults, "name": f"block_{index}_network"}, dtype),
+            make_ffn("network"),
+            mixing_layer(mixing, make_ffn, dtype),
             name=f"block_{index}",
             dtype=dtype,
             **block,

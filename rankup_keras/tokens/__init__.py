@@ -1,6 +1,9 @@
 """Vectors to tokens (B, T, D): tokenizers, and the tokens that stand beside the sparse ones."""
 
 from rankup_keras.tokens.crossed_tokens import CrossedTokens as CrossedTokens
+from rankup_keras.tokens.factorization_machine import (
+    FactorizationMachine as FactorizationMachine,
+)
 from rankup_keras.tokens.global_token import GlobalToken as GlobalToken
 from rankup_keras.tokens.numeric_embedding import NumericEmbedding as NumericEmbedding
 from rankup_keras.tokens.per_token_dense import PerTokenDense as PerTokenDense
