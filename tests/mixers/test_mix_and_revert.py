@@ -70,5 +70,5 @@ def test_inside_a_residual_connection_it_saves_and_reloads(tmp_path):
 
 
 def test_heads_must_divide_the_width():
-    with pytest.raises(ValueError, match="`num_heads`.*must divide the token width"):
+    with pytest.raises(ValueError, match=r"`num_heads`.*must divide the token width"):
         MixAndRevert(PerTokenSwiGLU(), 3).build((None, T, D))

@@ -37,8 +37,8 @@ def test_the_model_slices_its_fields_in_that_order():
     rows, embedded = (np.asarray(x) for x in part(model.encode(raw)))
     user, item, city = embedded[:, :4], embedded[:, 4:8], embedded[:, 8:12]
     np.testing.assert_array_equal(rows[:, :12], np.concatenate([user, city, item], axis=1))
-    # Then the price, which is of the item's group, and only then the genres; vectors stay last.
-    np.testing.assert_array_equal(rows[:, 16:20], embedded[:, 12:16])
+    # Then price and its indicator, of the item's group; then genres; vectors stay last.
+    np.testing.assert_array_equal(rows[:, 20:24], embedded[:, 12:16])
     np.testing.assert_array_equal(rows[:, -6:-3], raw["user_vector"])
 
 
