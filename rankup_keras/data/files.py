@@ -50,7 +50,7 @@ class Transform(Protocol):
 
 
 class Files:
-    """Rows in Parquet, CSV, TSV or TFRecord files, larger than memory if need be.
+    r"""Rows in Parquet, CSV, TSV or TFRecord files, larger than memory if need be.
 
     Only the columns that the features and tasks name are read. Types are those
     that the features declare; a `Categorical` without one takes integers of

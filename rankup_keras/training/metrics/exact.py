@@ -36,7 +36,7 @@ def calibration(labels: Any, scores: Any, weights: Any = None) -> float:
 
 
 def auc(labels: Any, scores: Any, weights: Any = None) -> float:
-    """Share of pairs of a positive and a negative in the right order, ties half; NaN for one class."""
+    """Share of pairs of a positive and a negative in the right order, ties half; else NaN."""
     y, p, w = _arrays(labels, scores, weights)
     return float(_group_auc(np.zeros(len(y), np.int64), y, p, w)[0][0]) if len(y) else float("nan")
 

@@ -1,0 +1,236 @@
+"""What a data file's columns seem to be, by their names and a sample of their values."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rankup_keras.data.bad_rows import BadRows
+from rankup_keras.data.conversion import NO_NUMBER, convert
+from rankup_keras.data.csv_options import CsvOptions
+from rankup_keras.data.csv_source import CsvSource
+from rankup_keras.data.data_error import DataError
+from rankup_keras.data.parquet_source import ParquetSource
+from rankup_keras.data.paths import Paths, format_of, resolve_paths
+from rankup_keras.data.target import Target, family
+from rankup_keras.data.tfrecord_source import TFRecordSource
+
+SAMPLE = 50_000
+MANY = 20_000
+_LABEL = re.compile(r"(^|_)(label|click|clicked|target|conversion|purchase|buy|like|y)(_|$)|^is_")
+_ID = re.compile(r"(^|_)(id|user|item|uid|iid|ad|campaign|category|cat|code|city|country)(_|$)|id$")
+_NUMBER = re.compile(r"(^|_)(age|price|count|num|amount|score|rating|mean|rate|ctr|sum|ts)s?(_|$)")
+_USER = re.compile(r"^(user|user_?id|uid|member_?id|visitor_?id)$")
+_SPLITS = {"train", "training", "valid", "validation", "val", "dev", "test", "eval"}
+
+
+@dataclasses.dataclass
+class Column:
+    """A column and what it seems to be.
+
+    Attributes:
+        name: its name.
+        role: `"label"`, `"split"`, `"categorical"`, `"numeric"`, `"list"`, `"vector"` or `"skip"`.
+        why: what the role was told by.
+        dtype: `"string"` or `"int64"` of a category.
+        distinct: different values in the sample.
+        length: longest list of the sample.
+        values: the values of a split column.
+        rate: share of positives of a label.
+    """
+
+    name: str
+    role: str
+    why: str
+    dtype: str = "string"
+    distinct: int = 0
+    length: int = 0
+    values: tuple[str, ...] = ()
+    rate: float = 0.0
+
+
+def look(
+    paths: Paths, file_format: str | None, options: CsvOptions, labels: list[str]
+) -> tuple[list[Column], int, str]:
+    """The columns of the first file, by its first rows.
+
+    Returns:
+        The columns, the number of rows looked at, and the format.
+    """
+    files = resolve_paths(paths)
+    kind = format_of(files, file_format)
+    options = options.for_format(kind)
+    source: Any
+    if kind == "parquet":
+        source = ParquetSource()
+    elif kind == "tfrecord":
+        source = TFRecordSource()
+    else:
+        source = CsvSource(options, BadRows("skip", limit=1_000_000))
+    schema = source.schema(files[0])
+    names = schema.names
+    unknown = [label for label in labels if label not in names]
+    if unknown:
+        raise DataError(f"There is no column {unknown[0]!r} for a label. Columns: {names}.",
+                        files[0])
+    listed = {f.name for f in schema if family(f.type).startswith("list of ")}
+    batches: list[pa.RecordBatch] = []
+    rows = 0
+    for unit in source.units(files[0]):
+        for chunk in source.read(unit, names, listed, 8192):
+            batches.append(chunk.batch)
+            rows += chunk.batch.num_rows
+            if rows >= SAMPLE:
+                break
+        if rows >= SAMPLE:
+            break
+    if not rows:
+        raise DataError("The file has no rows.", files[0])
+    table = pa.Table.from_batches(batches).combine_chunks()
+    columns = [_judge(name, _array(table, name), rows, labels, source.text) for name in names]
+    _mark_leaks(columns, table)
+    return columns, rows, kind
+
+
+def _array(table: pa.Table, name: str) -> pa.Array:
+    column = table.column(name).combine_chunks()
+    array = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _judge(name: str, array: pa.Array, rows: int, labels: list[str], text: bool) -> Column:
+    kind = family(array.type)
+    lower = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_")
+    if kind == "null":
+        return Column(name, "skip", "it has no value in the rows looked at")
+    if kind.startswith("list of "):
+        return _judge_list(name, array, kind)
+    if kind not in ("text", "integer", "number"):
+        return Column(name, "skip", f"its type {array.type} is none that a feature takes")
+    values = _as_text(array)
+    distinct = int(pc.count_distinct(values).as_py())
+    numbers = _as_numbers(array) if kind != "text" or text else None
+    seen = {value for value in values.slice(0, rows).unique().to_pylist() if value is not None} if (
+        distinct <= 16
+    ) else set()
+    if name in labels or (not labels and _LABEL.search(lower) and seen <= {"0", "1", "0.0", "1.0",
+                                                                           "true", "false"}):
+        rate = 0.0 if numbers is None else float(np.nanmean(numbers))
+        return Column(name, "label", "0 and 1", rate=rate)
+    if kind == "text" and 1 < len(seen) and {value.lower() for value in seen} <= _SPLITS:
+        return Column(name, "split", "its values", values=tuple(sorted(seen)))
+    if distinct == 1:
+        return Column(name, "skip", "it has one value only")
+    if numbers is None:
+        return Column(name, "categorical", "text", distinct=distinct)
+    return _judge_number(name, lower, numbers, distinct, rows, "string" if text else "int64")
+
+
+def _judge_number(
+    name: str, lower: str, numbers: np.ndarray, distinct: int, rows: int, dtype: str
+) -> Column:
+    known = numbers[np.isfinite(numbers)]
+    whole = bool(len(known)) and bool(np.all(known == np.round(known)))
+    span = float(known.max() - known.min()) + 1 if len(known) else 1.0
+    if _NUMBER.search(lower):
+        return Column(name, "numeric", "its name", distinct=distinct)
+    if not whole:
+        return Column(name, "numeric", "fractions", distinct=distinct)
+    if _ID.search(lower) and known.min() >= 0:
+        return Column(name, "categorical", "its name", dtype, distinct)
+    if known.min() >= 0 and distinct / span > 0.5 and distinct < rows:
+        return Column(name, "categorical", "whole numbers close together", dtype, distinct)
+    return Column(name, "numeric", "whole numbers far apart", distinct=distinct)
+
+
+def _judge_list(name: str, array: pa.Array, kind: str) -> Column:
+    lengths = pc.list_value_length(array).drop_null().to_numpy()
+    longest = int(lengths.max(initial=0))
+    if kind == "list of number":
+        if longest and np.all((lengths == longest) | (lengths == 0)):
+            return Column(name, "vector", "lists of numbers of one length", length=longest)
+        return Column(name, "skip", "its lists of numbers differ in length")
+    if kind not in ("list of text", "list of integer"):
+        return Column(name, "skip", f"its type {array.type} is none that a feature takes")
+    dtype = "string" if kind == "list of text" else "int64"
+    usual = int(np.quantile(lengths, 0.95)) if len(lengths) else 1
+    return Column(name, "list", "lists", dtype, length=max(1, usual))
+
+
+def _as_text(array: pa.Array) -> pa.Array:
+    if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
+        values = [None if v is None else v.decode("utf-8", "replace") for v in array.to_pylist()]
+        array = pa.array(values, pa.string())
+    elif not pa.types.is_string(array.type):
+        array = array.cast(pa.string())
+    return pc.if_else(pc.is_in(array, pa.array([""])), pa.scalar(None, pa.string()), array)
+
+
+def _as_numbers(array: pa.Array) -> np.ndarray | None:
+    """The column as numbers, or `None` where a value is none."""
+    target = Target("", "", "float32")
+    if family(array.type) == "text":
+        text = _as_text(array)
+        sample = text.slice(0, 2000)
+        trial = pc.if_else(pc.is_in(sample, pa.array(NO_NUMBER)), None, sample)
+        try:
+            trial.cast(pa.float64())
+        except pa.ArrowInvalid:
+            return None
+        array = text
+    numbers, problems = convert(array, target)
+    return None if problems else numbers.to_numpy(zero_copy_only=False).astype(np.float64)
+
+
+def _mark_leaks(columns: list[Column], table: pa.Table) -> None:
+    """Leaves out columns whose value tells a label, which are known after the fact mostly."""
+    labels = {}
+    for column in columns:
+        if column.role == "label":
+            numbers = _as_numbers(_array(table, column.name))
+            if numbers is not None and 0 < np.nanmean(numbers) < 1:
+                labels[column.name] = numbers
+    for column in columns:
+        if column.role not in ("numeric", "categorical") or column.distinct > 200:
+            continue
+        codes = _as_text(_array(table, column.name)).dictionary_encode("encode").indices
+        index = codes.to_numpy(zero_copy_only=False)
+        for label, values in labels.items():
+            sums = np.bincount(index, values)
+            counts = np.bincount(index)
+            wrong = np.minimum(sums, counts - sums).sum() / len(values)
+            if wrong < 0.02 * min(values.mean(), 1 - values.mean()):
+                column.role = "skip"
+                column.why = f"it tells {label!r}: is it known before the fact?"
+
+
+def user_column(columns: list[Column]) -> str | None:
+    """The column that names the user, if one is called so."""
+    for column in columns:
+        if column.role == "categorical" and _USER.match(column.name.lower()):
+            return column.name
+    return None
+
+
+def split_values(column: Column) -> dict[str, list[str]]:
+    """Which values of a split column are for which part."""
+    parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+    for value in column.values:
+        lower = value.lower()
+        if lower.startswith("train"):
+            parts["train"].append(value)
+        elif lower in ("test", "eval"):
+            parts["test"].append(value)
+        else:
+            parts["validation"].append(value)
+    return {part: values for part, values in parts.items() if values}
+
+
+def default_name(paths: list[str]) -> Path:
+    """`config.yaml`'s name beside which the run goes: that of the data."""
+    stem = Path(paths[0]).name.split(".")[0].replace("*", "").strip("-_") or "config"
+    return Path(f"{stem}.yaml")

@@ -1,0 +1,235 @@
+"""`rankup-keras train`: from a configuration to a run folder."""
+
+import contextlib
+import shutil
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+from ruamel.yaml import YAML
+
+import rankup_keras as rk
+from rankup_keras.cli import build, scoring
+from rankup_keras.cli.callbacks import MetricsLog, ResumedEarlyStopping
+from rankup_keras.cli.output import Output
+from rankup_keras.cli.problems import RunError
+from rankup_keras.cli.run_files import RunFiles, write_json
+from rankup_keras.cli.settings import Config
+from rankup_keras.cli.yaml_file import YamlFile
+from rankup_keras.data.adapt import adapt
+from rankup_keras.data.bad_rows import BadRows
+from rankup_keras.data.files import Files
+from rankup_keras.data.statistics import Statistics, scan
+
+
+class Training:
+    """A run: data looked through and learned from, a model trained, tested and kept.
+
+    Args:
+        config: the checked configuration.
+        file: the file that it is from.
+        out: where to say what happens.
+    """
+
+    def __init__(self, config: Config, file: YamlFile, out: Output) -> None:
+        self.config = config
+        self.file = file
+        self.out = out
+        self.bad_rows = BadRows(config.data.bad_rows.policy, config.data.bad_rows.limit)
+        self.features = build.feature_set(config)
+        parts = [part for part in build.PARTS if build.has_part(config, part)]
+        # All parts are opened before anything is written: a column that is missing from the test
+        # rows is found now.
+        self.files: dict[str, Files] = {
+            part: build.open_files(config, file, self.features, part, self.bad_rows)
+            for part in parts
+        }
+
+    def learn(self) -> Statistics:
+        """Looks through all rows; features learn from those to train on."""
+        out = self.out
+        out.say(f"Reading {self.files['train']!r} to learn vocabularies and statistics")
+        begun = time.perf_counter()
+        cache = self.config.data.cache
+        found = adapt(self.features, self.files["train"], None if cache is None else Path(cache))
+        out.say(
+            f"{found.rows:,} rows to train on, "
+            + ", ".join(f"{100 * rate:.2f} % {name}" for name, rate in found.labels.items())
+            + f" ({time.perf_counter() - begun:.1f} s)"
+        )
+        for part in ("validation", "test"):
+            if part in self.files:
+                rows = scan(self.files[part]).rows
+                out.say(f"{rows:,} rows for {part}")
+        if self.bad_rows.count:
+            out.say(f"{self.bad_rows.count:,} bad rows were left out, see bad_rows.jsonl")
+        return found
+
+    def run(self, folder: Path, resume: bool, overwrite: bool) -> dict[str, Any]:
+        """Trains, and returns the summary."""
+        run = RunFiles(folder)
+        past = prepare(run, resume, overwrite)
+        config = self.config
+        self.bad_rows.path = run.bad_rows
+        if not resume:
+            run.bad_rows.unlink(missing_ok=True)
+        found = self.learn()
+        folder.mkdir(parents=True, exist_ok=True)
+        logger = run.start_log()
+        found.write(folder)
+        with run.config.open("w", encoding="utf-8") as out:
+            YAML().dump(config.model_dump(mode="json"), out)
+        keras.utils.set_random_seed(config.training.seed)
+        if past:
+            model = keras.saving.load_model(run.last, compile=False)
+            state = keras.saving.load_model(run.last)
+            build.compile_model(config, model)
+            model.optimizer.build(model.trainable_variables)
+            for variable, value in zip(
+                model.optimizer.variables, state.optimizer.variables, strict=True
+            ):
+                variable.assign(value)
+        else:
+            model = build.make_model(config, self.file, self.features)
+            build.compile_model(config, model)
+        self.out.say(f"{model.name}: {model.count_params():,} parameters")
+        logger.info("%s, %d parameters, %d rows", model.name, model.count_params(), found.rows)
+        begun = time.perf_counter()
+        self._fit(model, run, past, logger)
+        seconds = time.perf_counter() - begun
+        stopping = config.training.early_stopping
+        if stopping is not None and run.best.is_file():
+            model = keras.saving.load_model(run.best, compile=False)
+        partial = folder / ".partial.keras"
+        model.save(partial)
+        partial.replace(run.model)
+        summary: dict[str, Any] = {
+            "run": str(folder),
+            "model": model.name,
+            "parameters": int(model.count_params()),
+            "rows": found.rows,
+            "bad_rows": self.bad_rows.count,
+            "epochs": len(run.history()),
+            "seconds": round(seconds, 1),
+        }
+        for part in ("validation", "test"):
+            if part in self.files:
+                self.out.say(f"Evaluating on the rows for {part}")
+                summary[part] = evaluate_part(config, self.file, model, part, self.bad_rows)[1]
+        write_json(run.summary, summary)
+        logger.info("done in %.1f s", seconds)
+        return summary
+
+    def _fit(self, model: Any, run: RunFiles, past: list[dict[str, Any]], logger: Any) -> None:
+        training = self.config.training
+        done = len(past)
+        train = self.files["train"].dataset(
+            training.batch_size,
+            shuffle=True,
+            seed=training.seed,
+            first_epoch=done,
+            shuffle_rows=self.config.data.shuffle_rows,
+        )
+        valid = None
+        if "validation" in self.files:
+            valid = self.files["validation"].dataset(max(training.batch_size, 4096))
+        callbacks: list[Any] = []
+        ranks = None
+        if training.rank_log and hasattr(rk, "callbacks"):
+            probe = self.files["validation" if valid is not None else "train"]
+            ranks = rk.callbacks.EffectiveRank(
+                probe.dataset(training.rank_rows).take(1),
+                probe_samples=training.rank_rows,
+                path=run.ranks,
+            )
+            callbacks.append(ranks)
+        callbacks.append(MetricsLog(run.metrics, run.last, logger))
+        stopping = training.early_stopping
+        if stopping is not None:
+            best = [epoch[stopping.monitor] for epoch in past if stopping.monitor in epoch]
+            choose = min if stopping.mode == "min" else max
+            callbacks += [
+                keras.callbacks.ModelCheckpoint(
+                    str(run.best),
+                    monitor=stopping.monitor,
+                    mode=stopping.mode,
+                    save_best_only=True,
+                    initial_value_threshold=choose(best) if best else None,
+                ),
+                ResumedEarlyStopping(
+                    past,
+                    monitor=stopping.monitor,
+                    mode=stopping.mode,
+                    patience=stopping.patience,
+                ),
+            ]
+        with warnings_to_log(logger, self.out):
+            model.fit(
+                train,
+                validation_data=valid,
+                epochs=training.epochs,
+                initial_epoch=done,
+                verbose=self.out.verbose,
+                callbacks=callbacks,
+            )
+        if ranks is not None and ranks.measured:
+            ranks.report(run.report)
+            logger.info("effective rank, share of the ceiling\n%s", ranks.table())
+
+
+def prepare(run: RunFiles, resume: bool, overwrite: bool) -> list[dict[str, Any]]:
+    """Sees to it that the folder is free, or has what a resumed run needs.
+
+    Returns:
+        The logs of the epochs that are done.
+
+    Raises:
+        RunError: another run is there, or none to resume.
+    """
+    if resume:
+        past = run.history()
+        if not past or not run.last.is_file():
+            raise RunError(
+                f"There is nothing to resume in {run.folder}: it has no checkpoint of a whole "
+                "epoch. Train without --resume."
+            )
+        return past
+    if run.config.exists() or run.metrics.exists():
+        if not overwrite:
+            raise RunError(
+                f"{run.folder} holds a run already. Give another folder with --run, go on with "
+                "--resume, or replace it with --overwrite."
+            )
+        for path in (run.config, run.log, run.metrics, run.ranks, run.report, run.model):
+            path.unlink(missing_ok=True)
+        run.summary.unlink(missing_ok=True)
+        shutil.rmtree(run.last.parent, ignore_errors=True)
+    return []
+
+
+def evaluate_part(
+    config: Config, file: YamlFile, model: Any, part: str, bad_rows: BadRows | None = None
+) -> tuple[int, dict[str, dict[str, float]]]:
+    """Exact metrics on the rows of a part, with types as the trained features know them."""
+    group = config.training.gauc_by
+    if bad_rows is None:
+        bad_rows = BadRows(config.data.bad_rows.policy, config.data.bad_rows.limit)
+    extra = [] if group is None else [group]
+    files = build.open_files(config, file, model.features, part, bad_rows, extra)
+    return scoring.evaluate(model, files, max(config.training.batch_size, 4096), group)
+
+
+@contextlib.contextmanager
+def warnings_to_log(logger: Any, out: Output) -> Iterator[None]:
+    """Python warnings as lines of the log and of the progress."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            text = " ".join(str(warning.message).split())
+            logger.info("warning: %s", text)
+            out.say(f"Warning: {text}")
