@@ -1,0 +1,4 @@
+"""Where a model runs: strategies by name, the check for TPUs ahead of time."""
+
+from rankup_keras.distribution.multi_worker_fit import WorkerLostError as WorkerLostError
+from rankup_keras.distribution.strategies import strategy as strategy

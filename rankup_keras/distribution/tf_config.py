@@ -1,0 +1,89 @@
+"""Reads and checks `TF_CONFIG`, by which the workers of a job find one another."""
+
+import dataclasses
+import json
+import os
+
+VARIABLE = "TF_CONFIG"
+EXAMPLE = (
+    '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The processes of a job, and which of them this one is.
+
+    Attributes:
+        addresses: `host:port` of every process, the chief first.
+        task: this process, such as `"worker 1"`.
+        jobs: the kinds of processes and how many there are of each, the
+            chief's first.
+    """
+
+    addresses: tuple[str, ...]
+    task: str
+    jobs: tuple[tuple[str, int], ...]
+
+
+def read_cluster() -> Cluster | None:
+    """The cluster that `TF_CONFIG` describes, or `None` where it is not set.
+
+    Raises:
+        ValueError: `TF_CONFIG` does not describe one.
+    """
+    text = os.environ.get(VARIABLE, "").strip()
+    if not text:
+        return None
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise _wrong(f"is no JSON ({error})") from None
+    if not isinstance(config, dict):
+        raise _wrong("is no JSON object")
+    jobs = config.get("cluster")
+    if not jobs:
+        return None
+    if not isinstance(jobs, dict):
+        raise _wrong("has a `cluster` that is no object of lists of addresses")
+    if "ps" in jobs:
+        raise _wrong(
+            "has parameter servers ('ps'), which Keras's `fit` does not support; make all of them "
+            "workers"
+        )
+    for job, addresses in jobs.items():
+        if not isinstance(addresses, list) or not all(_is_address(a) for a in addresses):
+            raise _wrong(f"must list the addresses of '{job}' as 'host:port'")
+    task = config.get("task")
+    if not isinstance(task, dict) or "type" not in task or "index" not in task:
+        raise _wrong("has no `task` with a `type` and an `index`: which process is this one?")
+    kind, index = task["type"], task["index"]
+    if kind not in jobs:
+        raise _wrong(f"says that this is a '{kind}', but the cluster has {sorted(jobs)}")
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(jobs[kind]):
+        raise _wrong(
+            f"says that this is {kind} {index!r}, but the cluster has {len(jobs[kind])} of them, "
+            "counted from 0"
+        )
+    training = [job for job in ("chief", "worker") if job in jobs]
+    every = [address for job in training for address in jobs[job]]
+    repeated = sorted({address for address in every if every.count(address) > 1})
+    if repeated:
+        raise _wrong(f"gives the address {repeated[0]} to two processes")
+    return Cluster(
+        tuple(every), f"{kind} {index}", tuple((job, len(jobs[job])) for job in training)
+    )
+
+
+def _is_address(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    host, colon, port = value.rpartition(":")
+    return bool(host and colon) and port.isdigit() and 0 < int(port) < 65536
+
+
+def _wrong(what: str) -> ValueError:
+    return ValueError(
+        f"The environment variable TF_CONFIG {what}. Such as: {EXAMPLE}. "
+        f"Received: TF_CONFIG={os.environ.get(VARIABLE, '')[:300]}"
+    )
