@@ -1,5 +1,6 @@
 """Sparse mixture of experts, with experts of its own for every token."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,24 +11,35 @@ from rankup_keras._registry import serializable
 from rankup_keras.mixers.expert_share import ExpertShare
 from rankup_keras.tokens.per_token_dense import PerTokenDense
 
+MIN_PENALTY = 1e-8
+
 
 @serializable
 class PerTokenMoE(keras.layers.Layer):
     """Every token chooses among experts of its own by ReLU routing.
 
-    `v_t = sum_j G_tj expert_tj(s_t)`, `G_t = ReLU(router_t(s_t))`, with
-    `expert_tj(s) = f(s W1_tj + b1_tj) W2_tj + b2_tj`. An expert whose gate is
-    zero does not count. The loss gains `lambda * mean(sum_j G_tj)`; lambda is
-    multiplied or divided by `rate` after every training step, so that the
-    share of active experts moves to `target_share`.
+    `v_t = sum_j G_tj expert_tj(s_t)`, `G_t = ReLU(z_t)`, `z_t = router_t(s_t)`,
+    with `expert_tj(s) = f(s W1_tj + b1_tj) W2_tj + b2_tj`. An expert whose gate
+    is zero does not count. The loss gains the mean over tokens of
+
+    - `lambda_t mean(sum_j G_tj)` for a token of whose experts more than
+      `target_share` were active in the batch; `lambda_t` is then multiplied by
+      `rate`;
+    - `recovery * mean(sum_j ReLU(-z_tj))` for a token with fewer, which opens
+      closed gates again, and `lambda_t` is divided by `rate`.
 
     RankMixer does not say how many experts, which lambda, nor how its two
     routers (dense training, sparse inference) are combined. The default here
-    is one ReLU router whose gates start at 1, so that training starts dense,
-    and ReMoE's rule for lambda. `two_routers=True` is RankMixer's: training
-    uses the mean of both routers' gates, so that the inference router too gets
-    the task's gradient; the penalty falls on the inference router alone, and
-    inference uses only that one.
+    is one ReLU router whose gates start near 1, so that training starts dense,
+    and ReMoE's rule for lambda, for each token by itself. With that rule alone
+    gates died on small data and tokens lost all their experts: lambda grows
+    while an optimizer moves gates by its fixed step, falls as slowly, and a
+    closed gate has no gradient. Hence the second term, and no first one below
+    the target.
+    `two_routers=True` is RankMixer's: training uses the mean of both routers'
+    gates, so that the inference router too gets the task's gradient; the
+    penalty falls on the inference router alone, and inference uses only that
+    one.
 
     All experts of all tokens are two batched products: an expert's hidden
     layer is scaled by its gate before the second.
@@ -40,8 +52,13 @@ class PerTokenMoE(keras.layers.Layer):
             Defaults to 0.25.
         activation: f. Defaults to `"gelu"` (exact).
         two_routers: bool. Defaults to `False`.
-        penalty: float. First lambda. Defaults to 1e-8.
+        penalty: float. First lambda. Defaults to 1e-3.
         rate: float. Factor on lambda a step. Defaults to 1.2.
+        max_penalty: float. Largest lambda. It has to exceed the gradient that
+            keeps gates open: raise it where the share stays above its target.
+            Far larger ones overshoot. Defaults to 0.1, which suits log loss.
+        recovery: float. Coefficient of what opens closed gates again; 0 for
+            nothing. Defaults to 0.003.
         kernel_initializer: initializer of one expert's kernels.
         kernel_regularizer: regularizer of the experts' kernels. Defaults to
             none.
@@ -68,8 +85,10 @@ class PerTokenMoE(keras.layers.Layer):
         target_share: float = 0.25,
         activation: Any = "gelu",
         two_routers: bool = False,
-        penalty: float = 1e-8,
+        penalty: float = 1e-3,
         rate: float = 1.2,
+        max_penalty: float = 0.1,
+        recovery: float = 0.003,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
         tokens_first: bool = False,
@@ -82,10 +101,16 @@ class PerTokenMoE(keras.layers.Layer):
             raise ValueError(
                 f"`target_share` must lie in (0, 1]. Received: target_share={target_share}."
             )
-        if not expansion > 0 or not penalty > 0 or not rate > 1:
+        if not expansion > 0 or not rate > 1:
             raise ValueError(
-                "`expansion` and `penalty` must be positive and `rate` above 1. Received: "
-                f"expansion={expansion}, penalty={penalty}, rate={rate}."
+                "`expansion` must be positive and `rate` above 1. "
+                f"Received: expansion={expansion}, rate={rate}."
+            )
+        if not MIN_PENALTY <= penalty <= max_penalty or recovery < 0:
+            raise ValueError(
+                f"`penalty` must lie between {MIN_PENALTY} and `max_penalty`, and `recovery` must "
+                f"not be negative. Received: penalty={penalty}, max_penalty={max_penalty}, "
+                f"recovery={recovery}."
             )
         self.num_experts = num_experts
         self.expansion = expansion
@@ -94,6 +119,8 @@ class PerTokenMoE(keras.layers.Layer):
         self.two_routers = two_routers
         self.penalty = penalty
         self.rate = rate
+        self.max_penalty = max_penalty
+        self.recovery = recovery
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.tokens_first = tokens_first
@@ -126,8 +153,10 @@ class PerTokenMoE(keras.layers.Layer):
             # The fan of one expert: the gates choose among them.
             fan_in=[hidden] * int(tokens or 0),
         )
-        # Gates near 1 at first: every expert is active, and training starts dense.
-        gate = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}
+        # Gates near 1 at first: almost every expert is active, and training starts dense. Their
+        # spread over samples lets a penalty close them one after the other, not all at once.
+        spread = keras.initializers.RandomNormal(stddev=0.5 / math.sqrt(dim))
+        gate = {"kernel_initializer": spread}
         self.router = dense(self.num_experts, "router", bias_initializer="ones", **gate)
         self.up.build(shape)
         self.down.build((tokens, None, wide))
@@ -142,11 +171,13 @@ class PerTokenMoE(keras.layers.Layer):
         )
         self.coefficient = self.add_weight(
             name="penalty",
-            shape=(),
+            shape=(tokens,),
             initializer=keras.initializers.Constant(self.penalty),
             trainable=False,
             autocast=False,
             dtype="float32",
+            # Replicas see different rows, and so different shares.
+            aggregation="mean",
         )
         self.active_share.build_for(int(tokens or 0))
         self.least_active_share.build_for(int(tokens or 0))
@@ -159,9 +190,10 @@ class PerTokenMoE(keras.layers.Layer):
     def call(self, x: Any, training: bool | None = None) -> Any:
         if not self.tokens_first:
             x = ops.transpose(x, (1, 0, 2))
-        gates = self.gates(x)
+        routed = self.router(x)
         if training:
-            self._watch(gates)
+            self._watch(routed)
+        gates = ops.relu(routed)
         if training and self.two_routers:
             gates = (gates + ops.relu(self.training_router(x))) / 2
         hidden = self.activation(self.up(x))
@@ -171,16 +203,20 @@ class PerTokenMoE(keras.layers.Layer):
         y = self.down(hidden) + ops.matmul(gates, self.expert_bias)
         return y if self.tokens_first else ops.transpose(y, (1, 0, 2))
 
-    def _watch(self, gates: Any) -> None:
-        gates = ops.cast(gates, "float32")
+    def _watch(self, routed: Any) -> None:
+        routed = ops.cast(routed, "float32")
+        gates = ops.relu(routed)
         shares = ops.mean(ops.cast(gates > 0, "float32"), axis=(1, 2))
-        share = ops.mean(shares)
         # While training only: a served graph has no state to write to.
         self.active_share.update_state(shares)
         self.least_active_share.update_state(shares)
-        self.add_loss(self.coefficient * ops.mean(ops.sum(gates, axis=-1)))
-        over = ops.sign(share - self.target_share)
-        self.coefficient.assign(self.coefficient * ops.power(self.rate, over))
+        opened = ops.mean(ops.sum(gates, axis=-1), axis=1)
+        closed = ops.mean(ops.sum(ops.relu(-routed), axis=-1), axis=1)
+        over = ops.cast(shares > self.target_share, "float32")
+        under = ops.cast(shares < self.target_share, "float32")
+        self.add_loss(ops.mean(over * self.coefficient * opened + under * self.recovery * closed))
+        moved = self.coefficient * ops.power(self.rate, ops.sign(shares - self.target_share))
+        self.coefficient.assign(ops.clip(moved, MIN_PENALTY, self.max_penalty))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)
@@ -195,6 +231,8 @@ class PerTokenMoE(keras.layers.Layer):
             two_routers=self.two_routers,
             penalty=self.penalty,
             rate=self.rate,
+            max_penalty=self.max_penalty,
+            recovery=self.recovery,
             kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
             kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
             tokens_first=self.tokens_first,

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import keras_rs
 
+from rankup_keras.embeddings import FieldEmbedding
 from rankup_keras.features import FeatureSet
 from rankup_keras.mixers import FullMixing, PerTokenMoE
 from rankup_keras.models.ranking_model import RankingModel
@@ -74,7 +75,7 @@ def cost(
     tasks: Sequence[Task | str],
     **settings: Any,
 ) -> Cost:
-    """Parameters and forward FLOPs of a model, by part, without making its weights.
+    """Parameters and FLOPs of a forward pass for inference, by part, without making weights.
 
     Counted are matrix products; element-wise work, look-ups and the sums inside
     norms are not, as is usual. A mixture of experts counts with all experts
@@ -129,8 +130,10 @@ def _slice_tokenizer(layer: SliceTokenizer) -> int:
 
 
 def _moe(layer: PerTokenMoE) -> int:
-    # Its batched products are layers of their own; what is left are gates times biases.
-    return 2 * _size(layer.expert_bias)
+    # Its batched products are layers of their own. Left are gates times biases; and the router
+    # of training, which inference does not run.
+    idle = 2 * _size(layer.training_router.kernel) if layer.two_routers else 0
+    return 2 * _size(layer.expert_bias) - idle
 
 
 def _dot_interaction(layer: Any) -> int:
@@ -138,11 +141,18 @@ def _dot_interaction(layer: Any) -> int:
     return 2 * len(inputs) ** 2 * inputs[0].shape[-1]
 
 
+def _bags(layer: FieldEmbedding) -> int:
+    """Sums of multi-valued fields, which are products of weights and rows."""
+    groups = [(group, stack.width) for stack in layer._stacks for group in stack.bags]
+    return sum(2 * group.fields * group.length * width for group, width in groups)
+
+
 def _attention(layer: TargetAttention) -> int:
     return 2 * (_size(layer.query) + _size(layer.key))
 
 
 _COUNTS: tuple[tuple[type, Callable[[Any], int]], ...] = (
+    (FieldEmbedding, _bags),
     (PerTokenDense, lambda layer: 2 * _size(layer.kernel)),
     (keras.layers.Dense, lambda layer: 2 * _size(layer.kernel)),
     (FullMixing, _full_mixing),
