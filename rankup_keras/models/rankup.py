@@ -9,7 +9,7 @@ from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
 from rankup_keras.features import Sequence as SequenceFeature
 from rankup_keras.mixers.residual import make_norm
-from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs
+from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs, side_by_side
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
 from rankup_keras.models.stack import mixer_stack, needs_divisor, plain
 from rankup_keras.models.token_counts import choose_sparse_tokens, choose_width
@@ -33,9 +33,10 @@ class RankUp(RankingModel):
 
     The token matrix holds, in this order: sparse tokens of randomly permuted
     fields; a global token that reads all fields from a table set of its own; a
-    dense token of the numeric columns; a token for every behaviour sequence; a
-    token for every pair of interacting fields; a token for every crossed pair
-    of pretrained vectors; a learned token for every task. L pre-norm blocks mix them:
+    dense token of the numeric columns and of pretrained vectors in no cross; a
+    token for every behaviour sequence; a token for every pair of interacting
+    fields; a token for every crossed pair of pretrained vectors; a learned token
+    for every task. L pre-norm blocks mix them:
 
     `H' = Mix(LN(H)) + H`, `H'' = SwiGLU(LN(H')) + H'`
 
@@ -180,7 +181,8 @@ class RankUp(RankingModel):
             )
         sequences = sum(len(row.sequences(name)[0]) for name in reads.get("sequence", ()))
         num_task_tokens = len(task_list) if task_tokens else 0
-        beside = has_global * len(reads.get("global", ())) + ("encoded_numeric" in inputs)
+        dense_inputs = _dense_inputs(row, crosses)
+        beside = has_global * len(reads.get("global", ())) + bool(dense_inputs)
         beside += sequences + len(crosses) + len(interactions) * len(reads.get("interaction", ()))
         beside += num_task_tokens
         if tokenizer == "semantic":
@@ -209,8 +211,8 @@ class RankUp(RankingModel):
         families = [sparse]
         if has_global:
             families += make.global_tokens(reads["global"], global_func, global_units or ())
-        if "encoded_numeric" in inputs:
-            families.append(make.dense(inputs["encoded_numeric"]))
+        if dense_inputs:
+            families.append(make.dense(side_by_side(dense_inputs)))
         families += make.sequence(reads.get("sequence", ()), sequence_encoder)
         if interactions:
             families += make.interaction(reads["interaction"], interactions)
@@ -281,3 +283,10 @@ def _semantic_count(row: EmbeddedRow, sets: Sequence[str], wanted: int | None) -
             f"Received: num_sparse_tokens={wanted}, and there are {groups} groups."
         )
     return groups
+
+
+def _dense_inputs(row: EmbeddedRow, crosses: Sequence[Sequence[str]]) -> list[Any]:
+    """What the dense token reads: the numeric columns, and pretrained vectors in no pair."""
+    crossed = {name for pair in crosses for name in pair}
+    numeric = [row.inputs[name] for name in ("encoded_numeric",) if name in row.inputs]
+    return numeric + [vector for name, vector in row.vectors().items() if name not in crossed]

@@ -185,3 +185,23 @@ def test_fm_needs_equal_widths():
     features = small_rows.features(item_dim=6)
     with pytest.raises(ValueError, match="all be equally wide"):
         rk.RankUp(features, ["click"], **{**SMALL, "token_dim": None, "global_func": "fm"})
+
+
+def test_pretrained_vectors_outside_crosses_reach_the_output():
+    model = make()
+    rows = small_rows.raw_rows()
+    assert model.get_layer("dense_token").input.shape[1] == 2 * rows["user_vector"].shape[1] + len(
+        small_rows.features().numeric_names()
+    )
+    before = model.predict(rows, verbose=0)["click"]
+    after = model.predict({**rows, "user_vector": rows["user_vector"] + 1}, verbose=0)["click"]
+    assert np.abs(after - before).min() > 0
+
+
+def test_a_crossed_vector_is_read_once():
+    crossed = make(crosses=[["user_vector", "item_vector"]], token_dim=18)
+    names = small_rows.features().numeric_names()
+    if names:
+        assert crossed.get_layer("dense_token").input.shape[1] == len(names)
+    else:
+        assert "dense_token" not in [layer.name for layer in crossed.layers]
