@@ -24,6 +24,8 @@ TASKS = ("like", "love")
 # Found on validation rows of both splits.
 SETTINGS = {"token_dim": 32, "embedding_dropout": 0.3, "dropout": 0.1}
 NUM_BLOCKS = 2
+# RankUp has a second table set; with wider networks RankMixer is of its size.
+EXPANSION = {"RankUp": 2, "RankMixer": 4}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +71,9 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
     keras.utils.set_random_seed(seed)
     features = movielens_features().adapt(data.train)
     tasks = [rk.Task(task) for task in TASKS]
-    model = getattr(rk, name)(features, tasks, num_blocks=NUM_BLOCKS, **SETTINGS)
+    model = getattr(rk, name)(
+        features, tasks, num_blocks=NUM_BLOCKS, expansion=EXPANSION[name], **SETTINGS
+    )
     model.compile(keras.optimizers.Adam(5e-4))
     folder.mkdir(parents=True, exist_ok=True)
     ranks = rk.callbacks.EffectiveRank(
