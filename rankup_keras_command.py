@@ -1,4 +1,4 @@
-"""Starts `rankup-keras`: what TensorFlow reads and says once, as it is imported, is settled here."""
+"""Starts `rankup-keras`, after settling what TensorFlow reads and says as it is imported."""
 
 import contextlib
 import os

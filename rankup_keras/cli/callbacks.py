@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 
 class MetricsLog(keras.callbacks.Callback):
@@ -29,11 +30,31 @@ class MetricsLog(keras.callbacks.Callback):
         partial = self.checkpoint.with_name(".partial.keras")
         self.model.save(partial)
         os.replace(partial, self.checkpoint)
+        states: dict[str, Any] = {
+            str(i): np.asarray(v) for i, v in enumerate(random_states(self.model))
+        }
+        np.savez(self.checkpoint.with_suffix(".random.npz"), **states)
         # After the model: a line says that its epoch can be gone on from.
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": epoch + 1, **values}) + "\n")
         shown = ", ".join(f"{key} {value:.6g}" for key, value in values.items())
         self.logger.info("epoch %d: %s", epoch + 1, shown)
+
+
+def random_states(model: Any) -> list[Any]:
+    """What dropout draws its next numbers from, which `.keras` files leave out."""
+    return [v for v in model.non_trainable_variables if "seed_generator_state" in v.path]
+
+
+def restore(model: Any, checkpoint: Path) -> None:
+    """Puts optimizer and random states of a checkpoint into a compiled model of its weights."""
+    saved = keras.saving.load_model(checkpoint)
+    model.optimizer.build(model.trainable_variables)
+    for variable, value in zip(model.optimizer.variables, saved.optimizer.variables, strict=True):
+        variable.assign(value)
+    with np.load(checkpoint.with_suffix(".random.npz")) as states:
+        for number, variable in enumerate(random_states(model)):
+            variable.assign(states[str(number)])
 
 
 class ResumedEarlyStopping(keras.callbacks.EarlyStopping):

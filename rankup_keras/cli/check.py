@@ -78,9 +78,7 @@ def _check_features(file: YamlFile, items: Any, problems: list[Problem]) -> None
             made.setdefault(str(name), make_feature(item))
         except (ValueError, TypeError) as error:
             problems.append(file.problem(at, str(error)))
-    singles = [
-        n for n, f in made.items() if isinstance(f, rk.Categorical) and f.max_length is None
-    ]
+    singles = [n for n, f in made.items() if isinstance(f, rk.Categorical) and f.max_length is None]
     for name, feature in made.items():
         if isinstance(feature, rk.Sequence) and feature.of not in singles:
             message = (
@@ -250,13 +248,12 @@ def _problems(
 def _real(content: Any, loc: Location) -> Location:
     kept: list[str | int] = []
     for step in loc:
-        if isinstance(content, dict) and step in content:
+        keys: Any = content if isinstance(content, dict) else ()
+        if isinstance(content, list):
+            keys = range(len(content))
+        if step in keys:
             content = content[step]
-        elif isinstance(content, list) and isinstance(step, int) and step < len(content):
-            content = content[step]
-        else:
-            continue
-        kept.append(step)
+            kept.append(step)
     return tuple(kept)
 
 
@@ -268,9 +265,7 @@ def _names(owner: Any, loc: Location) -> list[str]:
             continue
         options = [field.annotation, *getattr(field.annotation, "__args__", ())]
         options += [inner for option in options for inner in getattr(option, "__args__", ())]
-        sections = [
-            o for o in options if isinstance(o, type) and issubclass(o, pydantic.BaseModel)
-        ]
+        sections = [o for o in options if isinstance(o, type) and issubclass(o, pydantic.BaseModel)]
         owner = sections[0] if sections else owner
     return list(getattr(owner, "model_fields", {}))
 

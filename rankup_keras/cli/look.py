@@ -75,8 +75,9 @@ def look(
     names = schema.names
     unknown = [label for label in labels if label not in names]
     if unknown:
-        raise DataError(f"There is no column {unknown[0]!r} for a label. Columns: {names}.",
-                        files[0])
+        raise DataError(
+            f"There is no column {unknown[0]!r} for a label. Columns: {names}.", files[0]
+        )
     listed = {f.name for f in schema if family(f.type).startswith("list of ")}
     batches: list[pa.RecordBatch] = []
     rows = 0
@@ -114,14 +115,17 @@ def _judge(name: str, array: pa.Array, rows: int, labels: list[str], text: bool)
     values = _as_text(array)
     distinct = int(pc.count_distinct(values).as_py())
     numbers = _as_numbers(array) if kind != "text" or text else None
-    seen = {value for value in values.slice(0, rows).unique().to_pylist() if value is not None} if (
-        distinct <= 16
-    ) else set()
-    if name in labels or (not labels and _LABEL.search(lower) and seen <= {"0", "1", "0.0", "1.0",
-                                                                           "true", "false"}):
+    seen = (
+        {value for value in values.slice(0, rows).unique().to_pylist() if value is not None}
+        if (distinct <= 16)
+        else set()
+    )
+    if name in labels or (
+        not labels and _LABEL.search(lower) and seen <= {"0", "1", "0.0", "1.0", "true", "false"}
+    ):
         rate = 0.0 if numbers is None else float(np.nanmean(numbers))
         return Column(name, "label", "0 and 1", rate=rate)
-    if kind == "text" and 1 < len(seen) and {value.lower() for value in seen} <= _SPLITS:
+    if kind == "text" and len(seen) > 1 and {value.lower() for value in seen} <= _SPLITS:
         return Column(name, "split", "its values", values=tuple(sorted(seen)))
     if distinct == 1:
         return Column(name, "skip", "it has one value only")

@@ -160,6 +160,7 @@ def predict(
     from rankup_keras.data.bad_rows import BadRows
     from rankup_keras.data.csv_options import CsvOptions
     from rankup_keras.data.files import Files
+    from rankup_keras.data.paths import guess_format, resolve_paths
 
     out = Output(quiet, as_json)
     checked, file = load(config, changes)
@@ -168,7 +169,15 @@ def predict(
     keep = keep or []
     if inputs:
         options = CsvOptions(**checked.data.csv.model_dump())
-        files = Files(inputs, model.features, csv=options, bad_rows=bad, extra=keep)
+        known = all(guess_format(path) for path in resolve_paths(inputs))
+        files = Files(
+            inputs,
+            model.features,
+            format=None if known else checked.data.format,
+            csv=options,
+            bad_rows=bad,
+            extra=keep,
+        )
     else:
         files = build.open_files(checked, file, model.features, "test", bad, keep)
     size = max(checked.training.batch_size, 4096)
@@ -256,7 +265,7 @@ def profile(
     data = build.open_files(checked, file, model.features, part).dataset(rows).take(1)
     found = rk.diagnostics.rank_profile(model, data)
     layers = {
-        name: {"effective_rank": ranks.effective_rank, "share_of_ceiling": ranks.normalized}
+        name: {"effective_rank": ranks.mean, "share_of_ceiling": ranks.normalized}
         for name, ranks in found.layers.items()
     }
     out.result({"layers": layers})

@@ -46,14 +46,14 @@ def make_plan(config: Config, file: YamlFile, out: Output) -> tuple[dict[str, An
         "run": str(build.run_folder(config, file, None)),
         "cache": None if config.data.cache is None else str(Path(config.data.cache)),
     }
+    gigaflops = 3 * cost.flops * config.training.batch_size / 1e9
     text = "\n".join(
         [
             str(cost),
             "",
             f"{found.rows:,} rows, {steps:,} steps an epoch, {config.training.epochs} epochs",
             f"{memory / 2**20:,.1f} MiB of weights and optimizer",
-            f"{3 * cost.flops * config.training.batch_size / 1e9:,.2f} GFLOP a training step, "
-            "counting the way back twice the way forth",
+            f"{gigaflops:,.2f} GFLOP a training step, the way back counted twice",
         ]
     )
     return content, text

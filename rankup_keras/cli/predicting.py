@@ -16,7 +16,7 @@ from rankup_keras.data.files import Files
 def write_predictions(
     model: Any, files: Files, path: Path, keep: list[str], batch_size: int, overwrite: bool
 ) -> int:
-    """Writes the columns to keep and a column of probabilities a task.
+    """Writes the columns to keep, and `<task>_probability` for every task.
 
     Args:
         model: a trained model.
@@ -37,9 +37,6 @@ def write_predictions(
         raise RunError(f"The output must end in .parquet or .csv. Received: {str(path)!r}.")
     if path.exists() and not overwrite:
         raise RunError(f"{path} exists. Name another file, or replace it with --overwrite.")
-    taken = sorted({task.name for task in model.tasks} & set(keep))
-    if taken:
-        raise RunError(f"The columns {taken} to keep have the names of tasks.")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     writer: Any = None
@@ -47,7 +44,7 @@ def write_predictions(
     try:
         for table, scores in scoring.score(model, files, batch_size):
             columns = {name: table.column(f"extra/{name}") for name in keep}
-            columns.update({task: pa.array(values) for task, values in scores.items()})
+            columns.update({f"{task}_probability": pa.array(v) for task, v in scores.items()})
             part = pa.table(columns)
             if ending == ".csv":
                 part = pa.table(

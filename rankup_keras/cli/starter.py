@@ -92,18 +92,15 @@ def _feature(column: Column, user: str | None) -> list[str]:
         return [f"  - {{type: pretrained, name: {name}, dim: {column.length}}}"]
     side = ", side: user" if column.name == user else ""
     if column.role == "list":
+        length = f"max_length: {column.length}"
         return [
-            f"  - {{type: categorical, name: {name}, max_length: {column.length}, "
-            f"dtype: {column.dtype}}}",
-            f"  # a history of another feature: {{type: sequence, name: {name}, of: <feature>, "
-            f"max_length: {column.length}}}",
+            f"  - {{type: categorical, name: {name}, {length}, dtype: {column.dtype}}}",
+            f"  # or, as a history: {{type: sequence, name: {name}, of: <feature>, {length}}}",
         ]
     many = f", hash_buckets: {10 * MANY}" if column.distinct > MANY else ", min_count: 2"
     seen = f"{column.distinct:,} values"
-    return [
-        f"  - {{type: categorical, name: {name}, dtype: {column.dtype}{many}{side}}}"
-        f"  # {column.why}, {seen}"
-    ]
+    settings = f"type: categorical, name: {name}, dtype: {column.dtype}{many}{side}"
+    return [f"  - {{{settings}}}  # {column.why}, {seen}"]
 
 
 def _model(columns: list[Column]) -> list[str]:

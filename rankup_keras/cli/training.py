@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 import rankup_keras as rk
 from rankup_keras.cli import build, scoring
-from rankup_keras.cli.callbacks import MetricsLog, ResumedEarlyStopping
+from rankup_keras.cli.callbacks import MetricsLog, ResumedEarlyStopping, restore
 from rankup_keras.cli.output import Output
 from rankup_keras.cli.problems import RunError
 from rankup_keras.cli.run_files import RunFiles, write_json
@@ -85,13 +85,8 @@ class Training:
         keras.utils.set_random_seed(config.training.seed)
         if past:
             model = keras.saving.load_model(run.last, compile=False)
-            state = keras.saving.load_model(run.last)
             build.compile_model(config, model)
-            model.optimizer.build(model.trainable_variables)
-            for variable, value in zip(
-                model.optimizer.variables, state.optimizer.variables, strict=True
-            ):
-                variable.assign(value)
+            restore(model, run.last)
         else:
             model = build.make_model(config, self.file, self.features)
             build.compile_model(config, model)

@@ -62,15 +62,16 @@ def ali_ccp(source: str | os.PathLike[str], min_count: int = 10) -> PublicSet:
     options = CsvOptions(header=False, columns=_SKELETON, quote=None, delimiter=",")
     for part, shares in (("train", [(0.0, 1.0)]), ("test", [(0.0, 0.5), (0.5, 1.0)])):
         skeleton = find(source, f"sample_skeleton_{part}.csv")
-        transform = Chain(_own_fields(), _common_fields(find(source, f"common_features_{part}.csv")))
+        transform = Chain(
+            _own_fields(), _common_fields(find(source, f"common_features_{part}.csv"))
+        )
         sets.append(
             make_set(
                 features,
                 ["click", "buy"],
                 TERMS,
-                [([skeleton], [Share(a, b)]) for a, b in shares] + [([skeleton], [])] * (
-                    3 - len(shares)
-                ),
+                [([skeleton], [Share(a, b)]) for a, b in shares]
+                + [([skeleton], [])] * (3 - len(shares)),
                 format="csv",
                 csv=options,
                 transform=transform,
@@ -106,7 +107,7 @@ def _common_fields(path: Path) -> Join:
 
 
 def fields_of(raw: pa.Array, names: list[str], listed: bool) -> dict[str, pa.Array]:
-    """Fields of lines such as `205\\x02123\\x031.0\\x01206\\x029\\x031.0`.
+    r"""Fields of lines such as `205\x02123\x031.0\x01206\x029\x031.0`.
 
     Args:
         raw: the lines.

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from rankup_keras.data.joining import Derive, text
 from rankup_keras.data.public_set import PublicSet, find, make_set
-from rankup_keras.data.where import Between, Share
+from rankup_keras.data.where import Between, Share, Where
 from rankup_keras.features import Categorical, FeatureSet
 
 TERMS = "Avazu's click-through rate data: the rules of Kaggle's competition, for its use only."
@@ -39,6 +39,7 @@ def avazu(source: str | os.PathLike[str], split: str = "random", min_count: int 
     path = [place if place.is_file() else find(place, "train.csv", "train")]
     names = [*CATEGORIES, "hour_of_day", "weekday"]
     features = FeatureSet([Categorical(n, dtype="string", min_count=min_count) for n in names])
+    parts: list[tuple[list[Path], list[Where]]]
     if split == "time":
         parts = [
             (path, [Between("hour", None, 14102900)]),
@@ -47,7 +48,7 @@ def avazu(source: str | os.PathLike[str], split: str = "random", min_count: int 
         ]
     else:
         shares = ((0.0, 0.8), (0.8, 0.9), (0.9, 1.0))
-        parts = [(path, [Share(a, b)]) for a, b in shares]  # type: ignore[misc]
+        parts = [(path, [Share(a, b)]) for a, b in shares]
     return make_set(features, ["click"], TERMS, parts, format="csv", transform=hours())
 
 

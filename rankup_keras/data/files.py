@@ -297,7 +297,8 @@ class Files:
         return (*item, *parts["weight"].values())
 
     def __repr__(self) -> str:
-        return f"Files({len(self.paths)} {self.format} files, {len(self.targets)} columns)"
+        number = len(self.paths)
+        return f"{number} {self.format} file{'s' * (number > 1)} ({len(self.targets)} columns)"
 
 
 def _common_schema(schemas: dict[Any, pa.Schema]) -> pa.Schema:

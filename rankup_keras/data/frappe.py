@@ -36,7 +36,9 @@ def frappe(source: str | os.PathLike[str]) -> PublicSet:
     """
     features = FeatureSet(
         [
-            Categorical(name, dtype="int64", side="candidate" if name in ("item", "cost") else "user")
+            Categorical(
+                name, dtype="int64", side="candidate" if name in ("item", "cost") else "user"
+            )
             for name in CONTEXT
         ]
     )

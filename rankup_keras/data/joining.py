@@ -46,7 +46,9 @@ class Join:
         name: names the transform where what was learned is kept.
     """
 
-    def __init__(self, key: str, keys: pa.Array, columns: Mapping[str, pa.Array], name: str) -> None:
+    def __init__(
+        self, key: str, keys: pa.Array, columns: Mapping[str, pa.Array], name: str
+    ) -> None:
         self.inputs = [key]
         self._keys = keys
         self._columns = dict(columns)

@@ -81,7 +81,7 @@ def kuairand(
         features,
         tasks,
         TERMS,
-        parts,  # type: ignore[arg-type]  # lists of one kind of condition, where any may stand
+        parts,
         format="csv",
         csv=CsvOptions(list_separator=","),
         transform=transform,

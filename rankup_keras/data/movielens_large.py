@@ -137,9 +137,7 @@ def _options(path: Path) -> CsvOptions:
     columns = _DAT.get(path.name.removesuffix(".gz").removesuffix(".zst"))
     if columns is None:
         return CsvOptions(delimiter=",", quote='"')
-    return CsvOptions(
-        delimiter="::", header=False, columns=columns, quote=None, encoding="latin-1"
-    )
+    return CsvOptions(delimiter="::", header=False, columns=columns, quote=None, encoding="latin-1")
 
 
 def _table(path: Path) -> dict[str, pa.Array]:

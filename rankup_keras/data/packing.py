@@ -110,10 +110,9 @@ class Packer:
         )
         if "text" in packed:
             split = tf.raw_ops.StringSplitV2(input=[packed["text"]], sep=packed["separator"])
-            # In front stands an empty string, for without one a join of nothing is nothing.
-            self._deal(split.values[1:], "string", rows, lengths, result)
+            self._deal(split.values, "string", rows, lengths, result, lead=1)
         if "ints" in packed:
-            self._deal(packed["ints"], "int64", rows, lengths, result)
+            self._deal(packed["ints"], "int64", rows, lengths, result, lead=0)
         if "floats" in packed:
             floats = tf.unstack(packed["floats"])
             result.update(zip(self._single["float32"], floats, strict=True))
@@ -129,20 +128,19 @@ class Packer:
         rows: tf.Tensor,
         lengths: dict[Target, tf.Tensor],
         result: dict[Target, tf.Tensor],
+        lead: int,
     ) -> None:
         singles, listed = self._single[kind], self._listed[kind]
-        count = len(singles) * rows
-        if singles:
-            block = tf.reshape(values[:count], (len(singles), rows))
-            for target, row in zip(singles, tf.unstack(block), strict=True):
-                result[target] = tf.ensure_shape(row, (None,))
-        if listed:
-            totals = tf.stack([tf.reduce_sum(lengths[t]) for t in listed])
-            parts = tf.split(values[count:], totals, num=len(listed))
-            for target, part in zip(listed, parts, strict=True):
-                ragged = tf.RaggedTensor.from_row_lengths(part, lengths[target], validate=False)
-                dense = ragged.to_tensor(default_value=tf.constant(PADDING[kind], values.dtype))
-                result[target] = tf.ensure_shape(dense, (None, None))
+        sizes = [tf.constant(lead), *[rows] * len(singles)]
+        sizes += [tf.cast(tf.reduce_sum(lengths[t]), tf.int32) for t in listed]
+        # One op for all columns: every slice of strings would be a copy of them.
+        _, *parts = tf.split(values, tf.stack(sizes), num=len(sizes))
+        for target, part in zip(singles, parts[: len(singles)], strict=True):
+            result[target] = tf.ensure_shape(part, (None,))
+        for target, part in zip(listed, parts[len(singles) :], strict=True):
+            ragged = tf.RaggedTensor.from_row_lengths(part, lengths[target], validate=False)
+            dense = ragged.to_tensor(default_value=tf.constant(PADDING[kind], values.dtype))
+            result[target] = tf.ensure_shape(dense, (None, None))
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
@@ -151,6 +149,7 @@ def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _joined(arrays: list[pa.Array]) -> tuple[bytes, bytes]:
+    # In front stands an empty string, for a join of nothing and one of "" would be the same.
     values = pa.concat_arrays([pa.array([b""], pa.binary()), *arrays])
     whole = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
     for separator in _SEPARATORS:

@@ -48,10 +48,10 @@ def make_set(
     **settings: Any,
 ) -> PublicSet:
     """A set of three parts, each with its files and conditions, all read in one way."""
-    files = [
+    train, valid, test = (
         Files(list(paths), features, list(tasks), where=where, **settings) for paths, where in parts
-    ]
-    return PublicSet(features, list(tasks), *files, terms)
+    )
+    return PublicSet(features, list(tasks), train, valid, test, terms)
 
 
 def find(source: str | os.PathLike[str], *names: str) -> Path:

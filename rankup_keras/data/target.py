@@ -77,7 +77,7 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
             else:
                 found = family(schema.field(feature.name).type).removeprefix("list of ")
                 dtype = "int64" if found in ("integer", "number") else "string"
-        dtypes[feature.name] = dtype  # type: ignore[assignment]  # a str, one of the kinds
+        dtypes[feature.name] = dtype
     for feature in features.features:
         name = feature.name
         if isinstance(feature, Categorical):

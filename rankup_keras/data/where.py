@@ -122,7 +122,7 @@ class Share:
             values = encoded.dictionary.to_pylist()
             hashes = np.array([zlib.crc32((v or "").encode()) for v in values], np.uint64)
             keys = hashes[encoded.indices.to_numpy(zero_copy_only=False)]
-        place = _mixed(keys + np.uint64(self.seed) * np.uint64(0x9E3779B97F4A7C15))
+        place = _mixed(keys + np.uint64(self.seed * 0x9E3779B97F4A7C15 % 2**64))
         share = (place >> np.uint64(11)).astype(np.float64) * 2.0**-53
         return (share >= self.begin) & (share < self.end)
 

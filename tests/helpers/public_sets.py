@@ -62,9 +62,7 @@ def write_movielens_1m(folder: pathlib.Path) -> pathlib.Path:
         "2::Misérables, Les (1995)::Drama|Musical",
         '3::The "Quoted" One (1960)::Drama',
     ]
-    ratings = [
-        f"{1 + i % 3}::{1 + i * 7 % 4}::{1 + i * 3 % 5}::{978300000 + i}" for i in range(60)
-    ]
+    ratings = [f"{1 + i % 3}::{1 + i * 7 % 4}::{1 + i * 3 % 5}::{978300000 + i}" for i in range(60)]
     _write(folder / "users.dat", users, "latin-1")
     _write(folder / "movies.dat", movies, "latin-1")
     _write(folder / "ratings.dat", ratings, "latin-1")
@@ -97,8 +95,8 @@ def write_kuairand(folder: pathlib.Path) -> pathlib.Path:
 
     def log(rows, is_rand):
         return [head] + [
-            f"{i % 4},{i % 6},20220408,{(i * 131) % 24 * 100 + 5},{1649400000000 + i},{i % 2},0,0,0,"
-            f"0,0,{i % 3 == 0:d},{i * 10},5000,0,0,0,{is_rand},{i % 3}"
+            f"{i % 4},{i % 6},20220408,{(i * 131) % 24 * 100 + 5},{1649400000000 + i},{i % 2},"
+            f"0,0,0,0,0,{i % 3 == 0:d},{i * 10},5000,0,0,0,{is_rand},{i % 3}"
             for i in range(rows)
         ]
 
@@ -107,17 +105,21 @@ def write_kuairand(folder: pathlib.Path) -> pathlib.Path:
     _write(folder / "log_random_4_22_to_5_08_pure.csv", log(20, 1))
     onehot = ",".join(f"onehot_feat{i}" for i in range(18))
     users = [
-        "user_id,user_active_degree,is_lowactive_period,is_live_streamer,is_video_author,"
-        "follow_user_num,follow_user_num_range,fans_user_num,fans_user_num_range,friend_user_num,"
-        f"friend_user_num_range,register_days,register_days_range,{onehot}"
+        (
+            "user_id,user_active_degree,is_lowactive_period,is_live_streamer,is_video_author,"
+            "follow_user_num,follow_user_num_range,fans_user_num,fans_user_num_range,friend_user_num,"
+            f"friend_user_num_range,register_days,register_days_range,{onehot}"
+        )
     ]
     users += [
-        f"{u},full_active,0,0,{u % 2},5,\"(0,10]\",0,0,0,0,107,61-90," + ",".join(["1"] * 18)
+        f'{u},full_active,0,0,{u % 2},5,"(0,10]",0,0,0,0,107,61-90,' + ",".join(["1"] * 18)
         for u in range(4)
     ]
     videos = [
-        "video_id,author_id,video_type,upload_dt,upload_type,visible_status,video_duration,"
-        "server_width,server_height,music_id,music_type,tag"
+        (
+            "video_id,author_id,video_type,upload_dt,upload_type,visible_status,video_duration,"
+            "server_width,server_height,music_id,music_type,tag"
+        )
     ]
     videos += [
         f'{v},{v % 3},NORMAL,2022-03-28,LongImport,0,{5000 + v},720,1280,1,9,"{v},{v + 1}"'

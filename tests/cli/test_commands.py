@@ -1,0 +1,194 @@
+"""The command's way from a file to an export, on a tiny file."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from rankup_keras.cli import main
+from rankup_keras.serving import load_session
+
+
+def _table(rows=400):
+    rng = np.random.default_rng(0)
+    user, item = rng.integers(0, 12, rows), rng.integers(0, 30, rows)
+    return pa.table(
+        {
+            "user_id": [f"u{v}" for v in user],
+            "item_id": item,
+            "price": pa.array(rng.lognormal(1, 1, rows), mask=rng.random(rows) < 0.1),
+            "tags": [[f"t{v}" for v in rng.integers(0, 5, n)] for n in rng.integers(0, 3, rows)],
+            "label_click": (rng.random(rows) < 0.1 + 0.8 * (item % 2)).astype(np.int8),
+            "split": [
+                ("train", "valid", "test")[0 if i % 5 < 3 else i % 5 - 2] for i in range(rows)
+            ],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    pq.write_table(_table(), folder / "clicks.parquet")
+    before = pathlib.Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def trained(place):
+    assert main(["init", "clicks.parquet", "--label", "label_click", "--quiet"]) == 0
+    text = (place / "clicks.yaml").read_text().replace("type: RankUp ", "type: RankMixer ")
+    (place / "clicks.yaml").write_text(text.replace("num_blocks: 2", "num_blocks: 1"))
+    base = ["train", "clicks.yaml", "--set", "training.batch_size=64", "--quiet"]
+    assert main([*base, "--set", "training.epochs=1"]) == 0
+    assert main([*base, "--set", "training.epochs=2", "--resume"]) == 0
+    return place
+
+
+def _json(capfd):
+    return json.loads(capfd.readouterr().out)
+
+
+def test_init_writes_what_the_columns_seem_to_be(trained):
+    text = (trained / "clicks.yaml").read_text()
+    assert "{type: categorical, name: user_id, dtype: string, min_count: 2, side: user}" in text
+    assert "{type: numeric, name: price}" in text
+    assert "name: tags, max_length: 2" in text
+    assert "column: split" in text
+    assert "gauc_by: user_id" in text
+
+
+def test_init_leaves_out_what_tells_the_label(place, capfd):
+    table = _table().append_column("bought", _table()["label_click"])
+    pq.write_table(table, place / "leak.parquet")
+    assert main(["init", "leak.parquet", "--label", "label_click", "--json"]) == 0
+    assert _json(capfd)["columns"]["bought"] == "skip"
+
+
+def test_init_asks_for_a_label(place, capfd):
+    pq.write_table(_table().drop_columns(["label_click"]), place / "none.parquet")
+    assert main(["init", "none.parquet"]) == 4
+    assert "--label" in capfd.readouterr().err
+    assert not (place / "none.yaml").exists()
+
+
+def test_the_run_folder_has_everything(trained):
+    run = trained / "runs" / "clicks"
+    names = {path.name for path in run.iterdir()}
+    assert names >= {
+        "config.yaml", "log.txt", "metrics.jsonl", "ranks.jsonl", "report.html", "statistics.json",
+        "model.keras", "summary.json", "checkpoints",
+    }  # fmt: skip
+    assert not [name for name in names if name.startswith(".")]
+    epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2]
+    wanted = {"val_auc", "val_log_loss", "val_ne", "val_calibration", "val_gauc"}
+    assert wanted <= set(epochs[0])
+
+
+def test_one_seed_gives_one_model_resumed_or_not(trained, capfd):
+    """And the configuration that a run writes says all that counts."""
+    command = ["train", "runs/clicks/config.yaml", "--run", "runs/again", "--json"]
+    assert main(command) == 0
+    again = _json(capfd)
+    resumed = json.loads((trained / "runs/clicks/summary.json").read_text())
+    assert again["validation"] == resumed["validation"]
+    assert again["test"] == resumed["test"]
+    first, second = (
+        (trained / f"runs/{run}/metrics.jsonl").read_text().splitlines()
+        for run in ("clicks", "again")
+    )
+    assert first[0] == second[0]
+    last = [json.loads(lines[1]) for lines in (first, second)]
+    assert set(last[0]) == set(last[1])
+    for name, value in last[0].items():
+        assert last[1][name] == pytest.approx(value, rel=1e-6), name
+
+
+def test_a_run_is_not_overwritten_unasked(trained, capfd):
+    assert main(["train", "clicks.yaml"]) == 4
+    err = capfd.readouterr().err
+    assert "--resume" in err
+    assert "--overwrite" in err
+
+
+def test_evaluate(trained, capfd):
+    assert main(["evaluate", "clicks.yaml", "--on", "validation", "--json"]) == 0
+    found = _json(capfd)
+    assert found["rows"] == 80
+    summary = json.loads((trained / "runs/clicks/summary.json").read_text())
+    assert found["validation"] == summary["validation"]
+    assert main(["evaluate", "clicks.yaml", "--on", "tset"]) == 4
+    assert "'test'" in capfd.readouterr().err
+
+
+def test_predictions_in_both_formats_agree_with_the_export(trained, capfd):
+    scores = [_scores(trained, capfd, ending) for ending in ("parquet", "csv")]
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
+    rows = _table().filter(pa.array([v == "test" for v in _table()["split"].to_pylist()]))
+    assert main(["export", "clicks.yaml", "--json"]) == 0
+    raw = {
+        "user_id": np.array(rows["user_id"].to_pylist(), object),
+        "item_id": rows["item_id"].to_numpy(),
+        "price": rows["price"].to_numpy().astype(np.float32),
+        "tags": np.array([[*t, "", ""][:2] for t in rows["tags"].to_pylist()], object),
+    }
+    with load_session(_json(capfd)["export"]) as session:
+        served = session.run(raw)
+    np.testing.assert_allclose(served["label_click"].reshape(-1), scores[0], atol=1e-5)
+
+
+def _scores(trained, capfd, ending):
+    output = trained / f"scores.{ending}"
+    command = ["predict", "clicks.yaml", "-o", str(output), "--keep", "user_id"]
+    command += ["--keep", "label_click"]
+    assert main([*command, "--quiet"]) == 0
+    read = pq.read_table if ending == "parquet" else pacsv.read_csv
+    found = read(output)
+    assert found.column_names == ["user_id", "label_click", "label_click_probability"]
+    rows = _table().filter(pa.array([v == "test" for v in _table()["split"].to_pylist()]))
+    assert found["user_id"].to_pylist() == rows["user_id"].to_pylist()
+    assert main(command) == 4
+    assert "--overwrite" in capfd.readouterr().err
+    return np.array(found["label_click_probability"].to_pylist())
+
+
+def test_profile_and_plan(trained, capfd):
+    assert main(["profile", "clicks.yaml", "--json"]) == 0
+    assert "tokens" in _json(capfd)["layers"]
+    assert main(["plan", "clicks.yaml", "--json"]) == 0
+    plan = _json(capfd)
+    assert plan["rows"] == 240
+    assert plan["parameters"] == sum(plan["parts"].values())
+
+
+def test_what_is_not_there_yet_is_said(trained, capfd):
+    for command in (["evaluate"], ["export"], ["profile"], ["predict", "-o", "x.csv"]):
+        assert main([command[0], "clicks.yaml", *command[1:], "--run", "runs/none"]) == 4
+        assert "rankup-keras train" in capfd.readouterr().err
+    assert main(["serve", "clicks.yaml", "--run", "runs/none"]) == 4
+    assert "rankup-keras export" in capfd.readouterr().err
+
+
+@pytest.mark.processes
+def test_as_a_command():
+    command = [sys.executable, "-m", "rankup_keras_command", "train", "--help"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
+        "COLUMNS": "200",
+    }
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "rankup-keras train ads.yaml --resume" in done.stdout
+    assert done.stderr == ""
