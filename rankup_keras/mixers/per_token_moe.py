@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from rankup_keras._registry import serializable
@@ -12,6 +13,8 @@ from rankup_keras.mixers.expert_share import ExpertShare
 from rankup_keras.tokens.per_token_dense import PerTokenDense
 
 MIN_PENALTY = 1e-8
+# Fewer rows than this are no faster by themselves.
+SPARSE_ROWS = 64
 
 
 @serializable
@@ -52,6 +55,9 @@ class PerTokenMoE(keras.layers.Layer):
             Defaults to 0.25.
         activation: f. Defaults to `"gelu"` (exact).
         two_routers: bool. Defaults to `False`.
+        sparse_inference: bool. Whether inference computes only active experts
+            for batches in which that pays: at least 64 rows, at most half of
+            them for the fullest expert. Has no XLA form. Defaults to `False`.
         penalty: float. First lambda. Defaults to 1e-3.
         rate: float. Factor on lambda a step. Defaults to 1.2.
         max_penalty: float. Largest lambda. It has to exceed the gradient that
@@ -85,6 +91,7 @@ class PerTokenMoE(keras.layers.Layer):
         target_share: float = 0.25,
         activation: Any = "gelu",
         two_routers: bool = False,
+        sparse_inference: bool = False,
         penalty: float = 1e-3,
         rate: float = 1.2,
         max_penalty: float = 0.1,
@@ -117,6 +124,9 @@ class PerTokenMoE(keras.layers.Layer):
         self.target_share = target_share
         self.activation = keras.activations.get(activation)
         self.two_routers = two_routers
+        self.sparse_inference = sparse_inference
+        # Keras asks every layer before it compiles a model with XLA.
+        self.supports_jit = not sparse_inference
         self.penalty = penalty
         self.rate = rate
         self.max_penalty = max_penalty
@@ -196,12 +206,47 @@ class PerTokenMoE(keras.layers.Layer):
         gates = ops.relu(routed)
         if training and self.two_routers:
             gates = (gates + ops.relu(self.training_router(x))) / 2
+        if self.sparse_inference and not training:
+            y = self._sparse_where_it_pays(x, gates)
+        else:
+            y = self._dense(x, gates)
+        return y if self.tokens_first else ops.transpose(y, (1, 0, 2))
+
+    def _dense(self, x: Any, gates: Any) -> Any:
         hidden = self.activation(self.up(x))
         tokens, width = x.shape[0], hidden.shape[-1]
         hidden = ops.reshape(hidden, (tokens, -1, self.num_experts, width // self.num_experts))
         hidden = ops.reshape(hidden * ops.expand_dims(gates, -1), (tokens, -1, width))
-        y = self.down(hidden) + ops.matmul(gates, self.expert_bias)
-        return y if self.tokens_first else ops.transpose(y, (1, 0, 2))
+        return self.down(hidden) + ops.matmul(gates, self.expert_bias)
+
+    def _sparse_where_it_pays(self, x: Any, gates: Any) -> Any:
+        rows = tf.shape(x)[1]
+        by_expert = tf.transpose(gates, (0, 2, 1))
+        fullest = tf.reduce_max(tf.reduce_sum(tf.cast(by_expert > 0, tf.int32), axis=-1))
+        pays = tf.logical_and(rows >= SPARSE_ROWS, 2 * fullest <= rows)
+        y = tf.cond(
+            pays,
+            lambda: self._sparse(x, by_expert, tf.maximum(fullest, 1)),
+            lambda: self._dense(x, gates),
+        )
+        return tf.ensure_shape(y, x.shape)
+
+    def _sparse(self, x: Any, by_expert: Any, count: Any) -> Any:
+        """Each expert on the `count` rows with its largest gates; those left out have none."""
+        tokens, width, experts = x.shape[0], x.shape[2], self.num_experts
+        gate, row = tf.math.top_k(by_expert, count, sorted=False)
+        gate = gate[..., None]
+        chosen = tf.gather(x, tf.reshape(row, (tokens, -1)), batch_dims=1)
+        chosen = tf.reshape(chosen, (tokens, experts, -1, width))
+        up = ops.convert_to_tensor(self.up.kernel)
+        up = tf.transpose(tf.reshape(up, (tokens, width, experts, -1)), (0, 2, 1, 3))
+        bias = tf.reshape(ops.convert_to_tensor(self.up.bias), (tokens, experts, 1, -1))
+        hidden = self.activation(tf.matmul(chosen, up) + bias) * gate
+        down = tf.reshape(ops.convert_to_tensor(self.down.kernel), (tokens, experts, -1, width))
+        parts = tf.matmul(hidden, down)
+        parts += gate * ops.convert_to_tensor(self.expert_bias)[:, :, None]
+        token = tf.broadcast_to(tf.range(tokens)[:, None, None], tf.shape(row))
+        return tf.scatter_nd(tf.stack([token, row], axis=-1), parts, tf.shape(x))
 
     def _watch(self, routed: Any) -> None:
         routed = ops.cast(routed, "float32")
@@ -229,6 +274,7 @@ class PerTokenMoE(keras.layers.Layer):
             target_share=self.target_share,
             activation=keras.activations.serialize(self.activation),
             two_routers=self.two_routers,
+            sparse_inference=self.sparse_inference,
             penalty=self.penalty,
             rate=self.rate,
             max_penalty=self.max_penalty,

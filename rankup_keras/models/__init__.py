@@ -2,6 +2,7 @@
 
 from rankup_keras.models.cost import Cost as Cost
 from rankup_keras.models.cost import cost as cost
+from rankup_keras.models.cost import measure as measure
 from rankup_keras.models.dcnv2 import DCNv2 as DCNv2
 from rankup_keras.models.dlrm import DLRM as DLRM
 from rankup_keras.models.presets import PRESETS as PRESETS

@@ -50,8 +50,9 @@ def test_equation(tokens_first, two_routers):
             "two_routers": two_routers,
             "penalty": 1e-6,
             "rate": 1.1,
-            "max_penalty": 0.1,
+            "max_penalty": 0.2,
             "recovery": 0.01,
+            "sparse_inference": two_routers,
             "tokens_first": tokens_first,
         },
         input_shape=(T, BATCH, D) if tokens_first else (BATCH, T, D),
@@ -59,12 +60,13 @@ def test_equation(tokens_first, two_routers):
         + T,
         reference=expected,
         batch_axis=int(tokens_first),
+        xla=not two_routers,
     )
 
 
-def built(seed=0, noise=1.0, **settings):
-    layer = PerTokenMoE(E, **settings)
-    layer.build((None, T, D))
+def built(seed=0, noise=1.0, tokens_first=False, **settings):
+    layer = PerTokenMoE(E, tokens_first=tokens_first, **settings)
+    layer.build((T, None, D) if tokens_first else (None, T, D))
     randomize_weights(layer, seed, noise)
     return layer
 
@@ -152,6 +154,30 @@ def test_closed_gates_open_again():
         shares[recovery] = (gates > 0).mean(axis=(1, 2))
     assert shares[0.0].max() < 0.05
     assert shares[0.003].min() > 0.25
+
+
+@pytest.mark.parametrize(
+    ("closed", "batch", "sparse"), [(1.5, 200, True), (0.0, 200, False), (1.5, 8, False)]
+)
+@pytest.mark.parametrize("tokens_first", [False, True])
+def test_sparse_inference_is_dense_inference(closed, batch, sparse, tokens_first, monkeypatch):
+    layer = built(noise=0.3, sparse_inference=True, tokens_first=tokens_first, expansion=1.5)
+    layer.router.bias.assign_sub(np.full((T, 1, E), closed))
+    x = rows(batch=batch)
+    taken = []
+    own = layer._sparse
+    monkeypatch.setattr(layer, "_sparse", lambda *a: taken.append(True) or own(*a))
+    y = np.asarray(layer(x.transpose(1, 0, 2) if tokens_first else x, training=False))
+    assert bool(taken) is sparse
+    weights = weights_by_name(layer)
+    expected = per_token_moe(x, experts_of(weights, 6), [router_of(weights, "router")])
+    np.testing.assert_allclose(y.transpose(1, 0, 2) if tokens_first else y, expected, atol=1e-5)
+
+
+def test_sparse_inference_without_any_active_expert():
+    layer = built(sparse_inference=True)
+    layer.router.bias.assign_sub(np.full((T, 1, E), 1e3))
+    assert not np.asarray(layer(rows(batch=100), training=False)).any()
 
 
 def test_a_call_for_inference_writes_to_no_variable():

@@ -1,0 +1,199 @@
+"""Models of one size on public data: AUC, log loss and effective rank, over seeds.
+
+    python -m benchmarks.quality --seeds 5
+    python -m benchmarks.quality --seeds 1 --datasets movielens --models rankup,rankmixer
+
+Every run adds a line to `benchmarks/results/quality.jsonl`; runs that are there already, with the
+same settings, are not made again, so that a study can be broken off and resumed. The Parquet files
+of Frappe and Book-Crossing are looked for in `--data`, then in the folder that the environment
+variable RANKUP_KERAS_BENCHMARK_DATA names.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+import rankup_keras as rk
+from benchmarks.quality_data import DATASETS, Problem, problem
+from benchmarks.quality_models import CONTENDERS, RECIPES, matched
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+EPOCHS = 30
+KEY = ("dataset", "model", "seed", "settings", "recipe")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ... of split and weights")
+    parser.add_argument("--datasets", type=_names(DATASETS), default=list(DATASETS[:3]))
+    parser.add_argument("--models", type=_names(CONTENDERS), default=list(CONTENDERS))
+    parser.add_argument("--data", type=pathlib.Path, help="folder of the Parquet files")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most so many")
+    parser.add_argument("--results", type=pathlib.Path, default=RESULTS / "quality.jsonl")
+    parser.add_argument("--table", type=pathlib.Path, default=RESULTS / "quality.md")
+    options = parser.parse_args(arguments)
+
+    runs = read(options.results)
+    wanted = []
+    for dataset in options.datasets:
+        recipe = {**RECIPES[dataset], "epochs": options.epochs}
+        plans: dict[str, dict[str, Any]] = {}
+        for seed in range(options.seeds):
+            data: Problem | None = None
+            for name in options.models:
+                if name not in plans:
+                    # The widths are those of seed 0's vocabularies, for all seeds.
+                    data = data if seed == 0 and data else problem(dataset, 0, options.data)
+                    plans[name] = matched(name, data.features, data.task, recipe)
+                key = dict(zip(KEY, (dataset, name, seed, plans[name], recipe), strict=True))
+                wanted.append(key)
+                if any(all(run[k] == key[k] for k in KEY) for run in runs):
+                    continue
+                data = data or problem(dataset, seed, options.data)
+                runs.append(write(options.results, {**key, **train(key, data)}))
+    table = report([run for run in runs if any(all(run[k] == w[k] for k in KEY) for w in wanted)])
+    options.table.parent.mkdir(parents=True, exist_ok=True)
+    options.table.write_text(table)
+    print(table)
+    return 0
+
+
+def _names(known: Any) -> Any:
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{unknown} are not among {list(known)}")
+        return names
+
+    return parse
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def write(path: pathlib.Path, run: dict[str, Any]) -> dict[str, Any]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(run) + "\n")
+    print(
+        f"{run['dataset']} {run['model']} seed {run['seed']}: AUC {run['auc']:.4f}, "
+        f"log loss {run['log_loss']:.4f}, {run['epochs']} epochs, {run['seconds']:.0f} s",
+        flush=True,
+    )
+    # As it will be read again.
+    return json.loads(json.dumps(run))
+
+
+def train(key: dict[str, Any], data: Problem) -> dict[str, Any]:
+    """Trains until validation AUC stops rising, and tests the best weights."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(key["seed"])
+    model = CONTENDERS[key["model"]].model(
+        rk.FeatureSet.from_config(data.features.get_config()), [data.task], **key["settings"]
+    )
+    model.compile(keras.optimizers.Adam(key["recipe"]["learning_rate"]), metrics=[])
+    start, best, weights, waited, epochs = time.perf_counter(), -1.0, None, 0, 0
+    while epochs < key["recipe"]["epochs"] and waited < data.patience:
+        model.fit(
+            data.train.rows,
+            {data.task: data.train.labels},
+            batch_size=data.batch_size,
+            verbose=0,
+        )
+        epochs += 1
+        waited += 1
+        found = auc(data.valid.labels, scores(model, data, data.valid.rows))
+        if found > best:
+            best, weights, waited = found, model.get_weights(), 0
+    model.set_weights(weights)
+    seconds = time.perf_counter() - start
+    predicted = scores(model, data, data.test.rows)
+    return {
+        "auc": auc(data.test.labels, predicted),
+        "log_loss": log_loss(data.test.labels, predicted),
+        "valid_auc": best,
+        "rank": last_rank(model, data),
+        "parameters": model.count_params(),
+        "dense_parameters": rk.models.measure(model).dense_parameters,
+        "epochs": epochs,
+        "seconds": round(seconds, 1),
+    }
+
+
+def scores(model: Any, data: Problem, rows: dict[str, np.ndarray]) -> np.ndarray:
+    predicted = model.predict(rows, batch_size=8192, verbose=0)
+    return predicted[data.task][:, 0].astype(np.float64)
+
+
+def auc(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Exact: the share of pairs in the right order, ties counting half."""
+    _, place, count = np.unique(predicted, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
+    positive = labels > 0.5
+    ones, zeros = positive.sum(), (~positive).sum()
+    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+def log_loss(labels: np.ndarray, predicted: np.ndarray) -> float:
+    p = np.clip(predicted, 1e-7, 1 - 1e-7)
+    return float(-np.mean(labels * np.log(p) + (1 - labels) * np.log(1 - p)))
+
+
+def last_rank(model: Any, data: Problem) -> float | None:
+    """Normalised effective rank of the last block's tokens, on validation rows."""
+    blocks = [layer.name for layer in model.layers if layer.name.endswith("_ffn")]
+    if not blocks:
+        return None
+    rows = {name: values[:512] for name, values in data.valid.rows.items()}
+    profile = rk.diagnostics.rank_profile(model, rows, layers=blocks[-1:], table_rows=0)
+    return profile.layers[blocks[-1]].normalized
+
+
+def report(runs: Sequence[dict[str, Any]]) -> str:
+    """Mean ± standard deviation over seeds, as a Markdown table a data set."""
+    lines = []
+    for dataset in dict.fromkeys(run["dataset"] for run in runs):
+        lines += [f"### {dataset}", ""]
+        heads = (
+            "model",
+            "seeds",
+            "AUC",
+            "log loss",
+            "rank of the last block",
+            "parameters",
+            "dense",
+        )
+        lines += [f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
+        own = [run for run in runs if run["dataset"] == dataset]
+        for name in dict.fromkeys(run["model"] for run in own):
+            of_model = [run for run in own if run["model"] == name]
+            cells = [
+                name,
+                str(len(of_model)),
+                *(spread(of_model, field) for field in ("auc", "log_loss", "rank")),
+                *(f"{of_model[0][field]:,}" for field in ("parameters", "dense_parameters")),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def spread(runs: Sequence[dict[str, Any]], field: str) -> str:
+    values = [run[field] for run in runs]
+    if None in values:
+        return "–"
+    deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.4f}{deviation}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
