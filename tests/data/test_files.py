@@ -199,16 +199,17 @@ def test_shuffles_by_seed_and_epoch(tmp_path):
     assert len({row // 200 for row in first[:64]}) == 3
 
 
-@pytest.mark.parametrize("workers", [2, 5, 20])
+@pytest.mark.parametrize("workers", [2, 7])
 def test_shards_part_the_rows(tmp_path, workers):
     columns = _columns(300)
-    path = _write_parquet(tmp_path / "a.parquet", columns, row_group_size=30)
+    # Two workers take row groups, seven find too few of them and share rows.
+    path = _write_parquet(tmp_path / "a.parquet", columns, row_group_size=60)
     files = Files(path, _features(), ["click"])
     seen = []
     for worker in range(workers):
-        part = _read(files, shuffle=True, shard=(worker, workers))[0]["row"].tolist()
-        assert part
-        seen += part
+        tables = list(files.tables(64, shuffle=True, shard=(worker, workers)))
+        assert tables
+        seen += [row for table in tables for row in table["feature/row"].to_pylist()]
     assert sorted(seen) == columns["row"]
 
 

@@ -64,7 +64,6 @@ def test_avazu(tmp_path, split):
     if split == "time":
         # The 21st of October 2014 was a Tuesday.
         assert columns["weekday"][0] == b"1"
-        _trains(data)
 
 
 def test_frappe(tmp_path):
@@ -74,7 +73,6 @@ def test_frappe(tmp_path):
     assert set(np.unique(labels["used"])) == {0.0, 1.0}
     assert columns["user"].dtype == np.int64
     assert columns["item"].min() >= 10
-    _trains(data)
 
 
 def test_movielens_1m(tmp_path):
