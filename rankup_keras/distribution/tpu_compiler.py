@@ -1,0 +1,80 @@
+"""Compiles an HLO module with Google's TPU compiler, in a process without TensorFlow.
+
+    python tpu_compiler.py MODULE.hlo v5e:2x2 RESULT.json
+
+A process of its own, so that a crash of the compiler is an error message and JAX's settings do not
+reach the user's program. It imports nothing of this package, so that it starts quickly.
+"""
+
+import json
+import os
+import pathlib
+import re
+import sys
+from typing import Any
+
+
+# Names a file for the compiled module's text, to look into.
+KEEP = "RANKUP_KERAS_TPU_HLO"
+
+
+def to_stablehlo(hlo: bytes) -> str:
+    """The text of a module, in ops that StableHLO has."""
+    from jaxlib import _jax, xla_client
+
+    text = _jax.mlir.xla_computation_to_mlir_module(xla_client.XlaComputation(hlo))
+    if isinstance(text, bytes):
+        text = text.decode()
+    # TensorFlow copies what it returns; a reshape to the same shape is the same thing.
+    return re.sub(
+        r"mhlo\.copy (%[\w#]+) : (tensor<[^>]*>)", r"stablehlo.reshape \1 : (\2) -> \2", text
+    )
+
+
+def compile_module(hlo: bytes, topology: str) -> dict[str, Any]:
+    """Compiles for one device of a topology; memory and cost, or the compiler's refusal."""
+    from jax._src.interpreters import mlir
+    from jax._src.lib.mlir import ir
+    from jax.experimental import topologies
+    from jaxlib import xla_client
+
+    text = to_stablehlo(hlo)
+    devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+    options = xla_client.CompileOptions()
+    with mlir.make_ir_context():
+        module = ir.Module.parse(text)
+        try:
+            compiled = devices[0].client.compile(
+                module, xla_client.DeviceList((devices[0],)), options
+            )
+        except Exception as error:
+            return {"error": str(error), "device": devices[0].device_kind}
+    memory = compiled.get_compiled_memory_stats()
+    if KEEP in os.environ:
+        modules = [module.to_string() for module in compiled.hlo_modules()]
+        pathlib.Path(os.environ[KEEP]).write_text("\n".join(modules))
+    cost = compiled.cost_analysis()
+    cost = cost[0] if isinstance(cost, list) else cost
+    return {
+        "device": devices[0].device_kind,
+        "arguments": memory.argument_size_in_bytes,
+        "outputs": memory.output_size_in_bytes,
+        "aliased": memory.alias_size_in_bytes,
+        "temporary": memory.temp_size_in_bytes,
+        "code": memory.generated_code_size_in_bytes,
+        "flops": cost["flops"],
+        "bytes": cost["bytes accessed"],
+    }
+
+
+def main(source: str, topology: str, target: str) -> None:
+    """Reads a module, writes the result as JSON."""
+    # Without these the compiler asks Google Cloud for a machine's metadata.
+    os.environ["TPU_SKIP_MDS_QUERY"] = "1"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    result = compile_module(pathlib.Path(source).read_bytes(), topology)
+    pathlib.Path(target).write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

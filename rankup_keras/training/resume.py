@@ -1,0 +1,330 @@
+"""Training that goes on after it was killed as if nothing had happened."""
+
+import json
+import os
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.utils.python_utils import is_default
+
+from rankup_keras.training import resume_state as states
+from rankup_keras.training.resume_replay import Replay
+from rankup_keras.training.resume_store import CheckpointStore
+
+FORMAT = 1
+HOOKS = [
+    f"on_{phase}_{moment}"
+    for phase in ("train", "test", "predict")
+    for moment in ("begin", "end", "batch_begin", "batch_end")
+] + ["on_epoch_begin", "on_epoch_end"]
+
+
+class Resume(keras.callbacks.Callback):
+    """Writes checkpoints while a model trains, and goes on from the last one.
+
+    Run the same program again after a crash: `fit` continues with the batch
+    after the last checkpoint, and ends with the weights, the history and the
+    callbacks' records that it would have ended with. A checkpoint holds
+
+    - all weights, metrics, and the slots of the optimizer (of both parts of
+      `rankup_keras.optimizers.Split`),
+    - epoch, step, and the position in the data,
+    - the random state: layers' seeds, Keras's, NumPy's and Python's,
+    - what the callbacks given here have gathered: the best value so far and
+      the patience used, the effective-rank log, the history; files that they
+      append lines to are cut back to the checkpoint.
+
+    Checkpoints are written under another name, checksummed and renamed; the
+    last `keep` stay. A damaged one is passed over with a warning. Under a
+    strategy of several workers the chief writes; all need to see `directory`.
+
+    The data must come in the same order again: arrays, or a
+    `tf.data.Dataset` of files and functions without state of their own; call
+    `keras.utils.set_random_seed` first, before data and model are made, where
+    anything is shuffled. Batches already trained on are read and passed over.
+    Epochs already trained show up in the progress bar as empty ones.
+
+    Args:
+        directory: folder of the checkpoints of this training, and of no other.
+        callbacks: list of callbacks that shall go on too. Give them here, not
+            beside `Resume`: those outside see the epochs passed over.
+        every: `"epoch"` or a number of batches between checkpoints; the end of
+            an epoch always makes one. Defaults to `"epoch"`.
+        keep: int, how many checkpoints stay. Defaults to 2.
+
+    Raises:
+        ValueError: a wrong argument; from `fit`: a checkpoint of another model,
+            data that ends before the checkpoint's position, or workers that do
+            not see the same folder.
+
+    Example:
+
+    ```python
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
+    resume = rk.callbacks.Resume("runs/1/checkpoints", callbacks=[stop, ranks], every=1000)
+    model.fit(train, validation_data=valid, epochs=5, callbacks=[resume])
+    ```
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        callbacks: Sequence[Any] = (),
+        every: str | int = "epoch",
+        keep: int = 2,
+    ) -> None:
+        super().__init__()
+        if every != "epoch" and (
+            isinstance(every, bool) or not isinstance(every, int) or every < 1
+        ):
+            raise ValueError(
+                f'`every` must be "epoch" or a positive number of batches. Received: {every!r}.'
+            )
+        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+            raise ValueError(f"`keep` must be a positive integer. Received: keep={keep!r}.")
+        self.directory = pathlib.Path(directory)
+        self.callbacks = list(callbacks)
+        self.keep = keep
+        self._every = every if isinstance(every, int) else 0
+        self._saved_at = 0
+        self._starts: list[dict[str, Any]] = []
+        for name in HOOKS:
+            self._forward(name)
+
+    def _forward(self, name: str) -> None:
+        own: Callable[..., None] | None = getattr(self, f"_{name}", None)
+        listeners = [c for c in self.callbacks if _listens(c, name)]
+        if name == "on_train_batch_end" and not self._every:
+            own = None
+        if own is None and not listeners:
+            # Keras waits for every batch's metrics where a batch hook is there.
+            return
+
+        def tell(*args: Any, **kwargs: Any) -> None:
+            for callback in listeners:
+                getattr(callback, name)(*args, **kwargs)
+
+        def hook(*args: Any, **kwargs: Any) -> None:
+            if own is not None:
+                own(tell, *args, **kwargs)
+            elif not self._replay.active:
+                tell(*args, **kwargs)
+
+        setattr(self, name, hook)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        super().set_params(params)
+        for callback in self.callbacks:
+            callback.set_params(params)
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        for callback in self.callbacks:
+            callback.set_model(model)
+        self._replay = Replay(model)
+
+    # What happens when
+
+    def _on_train_begin(self, tell: Callable[..., None], logs: Any = None) -> None:
+        strategy = self.model.distribute_strategy
+        self._chief = bool(strategy.extended.should_checkpoint)
+        worker = "chief" if self._chief else f"worker-{_task_id(strategy)}"
+        self._store = CheckpointStore(self.directory, self.keep, worker)
+        number = self._store.newest_good()
+        _check_all_see(strategy, -1 if number is None else number, self.directory)
+        self._state: dict[str, Any] | None = None
+        self._finished = False
+        if number is None:
+            tell(logs)
+            self._starts = [states.callback_start(c) for c in self.callbacks]
+            self._replay.start(0, 0, [])
+            return
+        folder = self._store.path(number)
+        self._state = state = json.loads((folder / "state.json").read_text())
+        with np.load(folder / "arrays.npz") as arrays:
+            self._packer = states.Packer(arrays)
+        self._check_same_model(state)
+        self._read_variables(folder)
+        self._folder = folder
+        for callback in self.callbacks:
+            if isinstance(callback, keras.callbacks.CSVLogger):
+                callback.append = True
+        self._cut_logs(state)
+        tell(logs)
+        self._starts = [states.callback_start(c) for c in self.callbacks]
+        self._cut_logs(state)
+        self._restore_records(state)
+        epochs = self.params.get("epochs", 1)
+        if state["stopped"] or state["epoch"] >= epochs:
+            self._finished = True
+            self.model._initial_epoch = epochs
+            return
+        self._replay.start(state["epoch"], state["calls"], state["calls_by_epoch"])
+
+    def _on_epoch_begin(self, tell: Callable[..., None], epoch: int, logs: Any = None) -> None:
+        if self._replay.begin_epoch(epoch):
+            return
+        if self._state is None:
+            if epoch and self._replay.calls_by_epoch:
+                self._save(epoch, 0)
+            tell(epoch, logs)
+            return
+        state, self._state = self._state, None
+        if state["calls"]:
+            # The epoch's beginning was before the checkpoint: what it did is overwritten.
+            tell(epoch, logs)
+        self._read_variables(self._folder)
+        self._restore_records(state)
+        self._saved_at = state["calls"]
+
+        def restore() -> None:
+            self._read_variables(self._folder)
+            states.restore_random(state["random"], self._packer)
+
+        self._replay.before_first_batch = restore
+        states.restore_random(state["random"], self._packer)
+        if not state["calls"]:
+            tell(epoch, logs)
+            self._replay.before_first_batch = None
+
+    def _on_epoch_end(self, tell: Callable[..., None], epoch: int, logs: Any = None) -> None:
+        passed_over = self._replay.active
+        self._replay.end_epoch()
+        if not passed_over:
+            tell(epoch, logs)
+        self._saved_at = 0
+
+    def _on_train_batch_end(self, tell: Callable[..., None], batch: int, logs: Any = None) -> None:
+        if self._replay.active:
+            return
+        tell(batch, logs)
+        calls = self._replay.calls
+        steps = calls * self.model.steps_per_execution
+        if steps - self._saved_at * self.model.steps_per_execution >= self._every:
+            self._save(self._replay.epoch, calls)
+            self._saved_at = calls
+
+    def _on_train_end(self, tell: Callable[..., None], logs: Any = None) -> None:
+        self._replay.stop()
+        self.model._initial_epoch = None
+        if self._finished:
+            return
+        tell(logs)
+        self._save(len(self._replay.calls_by_epoch), 0, stopped=bool(self.model.stop_training))
+
+    # What a checkpoint holds
+
+    def _variables(self) -> dict[str, list[Any]]:
+        model, optimizer = self.model, self.model.optimizer
+        if optimizer is not None and not optimizer.built:
+            optimizer.build(model.trainable_variables)
+        metrics = {id(v): v for v in model.metrics_variables}
+        return {
+            "model": [v for v in model.variables if id(v) not in metrics],
+            "optimizer": [] if optimizer is None else list(optimizer.variables),
+            # Built by the first batch; until then they are not there to be filled.
+            "metrics": list(metrics.values()),
+        }
+
+    def _checkpoint(self) -> tf.train.Checkpoint:
+        parts = self._variables()
+        return tf.train.Checkpoint(**{name: [v.value for v in own] for name, own in parts.items()})
+
+    def _save(self, epoch: int, calls: int, stopped: bool = False) -> None:
+        packer = states.Packer()
+        state = {
+            "format": FORMAT,
+            "epoch": epoch,
+            "calls": calls,
+            "calls_by_epoch": self._replay.calls_by_epoch,
+            "stopped": stopped,
+            "model": self._description(),
+            "history": packer.pack(self.model.history.history),
+            "epochs": self.model.history.epoch,
+            "callbacks": [
+                states.callback_state(callback, start, packer)
+                for callback, start in zip(self.callbacks, self._starts, strict=True)
+            ],
+            "random": states.random_state(packer),
+            "logs": [
+                path.stat().st_size if path.is_file() else 0
+                for path in states.log_files(self.callbacks)
+            ],
+        }
+
+        def fill(folder: pathlib.Path) -> None:
+            self._checkpoint().write(str(folder / "variables"))
+            np.savez(folder / "arrays.npz", **packer.arrays)
+            (folder / "state.json").write_text(json.dumps(state))
+
+        self._store.write(fill, publish=self._chief)
+
+    def _read_variables(self, folder: pathlib.Path) -> None:
+        self._checkpoint().read(str(folder / "variables")).expect_partial()
+
+    def _restore_records(self, state: dict[str, Any]) -> None:
+        self.model.history.history = self._packer.unpack(state["history"])
+        self.model.history.epoch = list(state["epochs"])
+        for callback, kept in zip(self.callbacks, state["callbacks"], strict=True):
+            states.restore_callback(callback, kept, self._packer)
+
+    def _cut_logs(self, state: dict[str, Any]) -> None:
+        if self._chief:
+            for path, size in zip(states.log_files(self.callbacks), state["logs"], strict=True):
+                states.cut_back(path, size)
+
+    def _description(self) -> list[Any]:
+        parts = self._variables()
+        return [
+            # Keras numbers names it gives itself, and goes on counting with every model; and the
+            # scopes of an optimizer's names depend on who built it.
+            [re.sub(r"_?\d+", "", v.path.rpartition("/")[2]), list(v.shape), str(v.dtype)]
+            for v in (*parts["model"], *parts["optimizer"])
+        ]
+
+    def _check_same_model(self, state: dict[str, Any]) -> None:
+        own, kept = self._description(), state["model"]
+        if state["format"] != FORMAT or len(state["callbacks"]) != len(self.callbacks):
+            raise ValueError(
+                f"The checkpoint in '{self.directory}' is of format {state['format']} with "
+                f"{len(state['callbacks'])} callbacks; this training has format {FORMAT} and "
+                f"{len(self.callbacks)} callbacks. Use another directory for another training."
+            )
+        if own == kept:
+            return
+        pairs = zip(own + [None] * len(kept), kept + [None] * len(own), strict=False)
+        mine, theirs = next((a, b) for a, b in pairs if a != b)
+        raise ValueError(
+            f"The checkpoint in '{self.directory}' is of another model or optimizer: it has "
+            f"{theirs} where this one has {mine}. Use another directory for another training."
+        )
+
+
+def _listens(callback: Any, name: str) -> bool:
+    general = name.replace("train_batch", "batch")
+    return not is_default(getattr(callback, name)) or (
+        general != name and not is_default(getattr(callback, general))
+    )
+
+
+def _task_id(strategy: Any) -> int:
+    return int(strategy.cluster_resolver.task_id or 0)
+
+
+def _check_all_see(strategy: Any, number: int, directory: pathlib.Path) -> None:
+    if not getattr(strategy.extended, "_in_multi_worker_mode", lambda: False)():
+        return
+    spread = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant([float(number), float(number) ** 2], tf.float64)
+    )
+    mean, square = strategy.reduce(tf.distribute.ReduceOp.MEAN, spread, axis=None).numpy()
+    if square != mean**2:
+        raise ValueError(
+            f"The workers do not see the same checkpoints in '{directory}': it must be a folder "
+            "that all of them share."
+        )

@@ -1,0 +1,113 @@
+"""Brings `fit` to the batch where it was, through the same iterators as the first time."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+class Replay:
+    """Stands before a model's train function and passes over what was trained already.
+
+    `fit` runs from its first epoch. For epochs and batches before the position
+    the train function does nothing, so that Keras makes every iterator that it
+    made the first time (a shuffled dataset draws its order when an iterator
+    is made) and counts the same steps. In the epoch of the position the
+    batches before it are then read and dropped.
+
+    Args:
+        model: the Keras model in `fit`.
+
+    Attributes:
+        active: whether what happens is being passed over.
+        epoch: the epoch that `fit` is in.
+        calls: calls of the train function in this epoch, those passed over
+            included.
+        calls_by_epoch: the same of the epochs before.
+        before_first_batch: called once, after what precedes the position was
+            passed over and the metrics were built.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.active = False
+        self.epoch = 0
+        self.calls = 0
+        self.calls_by_epoch: list[int] = []
+        self.before_first_batch: Callable[[], None] | None = None
+        self._iterator: Any = None
+        self._behind = 0
+        self._train_function: Any = None
+
+    def start(self, epoch: int, calls: int, calls_by_epoch: Sequence[int]) -> None:
+        """Sets the position: `calls` calls into `epoch`."""
+        self._to_epoch, self._to_calls = epoch, calls
+        self._known = list(calls_by_epoch)
+        self.calls_by_epoch = []
+        self._train_function = self.model.train_function
+        self.model.train_function = self._step
+        if epoch:
+            # Epochs that are passed over have no validation and no metrics.
+            self.model._should_eval = lambda *args: False
+            self.model.get_metrics_result = dict
+
+    def stop(self) -> None:
+        """Gives the model its own train function back."""
+        if self._train_function is not None:
+            self.model.train_function = self._train_function
+            self._train_function = None
+        self._measure_again()
+        self.active = False
+        self._iterator = None
+
+    def begin_epoch(self, epoch: int) -> bool:
+        """Whether this epoch is passed over as a whole."""
+        self.epoch, self.calls = epoch, 0
+        self.active = epoch < self._to_epoch
+        if not self.active:
+            self._measure_again()
+        return self.active
+
+    def _measure_again(self) -> None:
+        for name in ("_should_eval", "get_metrics_result"):
+            self.model.__dict__.pop(name, None)
+
+    def end_epoch(self) -> None:
+        """Notes how long the epoch was."""
+        self.calls_by_epoch.append(self.calls)
+
+    def _step(self, iterator: Any) -> Any:
+        whole = self.epoch < self._to_epoch
+        if whole or (self.epoch == self._to_epoch and self.calls < self._to_calls):
+            if whole and self.calls == self._known[self.epoch]:
+                # Data of unknown length: Keras learns it from its end.
+                raise StopIteration
+            self.active = True
+            if iterator is not self._iterator:
+                self._iterator, self._behind = iterator, 0
+            self._behind += 1
+            self.calls += 1
+            return {}
+        self.active = whole
+        self._catch_up(iterator)
+        if self.before_first_batch is not None:
+            act, self.before_first_batch = self.before_first_batch, None
+            act()
+        logs = self._train_function(iterator)
+        self.calls += 1
+        return logs
+
+    def _catch_up(self, iterator: Any) -> None:
+        behind = self._behind if iterator is self._iterator else 0
+        self._iterator, self._behind = None, 0
+        batch = None
+        for done in range(behind * self.model.steps_per_execution):
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                raise ValueError(
+                    f"The data ended after {done} batches of epoch {self.epoch}; the checkpoint "
+                    f"was written after {behind * self.model.steps_per_execution}. Resuming needs "
+                    "the same data in the same order."
+                ) from None
+        if batch is not None and self.model._distribute_strategy is None:
+            # Makes the metrics, whose values in the middle of an epoch are in the checkpoint.
+            self.model._symbolic_build(data_batch=batch)

@@ -1,0 +1,142 @@
+"""Python-side state of a training: callbacks, random numbers, log files."""
+
+import dataclasses
+import os
+import pathlib
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.random import seed_generator
+
+# Attributes that a callback is given anew in every process.
+_GIVEN = frozenset({"model", "_model", "params", "validation_data"})
+
+
+class NotPlainError(TypeError):
+    """A value that is no plain data."""
+
+
+class Packer:
+    """Plain data as JSON, with its arrays beside it.
+
+    Attributes:
+        arrays: dict from key to array, filled by `pack` and read by `unpack`.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray] | None = None) -> None:
+        self.arrays: dict[str, np.ndarray] = dict(arrays or {})
+
+    def pack(self, value: Any) -> Any:
+        """A value as JSON can hold it; floats keep every bit."""
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, np.ndarray | np.generic):
+            if value.dtype.hasobject:
+                raise NotPlainError(type(value).__name__)
+            key = str(len(self.arrays))
+            self.arrays[key] = np.array(value)
+            return {"array": key, "scalar": isinstance(value, np.generic)}
+        if isinstance(value, list | tuple | set | frozenset):
+            return {type(value).__name__: [self.pack(item) for item in value]}
+        if isinstance(value, Mapping):
+            return {"dict": [[self.pack(k), self.pack(v)] for k, v in value.items()]}
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+            kind = type(value)
+            return {"class": [kind.__module__, kind.__qualname__], "fields": self.pack(fields)}
+        raise NotPlainError(type(value).__name__)
+
+    def unpack(self, item: Any) -> Any:
+        """The inverse of `pack`."""
+        if not isinstance(item, dict):
+            return item
+        if "array" in item:
+            array = self.arrays[item["array"]]
+            return array[()] if item["scalar"] else array
+        if "dict" in item:
+            return {self.unpack(key): self.unpack(value) for key, value in item["dict"]}
+        if "class" in item:
+            module, name = item["class"]
+            return getattr(sys.modules[module], name)(**self.unpack(item["fields"]))
+        ((kind, items),) = item.items()
+        values = (self.unpack(part) for part in items)
+        return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind](values)
+
+
+def callback_start(callback: Any) -> dict[str, Any]:
+    """What a callback holds at the start of a training, to know later what has changed."""
+    return {name: value for name, value in vars(callback).items() if name not in _GIVEN}
+
+
+def callback_state(callback: Any, start: Mapping[str, Any], packer: Packer) -> dict[str, Any]:
+    """The attributes of a callback that training has changed and that are plain data.
+
+    Numbers and strings that are as they were at the start are left to
+    `on_train_begin`: a clock's start among them means something only in its
+    own process. Lists and records are always kept, arrays when they were
+    replaced: a callback's data does not belong into a checkpoint.
+    """
+    state = {}
+    for name, value in vars(callback).items():
+        if name in _GIVEN or callable(value):
+            continue
+        same = name in start and start[name] is value
+        if same and not (isinstance(value, list | dict | set) or dataclasses.is_dataclass(value)):
+            continue
+        if same and any(isinstance(part, np.ndarray) for part in keras.tree.flatten(value)):
+            continue
+        trial = Packer(packer.arrays)
+        try:
+            state[name] = trial.pack(value)
+        except NotPlainError:
+            continue
+        packer.arrays = trial.arrays
+    return state
+
+
+def restore_callback(callback: Any, state: Mapping[str, Any], packer: Packer) -> None:
+    """Puts attributes back."""
+    for name, value in state.items():
+        setattr(callback, name, packer.unpack(value))
+
+
+def random_state(packer: Packer) -> Any:
+    """State of Python's, NumPy's and Keras's global random numbers."""
+    return packer.pack(
+        {
+            "python": random.getstate(),
+            "numpy": np.random.get_state(),  # noqa: NPY002 (the state that others draw from)
+            "keras": keras.ops.convert_to_numpy(seed_generator.global_seed_generator().state),
+        }
+    )
+
+
+def restore_random(state: Any, packer: Packer) -> None:
+    """Puts the global random numbers back."""
+    found = packer.unpack(state)
+    random.setstate(found["python"])
+    np.random.set_state(found["numpy"])  # noqa: NPY002
+    seed_generator.global_seed_generator().state.assign(found["keras"])
+
+
+def log_files(callbacks: Sequence[Any]) -> list[pathlib.Path]:
+    """Files that callbacks append lines to: `CSVLogger`'s, and those of writers that they hold."""
+    found = []
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.CSVLogger):
+            found.append(callback.filename)
+        for part in vars(callback).values():
+            path = getattr(part, "path", getattr(part, "_path", None))
+            if callable(getattr(part, "write", None)) and isinstance(path, str | os.PathLike):
+                found.append(path)
+    return [pathlib.Path(path) for path in found]
+
+
+def cut_back(path: pathlib.Path, size: int) -> None:
+    """Takes away the lines that were written after the checkpoint."""
+    if path.is_file() and path.stat().st_size > size:
+        os.truncate(path, size)
