@@ -3,6 +3,7 @@
 from rankup_keras import callbacks as callbacks
 from rankup_keras import data as data
 from rankup_keras import diagnostics as diagnostics
+from rankup_keras import distribution as distribution
 from rankup_keras import embeddings as embeddings
 from rankup_keras import features as features
 from rankup_keras import mixers as mixers
@@ -15,14 +16,15 @@ from rankup_keras.features import FeatureSet as FeatureSet
 from rankup_keras.features import Numeric as Numeric
 from rankup_keras.features import Pretrained as Pretrained
 from rankup_keras.features import Sequence as Sequence
-from rankup_keras.models import DCNv2 as DCNv2
 from rankup_keras.models import DLRM as DLRM
+from rankup_keras.models import DCNv2 as DCNv2
 from rankup_keras.models import RankElastor as RankElastor
 from rankup_keras.models import RankMixer as RankMixer
 from rankup_keras.models import RankUp as RankUp
 from rankup_keras.models import from_preset as from_preset
 from rankup_keras.serving import export as export
 from rankup_keras.towers import Task as Task
+from rankup_keras.training import metrics as metrics
 from rankup_keras.training import optimizers as optimizers
 
 __version__ = "0.1.0"
