@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rankup_keras.diagnostics import numerical_rank
 from rankup_keras.mixers import FullMixing
@@ -75,6 +76,14 @@ def test_mixing_can_raise_the_rank(form):
     assert numerical_rank(mixed, tolerance=1e-4).min() == T
     of_the_width = flat @ rng.normal(size=(D, D))
     assert numerical_rank(of_the_width, tolerance=1e-4).max() == 1
+
+
+def test_the_kronecker_form_is_made_of_plain_products():
+    """Batched products that broadcast corrupt memory in TensorFlow 2.21's oneDNN training."""
+    layer = FullMixing("kronecker", rank=2)
+    traced = tf.function(layer).get_concrete_function(tf.TensorSpec((None, T, D)))
+    kinds = [op.type for op in traced.graph.get_operations() if "MatMul" in op.type]
+    assert kinds == ["MatMul", "MatMul"]
 
 
 def test_the_kronecker_form_of_one_term_keeps_rank_one():
