@@ -79,12 +79,13 @@ class TaskTowers(keras.layers.Layer):
         self.built = True
 
     def call(self, pooled: Any, task_tokens: Any = None, training: bool | None = None) -> Any:
-        x = ops.expand_dims(pooled, 0)
+        # Spelled out: a batched product that broadcasts can corrupt memory (TF 2.21 with oneDNN).
+        x = ops.broadcast_to(
+            ops.expand_dims(pooled, 0),
+            (len(self.task_names), ops.shape(pooled)[0], pooled.shape[-1]),
+        )
         if task_tokens is not None:
-            shared = ops.broadcast_to(
-                x, (len(self.task_names), ops.shape(pooled)[0], pooled.shape[-1])
-            )
-            x = ops.concatenate([task_tokens, shared], axis=-1)
+            x = ops.concatenate([task_tokens, x], axis=-1)
         x = self.input_dropout(x, training=training)
         for layer in self.dense_layers:
             x = layer(x)
