@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 import keras
 
@@ -176,7 +177,7 @@ def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") ->
     )
 
 
-def _compile(hlo: bytes, topology: str) -> dict[str, float | str]:
+def _compile(hlo: bytes, topology: str) -> dict[str, Any]:
     program = pathlib.Path(__file__).with_name("tpu_compiler.py")
     with tempfile.TemporaryDirectory() as folder:
         source, target = pathlib.Path(folder, "step.hlo"), pathlib.Path(folder, "result.json")

@@ -13,7 +13,6 @@ import re
 import sys
 from typing import Any
 
-
 # Names a file for the compiled module's text, to look into.
 KEEP = "RANKUP_KERAS_TPU_HLO"
 
