@@ -16,6 +16,8 @@ from rankup_keras.distribution.tpu_chips import Chip, chip_of
 from rankup_keras.distribution.training_step import RefusedOpsError, dense_part, lower
 from rankup_keras.models.cost import measure
 
+# The compiler's two ways of saying how much memory is missing.
+OVERFLOW = r"\(([\d.]+)([KMG]?)\) exceeds available HBM|Used ([\d.]+)([KMG]?) of [\d.]+[KMG]? hbm"
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
@@ -28,13 +30,16 @@ class TPUReport:
         batch_size: rows a chip.
         chip: limits of the chip.
         fits: whether it compiles within the chip's memory.
-        hbm: bytes of memory needed: weights, slots, inputs and temporaries.
-            `None` where an op is refused.
+        hbm: bytes of memory needed: weights, slots, inputs and temporaries;
+            where it does not fit, what the compiler says was too much. `None`
+            where an op is refused.
         temporary: bytes of it that live during a step only.
         flops: operations of the compiled step; 0 where it does not fit.
         model_flops: operations of the matrix products that the mathematics
             asks for, forward and backward.
-        bytes: bytes that the step's fused ops read and write.
+        bytes: bytes that the step's fused ops read and write, as the compiler
+            counts them: also what stays in the chip's small fast memory, so
+            that the bound by memory is on the safe side.
         refused: ops that a TPU does not have.
         outside: layers whose look-ups are not part of the check.
     """
@@ -58,7 +63,7 @@ class TPUReport:
 
     @property
     def memory_seconds(self) -> float:
-        """Least time of a step that its traffic to memory allows."""
+        """Time of a step that its traffic to memory allows."""
         return self.bytes / self.chip.bandwidth
 
     @property
@@ -73,7 +78,7 @@ class TPUReport:
 
     @property
     def mfu(self) -> float:
-        """Share of the chip's peak that the model's own operations can reach."""
+        """Share of the chip's peak that the model's own operations reach at the bound."""
         return self.model_flops / self.chip.flops / self.seconds if self.seconds else 0.0
 
     def __str__(self) -> str:
@@ -106,9 +111,9 @@ def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") ->
     No TPU is needed: `pip install 'rankup-keras[tpu]'` brings Google's compiler,
     which compiles ahead of time. The step is the real one, forward, loss,
     gradients, the dense optimizer's update and the metrics, for one chip. The
-    report's bound is a roofline: no step can be faster, and a real one is
-    slower. Embedding tables lie outside it: on a TPU the SparseCore looks them
-    up.
+    report's bound is a roofline of the operations and bytes that the compiler
+    counts; a real step also waits. Embedding tables lie outside it: on a TPU
+    the SparseCore looks them up.
 
     Args:
         model: a compiled Functional model; built under the policy that it shall
@@ -153,12 +158,14 @@ def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") ->
         )
     result = _compile(hlo, topology)
     if "error" in result:
-        needed = re.search(r"Used ([\d.]+)([KMG]?) of ([\d.]+)([KMG]?) hbm", result["error"])
+        needed = re.search(OVERFLOW, result["error"])
         if needed is None:
             raise RuntimeError(
                 f"The TPU compiler does not take model '{model.name}': {result['error'][:1000]}"
             )
-        hbm = float(needed[1]) * UNITS[needed[2]]
+        groups = needed.groups()
+        number, unit = groups[:2] if groups[0] else groups[2:]
+        hbm = float(number) * UNITS[unit]
         return TPUReport(topology, batch_size, chip, False, hbm=hbm, outside=outside)
     held = result["arguments"] + result["outputs"] - result["aliased"]
     # A backward pass has two products for each of the forward pass.

@@ -46,10 +46,24 @@ def dense_part(model: keras.Model) -> DensePart:
         model: a Functional model, with tables or without.
     """
     tables = [layer for layer in model.layers if _holds_tables(layer)]
+    if not tables:
+        return DensePart(model, 0, [])
     vectors = [tensor for layer in tables for tensor in keras.tree.flatten(layer.output)]
-    others = [t for t in keras.tree.flatten(model.input) if _is_read(model, t, tables)]
-    network = keras.Model([*vectors, *others], model.output)
+    others = [t for t in model.inputs if _is_read(model, t, tables)]
+    network = keras.Model([*vectors, *others], _outputs(model))
     return DensePart(network, len(vectors), [layer.name for layer in tables])
+
+
+def _outputs(model: keras.Model) -> Any:
+    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+
+
+def _arranged(part: DensePart, x: list[Any]) -> Any:
+    if part.tables:
+        return x
+    if isinstance(part.network, keras.Sequential):
+        return x[0]
+    return keras.tree.pack_sequence_as(part.network.input, x)
 
 
 def _holds_tables(layer: Any) -> bool:
@@ -86,19 +100,26 @@ def lower(model: keras.Model, part: DensePart, batch_size: int) -> bytes:
     optimizer = _dense_optimizer(model)
     weights = network.trainable_variables
     optimizer.build(weights)
-    x = [tf.zeros((batch_size, *tensor.shape[1:]), tensor.dtype) for tensor in network.inputs]
-    y = keras.tree.map_structure(
-        lambda tensor: tf.zeros((batch_size, *tensor.shape[1:]), tensor.dtype), model.output
-    )
     # Builds the loss and the metrics, whose variables must not be made while tracing.
-    model.compute_loss(None, y, y)
-    model.compute_metrics(None, y, y)
+    few = keras.tree.map_structure(lambda t: tf.zeros((2, *t.shape[1:]), t.dtype), _outputs(model))
+    model.compute_loss(None, few, few)
+    model.compute_metrics(None, few, few)
 
-    def step(x: Any, y: Any) -> Any:
+    def spec(tensor: Any) -> tf.TensorSpec:
+        return tf.TensorSpec((batch_size, *tensor.shape[1:]), tensor.dtype)
+
+    inputs = len(network.inputs)
+    labels = _outputs(model)
+    # One argument a tensor: shapes alone can be compiled only so, and a batch need not be made.
+    specs = [spec(tensor) for tensor in (*network.inputs, *keras.tree.flatten(labels))]
+
+    def step(*tensors: Any) -> Any:
+        x = list(tensors[:inputs])
+        y = keras.tree.pack_sequence_as(labels, tensors[inputs:])
         vectors = x[: part.vectors]
         with tf.GradientTape() as tape:
             tape.watch(vectors)
-            predicted = network(x, training=True)
+            predicted = network(_arranged(part, x), training=True)
             loss = model.compute_loss(None, y, predicted)
         gradients = tape.gradient(loss, weights + vectors)
         optimizer.apply(gradients[: len(weights)], weights)
@@ -106,17 +127,15 @@ def lower(model: keras.Model, part: DensePart, batch_size: int) -> bytes:
 
     compiled = tf.function(step, jit_compile=True, autograph=False)
     try:
-        return _hlo(compiled.experimental_get_compiler_ir(x, y))
-    except tf.errors.OpError as error:
-        ops = sorted(
-            set(re.findall(r"(\w+) \(No registered '\w+' OpKernel for XLA", error.message))
-        )
+        return _hlo(compiled.experimental_get_compiler_ir(*specs))
+    except (ValueError, tf.errors.OpError) as error:
+        ops = sorted(set(re.findall(r"(\w+) \(No registered '\w+' OpKernel for XLA", str(error))))
         if not ops:
             raise
         raise RefusedOpsError(
             ops,
             f"A TPU would refuse the ops {ops} of model '{model.name}'. "
-            f"TensorFlow says: {error.message.strip().splitlines()[0][:500]}",
+            f"TensorFlow says: {str(error).strip().splitlines()[0][:500]}",
         ) from error
 
 

@@ -109,10 +109,17 @@ class Resume(keras.callbacks.Callback):
             for callback in listeners:
                 getattr(callback, name)(*args, **kwargs)
 
+        def passed_over() -> bool:
+            if name == "on_train_batch_begin":
+                return self._replay.passes_next
+            if name == "on_train_batch_end":
+                return self._replay.passed_last
+            return self._replay.passes_epoch
+
         def hook(*args: Any, **kwargs: Any) -> None:
             if own is not None:
                 own(tell, *args, **kwargs)
-            elif not self._replay.active:
+            elif not passed_over():
                 tell(*args, **kwargs)
 
         setattr(self, name, hook)
@@ -167,7 +174,8 @@ class Resume(keras.callbacks.Callback):
         self._replay.start(state["epoch"], state["calls"], state["calls_by_epoch"])
 
     def _on_epoch_begin(self, tell: Callable[..., None], epoch: int, logs: Any = None) -> None:
-        if self._replay.begin_epoch(epoch):
+        self._replay.begin_epoch(epoch)
+        if self._replay.passes_epoch:
             return
         if self._state is None:
             if epoch and self._replay.calls_by_epoch:
@@ -193,14 +201,13 @@ class Resume(keras.callbacks.Callback):
             self._replay.before_first_batch = None
 
     def _on_epoch_end(self, tell: Callable[..., None], epoch: int, logs: Any = None) -> None:
-        passed_over = self._replay.active
         self._replay.end_epoch()
-        if not passed_over:
+        if not self._replay.passes_epoch:
             tell(epoch, logs)
         self._saved_at = 0
 
     def _on_train_batch_end(self, tell: Callable[..., None], batch: int, logs: Any = None) -> None:
-        if self._replay.active:
+        if self._replay.passed_last:
             return
         tell(batch, logs)
         calls = self._replay.calls
@@ -212,7 +219,9 @@ class Resume(keras.callbacks.Callback):
     def _on_train_end(self, tell: Callable[..., None], logs: Any = None) -> None:
         self._replay.stop()
         self.model._initial_epoch = None
-        if self._finished:
+        if self._finished and self._state is not None:
+            # Keras's History began anew after this callback began.
+            self._restore_records(self._state)
             return
         tell(logs)
         self._save(len(self._replay.calls_by_epoch), 0, stopped=bool(self.model.stop_training))
@@ -259,7 +268,8 @@ class Resume(keras.callbacks.Callback):
 
         def fill(folder: pathlib.Path) -> None:
             self._checkpoint().write(str(folder / "variables"))
-            np.savez(folder / "arrays.npz", **packer.arrays)
+            arrays: dict[str, Any] = dict(packer.arrays)
+            np.savez(folder / "arrays.npz", **arrays)
             (folder / "state.json").write_text(json.dumps(state))
 
         self._store.write(fill, publish=self._chief)

@@ -17,7 +17,7 @@ class Replay:
         model: the Keras model in `fit`.
 
     Attributes:
-        active: whether what happens is being passed over.
+        passed_last: whether the last call of the train function was passed over.
         epoch: the epoch that `fit` is in.
         calls: calls of the train function in this epoch, those passed over
             included.
@@ -28,11 +28,12 @@ class Replay:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.active = False
+        self.passed_last = False
         self.epoch = 0
         self.calls = 0
         self.calls_by_epoch: list[int] = []
         self.before_first_batch: Callable[[], None] | None = None
+        self._to_epoch = self._to_calls = 0
         self._iterator: Any = None
         self._behind = 0
         self._train_function: Any = None
@@ -55,16 +56,24 @@ class Replay:
             self.model.train_function = self._train_function
             self._train_function = None
         self._measure_again()
-        self.active = False
         self._iterator = None
 
-    def begin_epoch(self, epoch: int) -> bool:
+    @property
+    def passes_epoch(self) -> bool:
         """Whether this epoch is passed over as a whole."""
+        return self.epoch < self._to_epoch
+
+    @property
+    def passes_next(self) -> bool:
+        """Whether the next call of the train function will be passed over."""
+        return self.passes_epoch or (self.epoch == self._to_epoch and self.calls < self._to_calls)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Takes note of the epoch that begins."""
         self.epoch, self.calls = epoch, 0
-        self.active = epoch < self._to_epoch
-        if not self.active:
+        self.passed_last = False
+        if not self.passes_epoch:
             self._measure_again()
-        return self.active
 
     def _measure_again(self) -> None:
         for name in ("_should_eval", "get_metrics_result"):
@@ -75,29 +84,33 @@ class Replay:
         self.calls_by_epoch.append(self.calls)
 
     def _step(self, iterator: Any) -> Any:
-        whole = self.epoch < self._to_epoch
-        if whole or (self.epoch == self._to_epoch and self.calls < self._to_calls):
-            if whole and self.calls == self._known[self.epoch]:
-                # Data of unknown length: Keras learns it from its end.
-                raise StopIteration
-            self.active = True
-            if iterator is not self._iterator:
-                self._iterator, self._behind = iterator, 0
-            self._behind += 1
+        self.passed_last = self.passes_next
+        if not self.passed_last:
+            if iterator is self._iterator:
+                self._catch_up(iterator)
+            logs = self._train_function(iterator)
             self.calls += 1
-            return {}
-        self.active = whole
-        self._catch_up(iterator)
-        if self.before_first_batch is not None:
-            act, self.before_first_batch = self.before_first_batch, None
-            act()
-        logs = self._train_function(iterator)
+            return logs
+        if self.passes_epoch and self.calls == self._known[self.epoch]:
+            # Data of unknown length: Keras learns it from its end.
+            raise StopIteration
+        if iterator is not self._iterator:
+            self._iterator, self._behind = iterator, 0
+        self._behind += 1
         self.calls += 1
-        return logs
+        if self.passes_next:
+            return {}
+        if self.epoch == self._to_epoch:
+            self._catch_up(iterator)
+            if self.before_first_batch is not None:
+                act, self.before_first_batch = self.before_first_batch, None
+                act()
+            # Should the epoch end here, Keras asks for these names.
+            return self.model.get_metrics_result()
+        return {}
 
     def _catch_up(self, iterator: Any) -> None:
-        behind = self._behind if iterator is self._iterator else 0
-        self._iterator, self._behind = None, 0
+        behind, self._behind, self._iterator = self._behind, 0, None
         batch = None
         for done in range(behind * self.model.steps_per_execution):
             try:

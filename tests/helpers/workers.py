@@ -46,7 +46,8 @@ def started_workers(count, command):
     finally:
         for worker in workers:
             worker.kill()
-            worker.wait()
+            if not worker.stdout.closed:
+                worker.communicate()
 
 
 def result_of(process, timeout=240):
