@@ -21,7 +21,14 @@ from benchmarks.quality_data import Table, load
 from rankup_keras.data import random_split
 from rankup_keras.embeddings import PretrainedVectors, train_two_tower
 
-SETTINGS: dict[str, Any] = {"dim": 32, "epochs": 5, "batch_size": 1024, "learning_rate": 0.1}
+# Found on validation rows of seed 0.
+SETTINGS: dict[str, Any] = {
+    "dim": 32,
+    "epochs": 10,
+    "batch_size": 1024,
+    "learning_rate": 0.1,
+    "l2": 0.1,
+}
 
 
 def crossed_vectors(

@@ -27,17 +27,23 @@ def main(folder: pathlib.Path, settings: dict) -> None:
             self.items = tower(settings["items"])
             candidates = tf.data.Dataset.range(settings["items"], output_type=tf.int32)
             metric = tfrs.metrics.FactorizedTopK(candidates.batch(1024).map(self.items))
-            self.task = tfrs.tasks.Retrieval(metrics=metric)
+            self.task = tfrs.tasks.Retrieval(metrics=metric, remove_accidental_hits=True)
+            counts = np.bincount(pairs["items"], minlength=settings["items"])
+            self.shares = tf.constant(counts / len(pairs["items"]), tf.float32)
 
         def compute_loss(self, pair: tuple, training: bool = False) -> tf.Tensor:
             users, items = pair
+            user_vectors, item_vectors = self.users(users), self.items(items)
             # The metric ranks all items for every pair: only where it is read.
-            return self.task(
-                self.users(users),
-                self.items(items),
+            loss = self.task(
+                user_vectors,
+                item_vectors,
+                candidate_sampling_probability=tf.gather(self.shares, items),
                 candidate_ids=items,
                 compute_metrics=not training,
             )
+            squares = [tf.reduce_sum(tf.square(x)) for x in (user_vectors, item_vectors)]
+            return loss + settings["l2"] * tf.add_n(squares)
 
     def batches(users: np.ndarray, items: np.ndarray) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices((users, items))

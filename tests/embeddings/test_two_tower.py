@@ -42,6 +42,18 @@ def test_vectors_find_who_goes_with_what(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["items.npz", "metrics.json", "users.npz"]
 
 
+@pytest.mark.processes
+@pytest.mark.skipif(not installed, reason="needs the extra [tfrs]")
+def test_frequent_items_are_not_pushed_away(tmp_path):
+    """Users choose without a taste, one item nine times in ten: it must come out on top."""
+    rng = np.random.default_rng(0)
+    users = rng.integers(0, 50, 4000)
+    items = np.where(rng.random(4000) < 0.9, 0, rng.integers(1, 20, 4000))
+    result = two_tower.train_two_tower(users, items, tmp_path, dim=8, batch_size=256)
+    scores = result.users.lookup(np.arange(50)) @ result.items.lookup(np.arange(20)).T
+    assert (scores.argmax(axis=1) == 0).mean() > 0.9
+
+
 def test_missing_packages_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"rankup-keras\[tfrs\]"):
