@@ -10,6 +10,7 @@ variable RANKUP_KERAS_BENCHMARK_DATA names.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import statistics
@@ -19,6 +20,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import rankup_keras as rk
 from benchmarks.quality_data import DATASETS, Problem, problem
@@ -36,28 +38,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", type=_names(CONTENDERS), default=list(CONTENDERS))
     parser.add_argument("--data", type=pathlib.Path, help="folder of the Parquet files")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most so many")
+    parser.add_argument("--threads", type=int, help="cores, so that several studies can share them")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS / "quality.jsonl")
     parser.add_argument("--table", type=pathlib.Path, default=RESULTS / "quality.md")
     options = parser.parse_args(arguments)
 
+    if options.threads:
+        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     runs = read(options.results)
     wanted = []
     for dataset in options.datasets:
         recipe = {**RECIPES[dataset], "epochs": options.epochs}
         plans: dict[str, dict[str, Any]] = {}
         for seed in range(options.seeds):
-            data: Problem | None = None
+            load = functools.cache(functools.partial(problem, dataset, folder=options.data))
             for name in options.models:
+                crossed = CONTENDERS[name].crossed
+                if crossed and dataset != "movielens":
+                    continue
                 if name not in plans:
                     # The widths are those of seed 0's vocabularies, for all seeds.
-                    data = data if seed == 0 and data else problem(dataset, 0, options.data)
-                    plans[name] = matched(name, data.features, data.task, recipe)
+                    plans[name] = matched(
+                        name,
+                        load(0, crossed=crossed).features,
+                        load(0).features,
+                        load(0).task,
+                        recipe,
+                    )
                 key = dict(zip(KEY, (dataset, name, seed, plans[name], recipe), strict=True))
                 wanted.append(key)
                 if any(all(run[k] == key[k] for k in KEY) for run in runs):
                     continue
-                data = data or problem(dataset, seed, options.data)
-                runs.append(write(options.results, {**key, **train(key, data)}))
+                result = train(key, load(seed, crossed=crossed))
+                runs.append(write(options.results, {**key, **result}))
     table = report([run for run in runs if any(all(run[k] == w[k] for k in KEY) for w in wanted)])
     options.table.parent.mkdir(parents=True, exist_ok=True)
     options.table.write_text(table)
@@ -94,38 +108,49 @@ def write(path: pathlib.Path, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def train(key: dict[str, Any], data: Problem) -> dict[str, Any]:
-    """Trains until validation AUC stops rising, and tests the best weights."""
+    """Trains a contender and tests its best weights."""
+    model = build(key["model"], key["settings"], key["seed"], data)
+    start = time.perf_counter()
+    found = fit(model, data, key["seed"], key["recipe"])
+    seconds = time.perf_counter() - start
+    return {
+        **test(model, data),
+        **found,
+        "rank": last_rank(model, data),
+        "parameters": model.count_params(),
+        "dense_parameters": rk.models.measure(model).dense_parameters,
+        "seconds": round(seconds, 1),
+    }
+
+
+def build(name: str, settings: dict[str, Any], seed: int, data: Problem) -> Any:
     keras.backend.clear_session()
-    keras.utils.set_random_seed(key["seed"])
-    model = CONTENDERS[key["model"]].model(
-        rk.FeatureSet.from_config(data.features.get_config()), [data.task], **key["settings"]
-    )
-    model.compile(keras.optimizers.Adam(key["recipe"]["learning_rate"]), metrics=[])
-    start, best, weights, waited, epochs = time.perf_counter(), -1.0, None, 0, 0
-    while epochs < key["recipe"]["epochs"] and waited < data.patience:
-        model.fit(
-            data.train.rows,
-            {data.task: data.train.labels},
-            batch_size=data.batch_size,
-            verbose=0,
-        )
+    keras.utils.set_random_seed(seed)
+    features = rk.FeatureSet.from_config(data.features.get_config())
+    return CONTENDERS[name].model(features, [data.task], **settings)
+
+
+def fit(model: Any, data: Problem, seed: int, recipe: dict[str, Any]) -> dict[str, Any]:
+    """Trains until validation AUC stops rising, and leaves the best weights in the model."""
+    model.compile(keras.optimizers.Adam(recipe["learning_rate"]), metrics=[])
+    batches = data.train.batches(data.task, data.batch_size, seed)
+    best, weights, waited, epochs = -1.0, None, 0, 0
+    while epochs < recipe["epochs"] and waited < data.patience:
+        model.fit(batches, verbose=0)
         epochs += 1
         waited += 1
         found = auc(data.valid.labels, scores(model, data, data.valid.rows))
         if found > best:
             best, weights, waited = found, model.get_weights(), 0
     model.set_weights(weights)
-    seconds = time.perf_counter() - start
+    return {"valid_auc": best, "epochs": epochs}
+
+
+def test(model: Any, data: Problem) -> dict[str, float]:
     predicted = scores(model, data, data.test.rows)
     return {
         "auc": auc(data.test.labels, predicted),
         "log_loss": log_loss(data.test.labels, predicted),
-        "valid_auc": best,
-        "rank": last_rank(model, data),
-        "parameters": model.count_params(),
-        "dense_parameters": rk.models.measure(model).dense_parameters,
-        "epochs": epochs,
-        "seconds": round(seconds, 1),
     }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rankup_keras as rk
+from benchmarks.quality_data import VECTORS
 from rankup_keras.models import cost
 
 TOLERANCE = 0.1
@@ -44,6 +45,7 @@ class Contender:
     settings: dict[str, Any]
     widen: Callable[[dict[str, Any], int], dict[str, Any]] = _expansion
     tables: int = 1  # table sets that it makes of one `embedding_dim`
+    crossed: bool = False  # whether it reads MovieLens's pretrained vectors
 
 
 CONTENDERS: dict[str, Contender] = {
@@ -55,6 +57,9 @@ CONTENDERS: dict[str, Contender] = {
     "rankup_gelu": Contender(rk.RankUp, {**TOKENS, "ffn": "gelu"}, tables=2),
     "rankup_full_mixing": Contender(rk.RankUp, {**TOKENS, "mixing": "full_mixing"}, tables=2),
     "rankup_mix_and_revert": Contender(rk.RankUp, {**TOKENS, "mixing": "mix_and_revert"}, tables=2),
+    "rankup_crossed": Contender(
+        rk.RankUp, {**TOKENS, "crosses": [VECTORS]}, tables=2, crossed=True
+    ),
     "rankmixer": Contender(rk.RankMixer, TOKENS),
     "rankelastor_paper": Contender(rk.RankElastor, {"form": "paper"}),
     "rankelastor_code": Contender(rk.RankElastor, {"form": "code"}),
@@ -67,15 +72,18 @@ EMBEDDING_DIM = 16
 
 
 def matched(
-    name: str, features: rk.FeatureSet, task: str, recipe: dict[str, Any]
+    name: str, features: rk.FeatureSet, columns: rk.FeatureSet, task: str, recipe: dict[str, Any]
 ) -> dict[str, Any]:
-    """Settings of a model with which it has as many parameters as RankUp, to `TOLERANCE`."""
+    """Settings of a model with which it has as many parameters as RankUp, to `TOLERANCE`.
+
+    `features` are the model's own, `columns` those without pretrained vectors, which RankUp reads.
+    """
     base = CONTENDERS["rankup"]
     shared = {k: recipe[k] for k in ("dropout", "embedding_dropout")}
     reference = {**base.settings, **shared, "embedding_dim": EMBEDDING_DIM}
     if name == "rankup":
         return reference
-    target = cost(base.model, features, [task], **reference).parameters
+    target = cost(base.model, columns, [task], **reference).parameters
     own = CONTENDERS[name]
 
     def size(settings: dict[str, Any]) -> int:
