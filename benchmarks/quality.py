@@ -24,7 +24,7 @@ import tensorflow as tf
 
 import rankup_keras as rk
 from benchmarks.quality_data import DATASETS, Problem, problem
-from benchmarks.quality_models import CONTENDERS, RECIPES, matched
+from benchmarks.quality_models import CONTENDERS, RECIPE, matched
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 EPOCHS = 30
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = read(options.results)
     wanted = []
     for dataset in options.datasets:
-        recipe = {**RECIPES[dataset], "epochs": options.epochs}
+        recipe = {**RECIPE, "epochs": options.epochs}
         plans: dict[str, dict[str, Any]] = {}
         for seed in range(options.seeds):
             load = functools.cache(functools.partial(problem, dataset, folder=options.data))

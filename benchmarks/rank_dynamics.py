@@ -21,7 +21,7 @@ import tensorflow as tf
 import rankup_keras as rk
 from benchmarks import quality
 from benchmarks.quality_data import Problem, problem
-from benchmarks.quality_models import CONTENDERS, EMBEDDING_DIM, RECIPES, TOKENS
+from benchmarks.quality_models import CONTENDERS, EMBEDDING_DIM, RECIPE, TOKENS
 from benchmarks.rank_dynamics_report import draw, tables
 
 RESULTS = quality.RESULTS / "rank_dynamics.jsonl"
@@ -63,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for name in options.models:
                     if name not in MODELS and depth != max(depths):
                         continue
-                    settings = {**_equal_width(name, dataset), "num_blocks": depth}
-                    recipe = {**RECIPES[dataset], "epochs": options.epochs}
+                    settings = {**_equal_width(name), "num_blocks": depth}
+                    recipe = {**RECIPE, "epochs": options.epochs}
                     values = (dataset, name, depth, seed, settings, recipe)
                     key = dict(zip(KEY, values, strict=True))
                     if not any(all(run[k] == key[k] for k in KEY) for run in runs):
@@ -80,10 +80,10 @@ def _words(text: str) -> list[str]:
     return text.split(",")
 
 
-def _equal_width(name: str, dataset: str) -> dict[str, Any]:
+def _equal_width(name: str) -> dict[str, Any]:
     """Settings with the token width of all, and embeddings as wide as RankUp's together."""
     contender, base = CONTENDERS[name], CONTENDERS["rankup"]
-    shared = {k: RECIPES[dataset][k] for k in ("dropout", "embedding_dropout")}
+    shared = {k: RECIPE[k] for k in ("dropout", "embedding_dropout")}
     width = EMBEDDING_DIM * base.tables // contender.tables
     return {**contender.settings, "token_dim": TOKENS["token_dim"], "embedding_dim": width} | shared
 
