@@ -12,6 +12,7 @@ from rankup_keras._registry import serializable
 from rankup_keras.embeddings import layout as layout_lib
 from rankup_keras.embeddings import lookup
 from rankup_keras.embeddings.initializers import InPieces, check_initializer
+from rankup_keras.embeddings.table_view import TableView
 from rankup_keras.features.spec import FieldSpec, TableSpec
 
 
@@ -141,20 +142,37 @@ class FieldEmbedding(keras.layers.Layer):
         """The least number of id columns that the fields need."""
         return max(f.start + f.length for f in self.fields)
 
+    def _built_stacks(self) -> list[tuple[layout_lib.Stack, Any]]:
+        if not self.built:
+            raise RuntimeError(
+                f"Layer '{self.name}' has no tables yet; call it, or its model, once before."
+            )
+        return list(zip(self._stacks, self._variables_by_width, strict=True))
+
+    def table_views(self) -> dict[str, TableView]:
+        """The tables where they lie, as `set/table` → `TableView`: to read rows without a copy."""
+        return {
+            f"{block.table_set}/{block.table}": TableView(
+                variable, block.offset, block.rows, stack.width
+            )
+            for stack, variable in self._built_stacks()
+            for block in stack.blocks
+        }
+
     def get_tables(self) -> dict[str, np.ndarray]:
         """Copies of all tables, as `set/table` → (rows, width)."""
         return {
             f"{block.table_set}/{block.table}": keras.ops.convert_to_numpy(
                 variable.value[block.offset : block.offset + block.rows]
             )
-            for stack, variable in zip(self._stacks, self._variables_by_width, strict=True)
+            for stack, variable in self._built_stacks()
             for block in stack.blocks
         }
 
     def set_tables(self, tables: Mapping[str, np.ndarray]) -> None:
         """Takes over tables given as `set/table` → (rows, width); the others stay as they are."""
         self.check_tables(tables)
-        for stack, variable in zip(self._stacks, self._variables_by_width, strict=True):
+        for stack, variable in self._built_stacks():
             for block in stack.blocks:
                 table = tables.get(f"{block.table_set}/{block.table}")
                 if table is not None:
@@ -248,6 +266,11 @@ class FieldEmbedding(keras.layers.Layer):
             )
         if not self.validate:
             return ids
+        if lookup.in_xla():
+            raise ValueError(
+                f"Layer '{self.name}' names the feature of an id outside its table, and XLA has no "
+                "strings. Give the layer `validate=False`, or leave `jit_compile` off around it."
+            )
         limits, names = layout_lib.slot_limits(self.tables, self.fields)
         return lookup.checked_ids(ids, limits, names)
 
@@ -258,9 +281,7 @@ class FieldEmbedding(keras.layers.Layer):
         wide = tf.int64 if stack.rows > np.iinfo(np.int32).max else ids.dtype
         own = lookup.take_columns(ids, stack.columns)
         indices = tf.cast(own, wide) + tf.constant(stack.offsets, wide)
-        # The variable itself, never a tensor of its value: the read is a
-        # ResourceGather and its gradient names the rows.
-        rows = tf.gather(variable.value, indices)
+        rows = lookup.take_rows(variable.value, indices)
         if self.embeddings_regularizer is not None:
             touched = tf.gather(variable.value, tf.unique(tf.reshape(indices, (-1,)))[0])
             self.add_loss(self.embeddings_regularizer(touched))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
 from rankup_keras.embeddings.layout import BagGroup
 
@@ -18,6 +19,26 @@ def take_columns(ids: tf.Tensor, columns: np.ndarray) -> tf.Tensor:
         whole = ids[:, start : start + run]
         return whole if count == run else tf.tile(whole, (1, count // run))
     return tf.gather(ids, columns, axis=1)
+
+
+def in_xla() -> bool:
+    """Whether the graph in the making is one that XLA will compile."""
+    # TensorFlow's public names have nothing that tells.
+    graph = tf.compat.v1.get_default_graph()
+    return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
+
+
+def take_rows(variable: tf.Variable, indices: tf.Tensor) -> tf.Tensor:
+    """Rows at indices (batch, slots), as (batch, slots, width).
+
+    They are read slot by slot, so that the reads, and in the update the writes,
+    of one table follow one another: with many fields a table then stays in the
+    processor's cache while its rows are wanted.
+    """
+    by_slot = tf.transpose(indices)
+    # The variable itself, never a tensor of its value: the read is a
+    # ResourceGather and its gradient names the rows.
+    return tf.transpose(tf.gather(variable, by_slot), (1, 0, 2))
 
 
 def checked_ids(ids: tf.Tensor, limits: np.ndarray, names: tuple[str, ...]) -> tf.Tensor:
