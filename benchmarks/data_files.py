@@ -121,8 +121,8 @@ def _steps(rk: object, folder: Path) -> dict[str, Callable[[], tuple[int, float]
 
     def dataset(shuffle: bool, encode: bool):  # type: ignore[no-untyped-def]
         made = features(hashed=True)
-        rows = rk.data.Files(paths, made, ["label"]).dataset(BATCH, shuffle=shuffle)  # type: ignore[attr-defined]
-        return made.encode(rows) if encode else rows
+        files = rk.data.Files(paths, made, ["label"])  # type: ignore[attr-defined]
+        return files.dataset(BATCH, shuffle=shuffle, encoded=encode)
 
     def learn(epoch: bool) -> tuple[int, float]:
         made = features(hashed=False)
@@ -133,7 +133,7 @@ def _steps(rk: object, folder: Path) -> dict[str, Callable[[], tuple[int, float]
         sizes = [item["kept"] for item in found.features.values() if "kept" in item]
         print(f"{sum(sizes):,} values in the vocabularies", file=sys.stderr)
         if epoch:
-            return count(made.encode(files.dataset(BATCH, shuffle=True)))
+            return count(files.dataset(BATCH, shuffle=True, encoded=True))
         return found.rows, seconds
 
     return {

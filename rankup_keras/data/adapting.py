@@ -53,11 +53,7 @@ def adapt(
     rankup_keras.data.adapt(features, train, cache="runs/cache")
     ```
     """
-    if features._frozen_by:
-        raise RuntimeError(
-            f"`adapt` would change the tables of model {features._frozen_by!r}, which was built on "
-            "this feature set. Make a new FeatureSet for a new model."
-        )
+    features.check_not_frozen()
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="rankup_keras_") as folder:
             found = scan(files, Path(folder), memory)
@@ -89,17 +85,14 @@ def adapt(
 
 def _learn(features: FeatureSet, found: Statistics) -> None:
     folder = found.folder or Path()
-    for feature in features.of_type(Categorical):
-        if feature.learns_vocabulary:
-            known = found.features[feature.name]
-            feature.dtype = known["dtype"]
-            features._lookups[feature.name].dtype_in = known["dtype"]
-            features._take_vocabulary(feature, str(folder / known["file"]))
-    for feature in features.of_type(Numeric):
-        known = found.features[feature.name]
-        features._moments[feature.name] = (known["mean"], known["deviation"])
-    # What was learned is a constant of the traced preprocessing.
-    features._encode_fn = None
+    learning = [f.name for f in features.of_type(Categorical) if f.learns_vocabulary]
+    scaled = [f.name for f in features.of_type(Numeric) if f.normalize is not None]
+    known = found.features
+    features.set_statistics(
+        vocabularies={name: folder / known[name]["file"] for name in learning},
+        moments={name: (known[name]["mean"], known[name]["deviation"]) for name in scaled},
+        dtypes={name: known[name]["dtype"] for name in learning},
+    )
 
 
 def fingerprint(files: Files) -> str:

@@ -33,7 +33,7 @@ class Problem:
 
 
 def convert(
-    array: pa.Array, target: Target, separator: str | None = None
+    array: pa.Array, target: Target, separator: str | None = None, coded: bool = False
 ) -> tuple[pa.Array, list[Problem]]:
     """One column of a chunk in the type of its target.
 
@@ -41,12 +41,16 @@ def convert(
         array: the column as it was read.
         target: what it is to become.
         separator: what stands between the values of a list in text, if lists may stand there.
+        coded: whether single text that comes as places in a dictionary may stay so.
 
     Returns:
         An array without missing values: of `binary`, `int64` or `float32`, of lists of them, or
         of vectors; and the values that could not be read, whose rows hold padding.
     """
     if pa.types.is_dictionary(array.type):
+        single = target.shape == "single" and target.kind == "string"
+        if coded and single and len(array.dictionary) <= len(array):
+            return _recoded(array), []
         array = array.dictionary_decode()
     if target.shape == "single":
         result, problems = _scalars(array, target)
@@ -84,6 +88,15 @@ def _strings(array: pa.Array, found: str) -> pa.Array:
     if array.null_count:
         array = array.fill_null(b"")
     return array
+
+
+def _recoded(array: pa.Array) -> pa.Array:
+    values = _strings(array.dictionary, family(array.dictionary.type))
+    places = array.indices
+    if array.null_count:
+        places = places.cast(pa.int32()).fill_null(len(values))
+        values = pa.concat_arrays([values, pa.array([b""], pa.binary())])
+    return pa.DictionaryArray.from_arrays(places, values)
 
 
 def _integers(array: pa.Array, found: str) -> pa.Array:

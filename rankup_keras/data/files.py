@@ -1,8 +1,9 @@
 """`Files`: rows in files, as batches that `fit` takes."""
 
+import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,11 +11,13 @@ import tensorflow as tf
 
 from rankup_keras.data import reading
 from rankup_keras.data.bad_rows import BadRows
-from rankup_keras.data.conversion import convert
+from rankup_keras.data.block import Block
+from rankup_keras.data.cleaning import Cleaned, Cleaner, Transform
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.csv_source import CsvSource
 from rankup_keras.data.data_error import DataError
-from rankup_keras.data.packing import Packer, key
+from rankup_keras.data.encoder import Encoder
+from rankup_keras.data.packing import Packer
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
 from rankup_keras.data.source import Chunk, Source, Unit
@@ -33,20 +36,6 @@ from rankup_keras.towers import Task
 
 CHUNK = 32_768
 SHUFFLE_ROWS = 131_072
-
-
-class Transform(Protocol):
-    """Makes columns of columns, chunk by chunk, as the public sets need it."""
-
-    inputs: Sequence[str]
-
-    def schema(self, schema: pa.Schema) -> pa.Schema:
-        """The columns that come out."""
-        ...
-
-    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The chunk with the new columns, its rows in their order."""
-        ...
 
 
 class Files:
@@ -135,6 +124,7 @@ class Files:
         self.packer = Packer(self.targets)
         self._units: list[Unit] | None = None
         self._columns, self._listed = self._needed()
+        self._clean = Cleaner(self.targets, self._separator, self.where, self.extra, transform)
 
     def _schema_of(self, path: Any) -> pa.Schema:
         schema = self._source.schema(path)
@@ -165,47 +155,24 @@ class Files:
 
     # Reading
 
-    def chunks(
-        self, unit: Unit, rows: int = CHUNK, stripe: tuple[int, int] = (0, 1)
-    ) -> Iterator[pa.Table]:
+    def chunks(self, unit: Unit) -> Iterator[pa.Table]:
         """Converted rows of a stretch, bad ones dealt with, those that `where` leaves out away."""
-        for chunk in self._source.read(unit, self._columns, self._listed, rows):
-            if self.transform is not None:
-                batch = self.transform(chunk.batch)
-                chunk = Chunk(batch, chunk.file, chunk.first, chunk.line)
-            table = self._clean(chunk, stripe)
-            if table.num_rows:
-                yield table
+        return self._cleaned(self._read(self._source, unit, CHUNK), self._clean)
 
-    def _clean(self, chunk: Chunk, stripe: tuple[int, int]) -> pa.Table:
-        batch, kept = chunk.batch, None
-        if self.where or stripe[1] > 1:
-            mask = np.ones(batch.num_rows, bool)
-            for where in self.where:
-                mask &= where.mask(chunk)
-            if stripe[1] > 1:
-                mask &= (chunk.first + np.arange(batch.num_rows)) % stripe[1] == stripe[0]
-            if not mask.all():
-                kept = np.flatnonzero(mask)
-                batch = batch.filter(pa.array(mask))
-        arrays, bad = {}, set()
-        for target in self.targets:
-            column = batch.column(batch.schema.get_field_index(target.column))
-            arrays[key(target)], problems = convert(column, target, self._separator)
-            for problem in problems:
-                row = problem.row if kept is None else int(kept[problem.row])
-                self.bad_rows.report(
-                    chunk.file, chunk.line(row), target.column, problem.value, problem.reason
-                )
-                bad.add(problem.row)
-        for name in self.extra:
-            arrays[f"extra/{name}"] = batch.column(batch.schema.get_field_index(name))
-        table = pa.table(arrays) if arrays else pa.Table.from_batches([batch])
-        if bad:
-            good = np.ones(batch.num_rows, bool)
-            good[sorted(bad)] = False
-            table = table.filter(pa.array(good))
-        return table
+    def _read(self, source: Source, unit: Unit, rows: int) -> Iterator[Chunk]:
+        return source.read(unit, self._columns, self._listed, rows)
+
+    def _coded_source(self) -> Source:
+        if self.format != "parquet" or self.transform is not None:
+            return self._source
+        words = {t.column for t in self.targets if t.kind == "string" and t.shape == "single"}
+        return ParquetSource(coded=words.difference(self._beside()))
+
+    def _cleaned(self, chunks: Iterator[Chunk], clean: Callable[[Chunk], Cleaned]) -> Iterator[Any]:
+        for cleaned in reading.in_order(chunks, clean):
+            cleaned.report(self.bad_rows)
+            if cleaned.rows.num_rows:
+                yield cleaned.rows
 
     def tables(
         self,
@@ -217,19 +184,32 @@ class Files:
         shard: tuple[int, int] = (0, 1),
         shuffle_rows: int = SHUFFLE_ROWS,
         drop_remainder: bool = False,
-    ) -> Iterator[pa.Table]:
-        """One pass, in tables of `batch_size` rows; arguments as those of `dataset`."""
+        encoder: Encoder | None = None,
+    ) -> Iterator[Any]:
+        """One pass, in tables of `batch_size` rows, or in blocks where there is an encoder.
+
+        The other arguments are those of `dataset`.
+        """
         units, striped = reading.shard_units(self.units, *shard)
         stripe = shard if striped else (0, 1)
+        source = self._source if encoder is None else self._coded_source()
+
+        def clean(chunk: Chunk) -> Cleaned:
+            cleaned = self._clean(chunk, stripe, coded=encoder is not None)
+            if encoder is None:
+                return cleaned
+            return dataclasses.replace(cleaned, rows=encoder(cleaned.rows))
+
         if shuffle:
             generator = np.random.default_rng((seed, epoch))
             units = [units[i] for i in generator.permutation(len(units))]
             size = max(1, min(CHUNK, shuffle_rows // min(reading.CYCLE, len(units) or 1)))
-            tables = reading.interleaved(units, lambda unit: self.chunks(unit, size, stripe))
-            tables = reading.shuffled(tables, shuffle_rows, generator)
+            chunks = reading.interleaved(units, lambda unit: self._read(source, unit, size))
+            parts = reading.shuffled(self._cleaned(chunks, clean), shuffle_rows, generator)
         else:
-            tables = (table for unit in units for table in self.chunks(unit, CHUNK, stripe))
-        return reading.batched(tables, batch_size, drop_remainder, skip)
+            chunks = (chunk for unit in units for chunk in self._read(source, unit, CHUNK))
+            parts = self._cleaned(chunks, clean)
+        return reading.batched(parts, batch_size, drop_remainder, skip)
 
     def dataset(
         self,
@@ -241,6 +221,7 @@ class Files:
         shard: tuple[int, int] = (0, 1),
         shuffle_rows: int = SHUFFLE_ROWS,
         drop_remainder: bool = False,
+        encoded: bool = False,
     ) -> tf.data.Dataset:
         """Batches of `(columns, labels)`, or of `(columns, labels, weights)`, or of columns.
 
@@ -259,31 +240,56 @@ class Files:
                 different stretches, or rows by turns where there are too few.
             shuffle_rows: rows in a buffer. Defaults to 131,072.
             drop_remainder: leave out a last batch of fewer rows.
+            encoded: give columns as `FeatureSet.encode` does, the same numbers
+                in the same order, at a fraction of the cost: values are looked
+                up before rows are shuffled, each different one of a chunk
+                once. The features must have learned. `fit` takes either.
+                Defaults to `False`.
+
+        Raises:
+            ValueError: a wrong argument, or `encoded` where the features have
+                learned nothing yet.
         """
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}.")
         if not 0 <= shard[0] < shard[1]:
             raise ValueError(f"`shard` must be (number, count), number < count. Received: {shard}.")
+        if encoded and not self.features.is_adapted:
+            raise ValueError(
+                "`encoded=True` needs features that have learned. "
+                "Call `rankup_keras.data.adapt(features, files)` first."
+            )
+        encoder = Encoder(self.features, self.targets) if encoded else None
         epochs = itertools.count(first_epoch)
 
         def generate() -> Iterator[dict[str, Any]]:
             epoch = next(epochs)
             skip = skip_batches if epoch == first_epoch else 0
             try:
-                for table in self.tables(
-                    batch_size, shuffle, seed, epoch, skip, shard, shuffle_rows, drop_remainder
+                for part in self.tables(
+                    batch_size,
+                    shuffle,
+                    seed,
+                    epoch,
+                    skip,
+                    shard,
+                    shuffle_rows,
+                    drop_remainder,
+                    encoder,
                 ):
-                    yield self.packer.pack(table)
+                    yield part.arrays if isinstance(part, Block) else self.packer.pack(part)
             except DataError as error:
                 # TensorFlow passes on the text of an error only; this one has more to tell.
                 self.error = error
                 raise
 
-        dataset = tf.data.Dataset.from_generator(generate, output_signature=self.packer.signature)
+        signature = self.packer.signature if encoder is None else encoder.signature
+        dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
         if self.rows is not None and shard[1] == 1 and not skip_batches:
             whole = self.rows // batch_size if drop_remainder else -(-self.rows // batch_size)
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(whole))
-        dataset = dataset.map(self.arrange, num_parallel_calls=tf.data.AUTOTUNE)
+        arrange = self.arrange if encoder is None else encoder.arrange
+        dataset = dataset.map(arrange, num_parallel_calls=tf.data.AUTOTUNE)
         return dataset.prefetch(tf.data.AUTOTUNE)
 
     def arrange(self, packed: dict[str, tf.Tensor]) -> Any:

@@ -71,12 +71,12 @@ class Packer:
     def pack(self, table: pa.Table) -> dict[str, Any]:
         """A table's columns as few arrays."""
         packed: dict[str, Any] = {"rows": np.int32(table.num_rows)}
-        columns = {t: _one_chunk(table.column(key(t))) for t in self.targets}
+        columns = {t: one_chunk(table.column(key(t))) for t in self.targets}
         flat = {t: columns[t].flatten() for t in self._lists}
         if self._single["string"] or self._listed["string"]:
             texts = [columns[t] for t in self._single["string"]]
             texts += [flat[t] for t in self._listed["string"]]
-            packed["text"], packed["separator"] = _joined(texts)
+            packed["text"], packed["separator"] = joined(texts)
         if self._single["int64"] or self._listed["int64"]:
             ints = [columns[t] for t in self._single["int64"]]
             ints += [flat[t] for t in self._listed["int64"]]
@@ -143,13 +143,18 @@ class Packer:
             result[target] = tf.ensure_shape(dense, (None, None))
 
 
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece."""
     array = column.combine_chunks()
     return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
 
 
-def _joined(arrays: list[pa.Array]) -> tuple[bytes, bytes]:
-    # In front stands an empty string, for a join of nothing and one of "" would be the same.
+def joined(arrays: list[pa.Array]) -> tuple[bytes, bytes]:
+    """The text of arrays as one string, and what stands between the values.
+
+    In front stands an empty value more.
+    """
+    # Without a value in front a join of nothing and one of "" would be the same.
     values = pa.concat_arrays([pa.array([b""], pa.binary()), *arrays])
     whole = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
     for separator in _SEPARATORS:

@@ -1,6 +1,7 @@
 """Parquet files, row group by row group."""
 
-from collections.abc import Iterator, Sequence, Set
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,11 +10,22 @@ import pyarrow.parquet as pq
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.source import Chunk, Unit
 
+# Bytes of a dictionary in the file up to which it is worth handing on with every chunk.
+CODED_BYTES = 1 << 17
+
 
 class ParquetSource:
-    """Reads only the columns that are needed, in stretches smaller than a row group."""
+    """Reads only the columns that are needed, in stretches smaller than a row group.
+
+    Args:
+        coded: columns of text that may come as places in a dictionary, where
+            the file keeps them so and the dictionary is small. Defaults to none.
+    """
 
     text = False
+
+    def __init__(self, coded: Iterable[str] = ()) -> None:
+        self._coded = frozenset(coded)
 
     def schema(self, file: Path) -> pa.Schema:
         with _open(file) as opened:
@@ -32,8 +44,14 @@ class ParquetSource:
         self, unit: Unit, columns: Sequence[str], listed: Set[str], rows: int
     ) -> Iterator[Chunk]:
         file, group = unit
-        with _open(file) as opened:
+        with contextlib.ExitStack() as stack:
+            opened = stack.enter_context(_open(file))
             first = sum(opened.metadata.row_group(i).num_rows for i in range(group or 0))
+            coded = self._coded_in(opened.metadata.row_group(group)) & {*columns}
+            if coded:
+                opened = stack.enter_context(
+                    pq.ParquetFile(file, metadata=opened.metadata, read_dictionary=sorted(coded))
+                )
             try:
                 batches = opened.iter_batches(rows, row_groups=[group], columns=list(columns))
                 for batch in batches:
@@ -47,6 +65,16 @@ class ParquetSource:
                     file,
                     line=first + 1,
                 ) from error
+
+    def _coded_in(self, group: pq.RowGroupMetaData) -> set[str]:
+        found = set()
+        for index in range(group.num_columns) if self._coded else ():
+            column = group.column(index)
+            if column.path_in_schema in self._coded and column.has_dictionary_page:
+                size = column.data_page_offset - column.dictionary_page_offset
+                if 0 < size <= CODED_BYTES:
+                    found.add(column.path_in_schema)
+        return found
 
 
 def _open(file: Path) -> pq.ParquetFile:

@@ -1,15 +1,25 @@
 """The order in which rows leave their files: by turns, shuffled, cut into batches."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from rankup_keras.data.block import Block
 from rankup_keras.data.source import Unit
 
 # Stretches of files that are read by turns, so that a buffer holds rows of several.
 CYCLE = 8
+# Chunks that are worked on at once.
+WORKERS = min(8, os.cpu_count() or 1)
+
+T = TypeVar("T")
+R = TypeVar("R")
+Rows = TypeVar("Rows", pa.Table, Block)
 
 
 def shard_units(units: Sequence[Unit], index: int, count: int) -> tuple[list[Unit], bool]:
@@ -25,31 +35,52 @@ def shard_units(units: Sequence[Unit], index: int, count: int) -> tuple[list[Uni
     return list(units[index::count]), False
 
 
-def interleaved(
-    units: Sequence[Unit], read: Callable[[Unit], Iterator[pa.Table]]
-) -> Iterator[pa.Table]:
-    """A table of each of some stretches by turns."""
+def interleaved(units: Sequence[Unit], read: Callable[[Unit], Iterator[T]]) -> Iterator[T]:
+    """A chunk of each of some stretches by turns."""
     waiting = deque(units)
-    active: deque[Iterator[pa.Table]] = deque()
+    active: deque[Iterator[T]] = deque()
     while waiting or active:
         while waiting and len(active) < CYCLE:
             active.append(read(waiting.popleft()))
         iterator = active.popleft()
-        table = next(iterator, None)
-        if table is not None:
+        chunk = next(iterator, None)
+        if chunk is not None:
             active.append(iterator)
-            yield table
+            yield chunk
 
 
-def shuffled(
-    tables: Iterable[pa.Table], rows: int, generator: np.random.Generator
-) -> Iterator[pa.Table]:
+def in_order(items: Iterator[T], work: Callable[[T], R]) -> Iterator[R]:
+    """What `work` makes of items: of some at once, in threads, and in the items' order."""
+    pending: deque[Future[R]] = deque()
+    failure: Exception | None = None
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="rankup_keras_data") as pool:
+        try:
+            while True:
+                while failure is None and len(pending) <= WORKERS:
+                    try:
+                        pending.append(pool.submit(work, next(items)))
+                    except StopIteration:
+                        break
+                    except Exception as error:
+                        # What came before it is told first.
+                        failure = error
+                if not pending:
+                    break
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+    if failure is not None:
+        raise failure
+
+
+def shuffled(parts: Iterable[Rows], rows: int, generator: np.random.Generator) -> Iterator[Rows]:
     """Rows in a random order within buffers of about `rows` rows."""
-    buffer: list[pa.Table] = []
+    buffer: list[Rows] = []
     held = 0
-    for table in tables:
-        buffer.append(table)
-        held += table.num_rows
+    for part in parts:
+        buffer.append(part)
+        held += part.num_rows
         if held >= rows:
             yield _permuted(buffer, generator)
             buffer, held = [], 0
@@ -57,24 +88,30 @@ def shuffled(
         yield _permuted(buffer, generator)
 
 
-def _permuted(buffer: list[pa.Table], generator: np.random.Generator) -> pa.Table:
-    table = pa.concat_tables(buffer).combine_chunks()
-    return table.take(pa.array(generator.permutation(table.num_rows)))
+def _permuted(buffer: list[Rows], generator: np.random.Generator) -> Rows:
+    whole = _whole(buffer)
+    order = generator.permutation(whole.num_rows)
+    if isinstance(whole, Block):
+        return whole.take(order)
+    return whole.combine_chunks().take(pa.array(order))
 
 
-def batched(
-    tables: Iterable[pa.Table], size: int, drop_remainder: bool, skip: int
-) -> Iterator[pa.Table]:
+def _whole(parts: list[Rows]) -> Rows:
+    first = parts[0]
+    return first.concat(parts) if isinstance(first, Block) else pa.concat_tables(parts)
+
+
+def batched(parts: Iterable[Rows], size: int, drop_remainder: bool, skip: int) -> Iterator[Rows]:
     """Batches of exactly `size` rows, the last one of the rest; the first `skip` left out."""
-    held: list[pa.Table] = []
+    held: list[Rows] = []
     count = 0
     number = 0
-    for table in tables:
-        held.append(table)
-        count += table.num_rows
+    for part in parts:
+        held.append(part)
+        count += part.num_rows
         if count < size:
             continue
-        whole = pa.concat_tables(held) if len(held) > 1 else held[0]
+        whole = _whole(held)
         start = 0
         while count - start >= size:
             if number >= skip:
@@ -84,4 +121,4 @@ def batched(
         held = [whole.slice(start)] if start < count else []
         count -= start
     if count and not drop_remainder and number >= skip:
-        yield pa.concat_tables(held)
+        yield _whole(held)

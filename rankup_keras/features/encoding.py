@@ -1,11 +1,14 @@
 """The preprocessing graph: pieces of TensorFlow code that turn columns into ids and floats."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from rankup_keras.features.numeric import Numeric
+
+CHUNK = 65_536
 
 
 def hash_ids(values: tf.Tensor, buckets: Sequence[int]) -> tf.Tensor:
@@ -100,3 +103,44 @@ def clean_vectors(vectors: tf.Tensor) -> tf.Tensor:
     """Pretrained vectors with those that hold a NaN or infinity set to zero (missing)."""
     usable = tf.reduce_all(tf.math.is_finite(vectors), axis=1, keepdims=True)
     return tf.where(usable, vectors, tf.zeros_like(vectors))
+
+
+def in_chunks(
+    encode: Callable[[dict[str, tf.Tensor]], Mapping[str, tf.Tensor]],
+    raw: Mapping[str, Any],
+    spec: Mapping[str, tf.TensorSpec],
+) -> dict[str, np.ndarray]:
+    """Encodes arrays of any length, some rows at a time."""
+    rows = len(next(iter(raw.values())))
+    chunks = []
+    for start in range(0, max(rows, 1), CHUNK):
+        part = {
+            name: tf.constant(value[start : start + CHUNK], spec[name].dtype)
+            for name, value in raw.items()
+        }
+        chunks.append({name: tensor.numpy() for name, tensor in encode(part).items()})
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def fixed_length_rows(ids: np.ndarray, lengths: np.ndarray, length: int, keep: str) -> np.ndarray:
+    """What `fixed_length` does, for lists that lie one behind the other.
+
+    Args:
+        ids: int32 array (ids of all rows,), 0 included.
+        lengths: int64 array (rows,), how many of them are each row's.
+        length: number of ids kept.
+        keep: `"first"` or `"last"`, which end survives.
+
+    Returns:
+        int32 array (rows, length).
+    """
+    rows = np.repeat(np.arange(len(lengths)), lengths)[ids != 0]
+    ids = ids[ids != 0]
+    counts = np.bincount(rows, minlength=len(lengths))
+    position = np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)
+    if keep == "last":
+        position -= np.maximum(counts - length, 0)[rows]
+    kept = (position >= 0) & (position < length)
+    fixed = np.zeros((len(lengths), length), np.int32)
+    fixed[rows[kept], position[kept]] = ids[kept]
+    return fixed

@@ -9,16 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.features import adapting, columns, encoding
+from rankup_keras.features import adapting, columns, encoding, given
 from rankup_keras.features.categorical import Categorical
 from rankup_keras.features.feature import Feature, serialize_feature
+from rankup_keras.features.layout import Layout
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
 from rankup_keras.features.sequence import Sequence
 from rankup_keras.features.spec import FieldSpec, TableSpec
 from rankup_keras.features.vocabulary_lookup import VocabularyLookup
-
-ENCODE_CHUNK = 65_536
 
 
 @serializable
@@ -60,27 +59,8 @@ class FeatureSet(keras.layers.Layer):
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
         self.features = list(features)
-        if not self.features:
-            raise ValueError("`features` must name at least one feature. Received an empty list.")
-        for feature in self.features:
-            if not isinstance(feature, Feature):
-                raise TypeError(
-                    "`features` must be a list of Categorical, Numeric, Sequence or Pretrained. "
-                    f"Received an item of type {type(feature).__name__}."
-                )
+        self._layout = Layout(self.features)
         self._by_name = {feature.name: feature for feature in self.features}
-        if len(self._by_name) < len(self.features):
-            names = [feature.name for feature in self.features]
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise ValueError(f"`features` must have different names. Given twice: {twice}.")
-        for feature in self.of_type(Sequence):
-            owner = self._by_name.get(feature.of)
-            if not isinstance(owner, Categorical) or owner.max_length is not None:
-                singles = [f.name for f in self.of_type(Categorical) if f.max_length is None]
-                raise ValueError(
-                    f"`of` of sequence {feature.name!r} must name a single-valued Categorical: "
-                    f"one of {singles}. Received: of={feature.of!r}."
-                )
         self._moments: dict[str, tuple[float, float]] = {}
         self._sizes: dict[str, int] = {}
         self._lookups: dict[str, VocabularyLookup] = {}
@@ -100,7 +80,7 @@ class FeatureSet(keras.layers.Layer):
 
     def of_type(self, kind: type) -> list[Any]:
         """The features of one class, in order."""
-        return [feature for feature in self.features if isinstance(feature, kind)]
+        return self._layout.of_type(kind)
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
@@ -134,11 +114,7 @@ class FeatureSet(keras.layers.Layer):
             RuntimeError: a model was already built on this feature set.
             ValueError: a column is missing, empty, or has ids out of range.
         """
-        if self._frozen_by:
-            raise RuntimeError(
-                f"`adapt` would change the tables of model {self._frozen_by!r}, which was built "
-                "on this feature set. Make a new FeatureSet for a new model."
-            )
+        self.check_not_frozen()
         self._infer_dtypes(data)
         learners: list[adapting.Vocabulary | adapting.Moments] = [
             adapting.Vocabulary(f) for f in self.of_type(Categorical) if f.learns_vocabulary
@@ -161,9 +137,66 @@ class FeatureSet(keras.layers.Layer):
                 self._moments[learner.feature.name] = learner.statistics()
             else:
                 self._take_vocabulary(learner.feature, learner.values())
+        self._forget_traces()
+        return self
+
+    def set_statistics(
+        self,
+        vocabularies: Mapping[str, Any] | None = None,
+        moments: Mapping[str, tuple[float, float]] | None = None,
+        dtypes: Mapping[str, str] | None = None,
+    ) -> "FeatureSet":
+        """Takes what another engine learned, in place of `adapt`: SQL, Spark, Beam.
+
+        Features that are not named keep what they have.
+
+        Args:
+            vocabularies: dict from a categorical feature's name to its
+                vocabulary, a list of values or the path of a text file with
+                one value a line; the most frequent value first by custom.
+            moments: dict from a numeric feature's name to mean and standard
+                deviation of its known values, of `sign(x) log(1 + |x|)` for
+                `normalize="log"`.
+            dtypes: dict from a categorical feature's name to `"string"` or
+                `"int64"`, for those declared without. Defaults to what the
+                listed values are, to `"string"` for a file.
+
+        Returns:
+            The feature set itself.
+
+        Raises:
+            RuntimeError: a model was already built on this feature set.
+            ValueError: a name is no feature that learns this, or what is given
+                cannot be its vocabulary or moments.
+
+        Example:
+
+        ```python
+        features.set_statistics(
+            vocabularies={"ad_id": "learned/ad_id.txt"}, moments={"price": (1.7, 0.4)}
+        )
+        ```
+        """
+        self.check_not_frozen()
+        taken = given.checked_vocabularies(self.features, vocabularies or {}, dtypes or {})
+        self._moments.update(given.checked_moments(self.features, moments or {}))
+        for feature, vocabulary, dtype in taken:
+            self._set_dtype(feature, dtype)
+            self._take_vocabulary(feature, vocabulary)
+        self._forget_traces()
+        return self
+
+    def check_not_frozen(self) -> None:
+        """Raises `RuntimeError` if a model was built on this feature set."""
+        if self._frozen_by:
+            raise RuntimeError(
+                f"`adapt` would change the tables of model {self._frozen_by!r}, which was built "
+                "on this feature set. Make a new FeatureSet for a new model."
+            )
+
+    def _forget_traces(self) -> None:
         # What was learned is a constant of the traced preprocessing.
         self._encode_fn = None
-        return self
 
     def _take_vocabulary(self, feature: Categorical, vocabulary: Any) -> None:
         lookup = self._lookups[feature.name]
@@ -181,8 +214,11 @@ class FeatureSet(keras.layers.Layer):
         for feature in self.of_type(Categorical):
             if feature.dtype is None:
                 ints = adapting.holds_integers(data, feature.name)
-                feature.dtype = "int64" if ints else "string"
-                self._lookups[feature.name].dtype_in = feature.dtype
+                self._set_dtype(feature, "int64" if ints else "string")
+
+    def _set_dtype(self, feature: Categorical, dtype: str) -> None:
+        feature.dtype = dtype
+        self._lookups[feature.name].dtype_in = dtype
 
     def freeze(self, model_name: str) -> None:
         """Refuses further `adapt` calls: a model's table sizes depend on what was learned."""
@@ -202,11 +238,7 @@ class FeatureSet(keras.layers.Layer):
         Multi-valued columns and sequences are `(None, None)`: any width is
         padded or cut in the graph. Padding is `""` or -1.
         """
-        spec = {feature.name: feature.raw_spec() for feature in self.features}
-        for feature in self.of_type(Sequence):
-            dtype = spec[feature.of].dtype
-            spec[feature.name] = tf.TensorSpec((None, None), dtype, name=feature.name)
-        return spec
+        return self._layout.raw_spec()
 
     def tables(self) -> list[TableSpec]:
         """The embedding tables that the categorical features need."""
@@ -217,46 +249,15 @@ class FeatureSet(keras.layers.Layer):
 
     def fields(self) -> list[FieldSpec]:
         """The id slots of `encoded_ids`, one `FieldSpec` a categorical feature or sequence."""
-        starts, start = {}, 0
-        for feature in self._in_slot_order():
-            starts[feature.name] = start
-            start += feature.max_length or 1
-        fields = []
-        for feature in self.features:
-            if isinstance(feature, Categorical):
-                table, kind = feature.name, feature.kind
-            elif isinstance(feature, Sequence):
-                table, kind = feature.of, "sequence"
-            else:
-                continue
-            fields.append(
-                FieldSpec(
-                    name=feature.name,
-                    table=table,
-                    start=starts[feature.name],
-                    length=feature.max_length or 1,
-                    kind=kind,  # type: ignore[arg-type]  # a str, narrowed above
-                    combiner=feature.combiner,
-                )
-            )
-        return fields
+        return self._layout.fields()
 
     def numeric_names(self) -> list[str]:
         """Names of the columns of `encoded_numeric`."""
-        numeric = self.of_type(Numeric)
-        return [f.name for f in numeric] + [f"{f.name}:missing" for f in numeric if f.indicator]
+        return self._layout.numeric_names()
 
     def encoded_spec(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Name → (shape without batch, dtype) of what a call returns."""
-        spec: dict[str, tuple[tuple[int, ...], str]] = {}
-        slots = sum(f.max_length or 1 for f in self._in_slot_order())
-        if slots:
-            spec["encoded_ids"] = ((slots,), "int32")
-        if self.of_type(Numeric):
-            spec["encoded_numeric"] = ((len(self.numeric_names()),), "float32")
-        if self.of_type(Pretrained):
-            spec["encoded_vectors"] = ((sum(f.dim for f in self.of_type(Pretrained)),), "float32")
-        return spec
+        return self._layout.encoded_spec()
 
     def _rows(self, feature: Categorical) -> int:
         if feature.hash_buckets is not None:
@@ -264,20 +265,6 @@ class FeatureSet(keras.layers.Layer):
         if feature.num_ids is not None:
             return 2 + feature.num_ids
         return 1 + int(feature.oov_buckets or 1) + self._sizes[feature.name]
-
-    def _hashed_singles(self, dtype: str) -> list[Categorical]:
-        return [
-            f
-            for f in self.of_type(Categorical)
-            if f.hash_buckets is not None and f.max_length is None and f.dtype == dtype
-        ]
-
-    def _in_slot_order(self) -> list[Any]:
-        # Hashed single-valued columns first: they are hashed together, in one op for all.
-        hashed = self._hashed_singles("string") + self._hashed_singles("int64")
-        names = {feature.name for feature in hashed}
-        rest = [f for f in self.features if isinstance(f, Categorical | Sequence)]
-        return hashed + [f for f in rest if f.name not in names]
 
     # Preprocessing
 
@@ -291,47 +278,59 @@ class FeatureSet(keras.layers.Layer):
         ids = self._encode_ids(raw)
         if ids:
             encoded["encoded_ids"] = tf.concat(ids, axis=1)
-        numeric = self.of_type(Numeric)
+        numeric = [raw[f.name] for f in self.of_type(Numeric)]
         if numeric:
-            moments = np.array([self._moments.get(f.name, (0.0, 1.0)) for f in numeric])
-            values = tf.stack([raw[f.name] for f in numeric], axis=1)
-            encoded["encoded_numeric"] = encoding.encode_numeric(
-                values, numeric, moments[:, 0], moments[:, 1]
-            )
+            encoded["encoded_numeric"] = self.normalize(tf.stack(numeric, axis=1))
         vectors = [encoding.clean_vectors(raw[f.name]) for f in self.of_type(Pretrained)]
         if vectors:
             encoded["encoded_vectors"] = tf.concat(vectors, axis=1)
         return encoded
 
-    def _encode_ids(self, raw: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-        parts: list[tf.Tensor] = []
-        done: set[str] = set()
-        for dtype in ("string", "int64"):
-            hashed = self._hashed_singles(dtype)
-            if hashed:
-                values = tf.stack([raw[f.name] for f in hashed], axis=1)
-                parts.append(encoding.hash_ids(values, [f.hash_buckets or 1 for f in hashed]))
-                done.update(f.name for f in hashed)
-        for feature in self._in_slot_order():
-            if feature.name in done:
-                continue
-            values = raw[feature.name]
-            if feature.max_length is None:
-                values = values[:, None]
-            owner = feature if isinstance(feature, Categorical) else self._by_name[feature.of]
-            ids = self._ids_of(owner, values)
-            if feature.max_length is not None:
-                keep = feature.keep if isinstance(feature, Sequence) else "first"
-                ids = encoding.fixed_length(ids, feature.max_length, keep)
-            parts.append(ids)
-        return parts
+    def normalize(self, values: tf.Tensor) -> tf.Tensor:
+        """The part of a call that makes `encoded_numeric`, of float32 (batch, numeric features)."""
+        numeric = self.of_type(Numeric)
+        moments = np.array([self._moments.get(f.name, (0.0, 1.0)) for f in numeric])
+        return encoding.encode_numeric(values, numeric, moments[:, 0], moments[:, 1])
 
-    def _ids_of(self, feature: Any, values: tf.Tensor) -> tf.Tensor:
+    def ids(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        """Ids of values, in the table that a categorical feature or sequence reads.
+
+        Args:
+            name: the feature's name.
+            values: string or int64 tensor of any shape, as the feature declares.
+
+        Returns:
+            int32 tensor of the same shape, 0 for missing values.
+        """
+        feature: Any = self._by_name[name]
+        feature = self._by_name[feature.of] if isinstance(feature, Sequence) else feature
         if feature.hash_buckets is not None:
             return encoding.hash_ids(values, [feature.hash_buckets])
         if feature.num_ids is not None:
             return encoding.plain_ids(values, feature.num_ids)
         return tf.cast(self._lookups[feature.name](values), tf.int32)
+
+    def _encode_ids(self, raw: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+        parts: list[tf.Tensor] = []
+        done: set[str] = set()
+        for dtype in ("string", "int64"):
+            hashed = self._layout.hashed_singles(dtype)
+            if hashed:
+                values = tf.stack([raw[f.name] for f in hashed], axis=1)
+                parts.append(encoding.hash_ids(values, [f.hash_buckets or 1 for f in hashed]))
+                done.update(f.name for f in hashed)
+        for feature in self._layout.in_slot_order():
+            if feature.name in done:
+                continue
+            values = raw[feature.name]
+            if feature.max_length is None:
+                values = values[:, None]
+            ids = self.ids(feature.name, values)
+            if feature.max_length is not None:
+                keep = feature.keep if isinstance(feature, Sequence) else "first"
+                ids = encoding.fixed_length(ids, feature.max_length, keep)
+            parts.append(ids)
+        return parts
 
     def encode(self, data: Any) -> Any:
         """Raw rows → encoded rows, on the host.
@@ -360,15 +359,7 @@ class FeatureSet(keras.layers.Layer):
         if self._encode_fn is None:
             # One trace for all batch sizes and history widths.
             self._encode_fn = tf.function(self.__call__, input_signature=[spec])
-        rows = len(next(iter(raw.values())))
-        chunks = []
-        for start in range(0, max(rows, 1), ENCODE_CHUNK):
-            part = {
-                name: tf.constant(value[start : start + ENCODE_CHUNK], spec[name].dtype)
-                for name, value in raw.items()
-            }
-            chunks.append({name: v.numpy() for name, v in self._encode_fn(part).items()})
-        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        return encoding.in_chunks(self._encode_fn, raw, spec)
 
     # Saving
 

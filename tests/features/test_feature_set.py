@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import rankup_keras as rk
-from rankup_keras.features.feature_set import ENCODE_CHUNK
+from rankup_keras.features.encoding import CHUNK
 from tests.reference import features as reference
 
 ROWS = 12
@@ -290,8 +290,8 @@ def test_no_rows_and_histories_of_no_width(features):
 
 
 def test_more_rows_than_a_chunk():
-    features = rk.FeatureSet([rk.Categorical("c", num_ids=ENCODE_CHUNK * 2)])
-    ids = np.arange(ENCODE_CHUNK + 3)
+    features = rk.FeatureSet([rk.Categorical("c", num_ids=CHUNK * 2)])
+    ids = np.arange(CHUNK + 3)
     assert np.array_equal(features.encode({"c": ids})["encoded_ids"][:, 0], ids + 2)
 
 

@@ -1,0 +1,118 @@
+"""Chunks of files → columns of the declared types, and what is wrong with their rows."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from rankup_keras.data.bad_rows import BadRows
+from rankup_keras.data.conversion import Problem, convert
+from rankup_keras.data.packing import key
+from rankup_keras.data.source import Chunk
+from rankup_keras.data.target import Target
+from rankup_keras.data.where import Where
+
+
+class Transform(Protocol):
+    """Makes columns of columns, chunk by chunk, as the public sets need it."""
+
+    inputs: Sequence[str]
+
+    def schema(self, schema: pa.Schema) -> pa.Schema:
+        """The columns that come out."""
+        ...
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The chunk with the new columns, its rows in their order."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Cleaned:
+    """A chunk's good rows, and the problems of the others.
+
+    Attributes:
+        rows: a table of converted columns, or what was made of it.
+        chunk: where they are from.
+        problems: column, and problem with the row's number in the chunk.
+    """
+
+    rows: Any
+    chunk: Chunk
+    problems: list[tuple[str, Problem]]
+
+    def report(self, bad_rows: BadRows) -> None:
+        """Tells of the problems, in their order."""
+        for column, problem in self.problems:
+            line = self.chunk.line(problem.row)
+            bad_rows.report(self.chunk.file, line, column, problem.value, problem.reason)
+
+
+class Cleaner:
+    """Converts chunks. It keeps nothing from one to the next, so that several may be in work.
+
+    Args:
+        targets: the columns to make.
+        separator: what stands between the values of a list in text, or `None`.
+        where: conditions on rows, all of which must hold.
+        extra: further columns, taken as they are.
+        transform: makes columns first, or `None`.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        separator: str | None,
+        where: Sequence[Where],
+        extra: Sequence[str],
+        transform: Transform | None,
+    ) -> None:
+        self._targets = targets
+        self._separator = separator
+        self._where = where
+        self._extra = extra
+        self._transform = transform
+
+    def __call__(
+        self, chunk: Chunk, stripe: tuple[int, int] = (0, 1), coded: bool = False
+    ) -> Cleaned:
+        """The good rows of a chunk.
+
+        Args:
+            chunk: the chunk.
+            stripe: this worker's number and how many share the rows.
+            coded: whether text may stay places in a dictionary.
+        """
+        if self._transform is not None:
+            chunk = dataclasses.replace(chunk, batch=self._transform(chunk.batch))
+        batch, kept = chunk.batch, None
+        mask = self._mask(chunk, stripe)
+        if not mask.all():
+            kept = np.flatnonzero(mask)
+            batch = batch.filter(pa.array(mask))
+        arrays, problems, bad = {}, [], set()
+        for target in self._targets:
+            column = batch.column(batch.schema.get_field_index(target.column))
+            arrays[key(target)], found = convert(column, target, self._separator, coded)
+            for problem in found:
+                bad.add(problem.row)
+                row = problem.row if kept is None else int(kept[problem.row])
+                problems.append((target.column, dataclasses.replace(problem, row=row)))
+        for name in self._extra:
+            arrays[f"extra/{name}"] = batch.column(batch.schema.get_field_index(name))
+        table = pa.table(arrays) if arrays else pa.Table.from_batches([batch])
+        if bad:
+            good = np.ones(batch.num_rows, bool)
+            good[sorted(bad)] = False
+            table = table.filter(pa.array(good))
+        return Cleaned(table, chunk, problems)
+
+    def _mask(self, chunk: Chunk, stripe: tuple[int, int]) -> np.ndarray:
+        index, count = stripe
+        rows = chunk.first + np.arange(chunk.batch.num_rows)
+        mask = rows % count == index
+        for where in self._where:
+            mask &= where.mask(chunk)
+        return mask

@@ -1,0 +1,118 @@
+"""What preprocessing takes and gives, as the features alone tell it."""
+
+from collections.abc import Sequence as SequenceABC
+from typing import Any
+
+import tensorflow as tf
+
+from rankup_keras.features.categorical import Categorical
+from rankup_keras.features.feature import Feature
+from rankup_keras.features.numeric import Numeric
+from rankup_keras.features.pretrained import Pretrained
+from rankup_keras.features.sequence import Sequence
+from rankup_keras.features.spec import FieldSpec, Kind
+
+
+class Layout:
+    """Raw columns, the order of id slots, and the packed tensors.
+
+    Args:
+        features: the features of a `FeatureSet`, in its order.
+
+    Raises:
+        ValueError: see `FeatureSet`.
+        TypeError: an item is no feature.
+    """
+
+    def __init__(self, features: SequenceABC[Feature]) -> None:
+        self._features = list(features)
+        if not self._features:
+            raise ValueError("`features` must name at least one feature. Received an empty list.")
+        for feature in self._features:
+            if not isinstance(feature, Feature):
+                raise TypeError(
+                    "`features` must be a list of Categorical, Numeric, Sequence or Pretrained. "
+                    f"Received an item of type {type(feature).__name__}."
+                )
+        names = [feature.name for feature in self._features]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"`features` must have different names. Given twice: {twice}.")
+        singles = [f.name for f in self.of_type(Categorical) if f.max_length is None]
+        for feature in self.of_type(Sequence):
+            if feature.of not in singles:
+                raise ValueError(
+                    f"`of` of sequence {feature.name!r} must name a single-valued Categorical: "
+                    f"one of {singles}. Received: of={feature.of!r}."
+                )
+
+    def of_type(self, kind: type) -> list[Any]:
+        """The features of one class, in order."""
+        return [feature for feature in self._features if isinstance(feature, kind)]
+
+    def raw_spec(self) -> dict[str, tf.TensorSpec]:
+        """See `FeatureSet.raw_spec`."""
+        spec = {feature.name: feature.raw_spec() for feature in self._features}
+        for feature in self.of_type(Sequence):
+            dtype = spec[feature.of].dtype
+            spec[feature.name] = tf.TensorSpec((None, None), dtype, name=feature.name)
+        return spec
+
+    def hashed_singles(self, dtype: str) -> list[Categorical]:
+        """Single-valued hashed features of one type, which are hashed in one op."""
+        return [
+            f
+            for f in self.of_type(Categorical)
+            if f.hash_buckets is not None and f.max_length is None and f.dtype == dtype
+        ]
+
+    def in_slot_order(self) -> list[Any]:
+        """Categorical features and sequences in the order of their id slots."""
+        hashed = self.hashed_singles("string") + self.hashed_singles("int64")
+        names = {feature.name for feature in hashed}
+        rest = [f for f in self._features if isinstance(f, Categorical | Sequence)]
+        return hashed + [f for f in rest if f.name not in names]
+
+    def fields(self) -> list[FieldSpec]:
+        """See `FeatureSet.fields`."""
+        starts, start = {}, 0
+        for feature in self.in_slot_order():
+            starts[feature.name] = start
+            start += feature.max_length or 1
+        fields = []
+        for feature in self._features:
+            if isinstance(feature, Categorical):
+                table = feature.name
+                kind: Kind = "single" if feature.max_length is None else "bag"
+            elif isinstance(feature, Sequence):
+                table, kind = feature.of, "sequence"
+            else:
+                continue
+            fields.append(
+                FieldSpec(
+                    name=feature.name,
+                    table=table,
+                    start=starts[feature.name],
+                    length=feature.max_length or 1,
+                    kind=kind,
+                    combiner=feature.combiner,
+                )
+            )
+        return fields
+
+    def numeric_names(self) -> list[str]:
+        """See `FeatureSet.numeric_names`."""
+        numeric = self.of_type(Numeric)
+        return [f.name for f in numeric] + [f"{f.name}:missing" for f in numeric if f.indicator]
+
+    def encoded_spec(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """See `FeatureSet.encoded_spec`."""
+        spec: dict[str, tuple[tuple[int, ...], str]] = {}
+        slots = sum(f.max_length or 1 for f in self.in_slot_order())
+        if slots:
+            spec["encoded_ids"] = ((slots,), "int32")
+        if self.of_type(Numeric):
+            spec["encoded_numeric"] = ((len(self.numeric_names()),), "float32")
+        if self.of_type(Pretrained):
+            spec["encoded_vectors"] = ((sum(f.dim for f in self.of_type(Pretrained)),), "float32")
+        return spec
