@@ -20,12 +20,12 @@ from rankup_keras.features.spec import FieldSpec, TableSpec
 class FieldEmbedding(keras.layers.Layer):
     """Looks up every field of a table set with one gather.
 
-    All tables of one table set and width lie stacked in one variable, and an
-    id is shifted by the first row of its table. So the graph has one gather a
-    table set and width however many fields there are, and its gradient names
-    the rows it touches: with the optimizers of `rankup_keras.optimizers` the
-    cost of a step depends on the ids in the batch and not on the size of the
-    tables.
+    All tables of one width lie stacked in one variable, the table sets of the
+    same fields side by side in its columns, and an id is shifted by the first
+    row of its table. So the graph has one gather a width, however many fields
+    and table sets there are, and its gradient names the rows it touches: with
+    the optimizers of `rankup_keras.optimizers` the cost of a step depends on
+    the ids in the batch and not on the size of the tables.
 
     Args:
         tables: list of `TableSpec` (or their configs).
@@ -147,13 +147,13 @@ class FieldEmbedding(keras.layers.Layer):
             raise RuntimeError(
                 f"Layer '{self.name}' has no tables yet; call it, or its model, once before."
             )
-        return list(zip(self._stacks, self._variables_by_width, strict=True))
+        return [(stack, self._stores[stack.store]) for stack in self._stacks]
 
     def table_views(self) -> dict[str, TableView]:
         """The tables where they lie, as `set/table` → `TableView`: to read rows without a copy."""
         return {
             f"{block.table_set}/{block.table}": TableView(
-                variable, block.offset, block.rows, stack.width
+                variable, block.offset, block.rows, stack.width, stack.start
             )
             for stack, variable in self._built_stacks()
             for block in stack.blocks
@@ -163,7 +163,10 @@ class FieldEmbedding(keras.layers.Layer):
         """Copies of all tables, as `set/table` → (rows, width)."""
         return {
             f"{block.table_set}/{block.table}": keras.ops.convert_to_numpy(
-                variable.value[block.offset : block.offset + block.rows]
+                variable.value[
+                    block.offset : block.offset + block.rows,
+                    stack.start : stack.start + stack.width,
+                ]
             )
             for stack, variable in self._built_stacks()
             for block in stack.blocks
@@ -176,7 +179,10 @@ class FieldEmbedding(keras.layers.Layer):
             for block in stack.blocks:
                 table = tables.get(f"{block.table_set}/{block.table}")
                 if table is not None:
-                    variable.value[block.offset : block.offset + block.rows].assign(table)
+                    variable.value[
+                        block.offset : block.offset + block.rows,
+                        stack.start : stack.start + stack.width,
+                    ].assign(table)
 
     def check_tables(self, tables: Mapping[str, np.ndarray]) -> None:
         """Refuses tables that are not this layer's, or of another shape."""
@@ -209,43 +215,43 @@ class FieldEmbedding(keras.layers.Layer):
         config["table_sets"] = {s: members for s, members in kept.items() if members}
         config["widths"] = {s: w for s, w in self.widths.items() if kept[s]}
         part = type(self).from_config(config)
-        own = {
-            (stack.table_set, stack.width): (stack, variable)
-            for stack, variable in zip(self._stacks, self._variables_by_width, strict=True)
-        }
-        whole = [own[stack.table_set, stack.width] for stack in part._stacks]
+        own = {(stack.table_set, stack.width): stack for stack in self._stacks}
         part._stacks = tuple(
-            layout_lib.in_blocks_of(stack, wide)
-            for stack, (wide, _) in zip(part._stacks, whole, strict=True)
+            layout_lib.in_blocks_of(stack, own[stack.table_set, stack.width])
+            for stack in part._stacks
         )
-        part._variables_by_width = [variable for _, variable in whole]
+        part._stores = self._stores
         part.built = True
         return part
 
     def build(self, input_shape: Any = None) -> None:
-        self._variables_by_width = []
-        for stack in self._stacks:
+        self._stores = []
+        for stacks in layout_lib.by_store(self._stacks):
+            widths = [stack.width for stack in stacks]
             variable = self.add_weight(
-                name=f"{stack.table_set}_{stack.width}",
-                shape=(stack.rows, stack.width),
+                name=f"{'_'.join(stack.table_set for stack in stacks)}_{sum(widths)}",
+                shape=(stacks[0].rows, sum(widths)),
                 initializer=InPieces(self.embeddings_initializer),
                 dtype=self.variable_dtype,
                 autocast=False,
             )
-            # The mark by which optimizers know a table from a dense weight.
+            # The mark by which optimizers know a table from a dense weight, and the widths of the
+            # rows that lie side by side in one of the variable's.
             variable.row_sparse = True
-            self._variables_by_width.append(variable)
+            variable.row_parts = tuple(widths)
+            self._stores.append(variable)
         self.built = True
 
     def call(self, ids: Any, weights: Any = None) -> dict[str, Any]:
         ids = self.checked(ids)
         pooled: dict[str, list[tuple[int, Any]]] = {name: [] for name in self.table_sets}
         outputs: dict[str, Any] = {}
-        for stack, variable in zip(self._stacks, self._variables_by_width, strict=True):
-            vectors, sequences = self._look_up(stack, variable, ids, weights)
-            outputs.update(sequences)
-            if vectors is not None:
-                pooled[stack.table_set].append((stack.width, vectors))
+        for stacks in layout_lib.gathers(self._stacks):
+            for stack, rows in zip(stacks, self._gather(stacks, ids), strict=True):
+                vectors, sequences = self._reduce(stack, rows, ids, weights)
+                outputs.update(sequences)
+                if vectors is not None:
+                    pooled[stack.table_set].append((stack.width, vectors))
         for name, parts in pooled.items():
             if parts:
                 outputs[name] = self._join(name, parts)
@@ -274,18 +280,24 @@ class FieldEmbedding(keras.layers.Layer):
         limits, names = layout_lib.slot_limits(self.tables, self.fields)
         return lookup.checked_ids(ids, limits, names)
 
-    def _look_up(
-        self, stack: layout_lib.Stack, variable: Any, ids: tf.Tensor, weights: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        """The pooled vectors (batch, fields * width) of one stack, and its sequences."""
+    def _gather(self, stacks: Sequence[layout_lib.Stack], ids: tf.Tensor) -> list[tf.Tensor]:
+        """The rows (batch, slots, width) of stacks that one gather reads."""
+        stack, variable = stacks[0], self._stores[stacks[0].store].value
         wide = tf.int64 if stack.rows > np.iinfo(np.int32).max else ids.dtype
         own = lookup.take_columns(ids, stack.columns)
         indices = tf.cast(own, wide) + tf.constant(stack.offsets, wide)
-        rows = lookup.take_rows(variable.value, indices)
+        places = [(s.start, s.width) for s in stacks]
         if self.embeddings_regularizer is not None:
-            touched = tf.gather(variable.value, tf.unique(tf.reshape(indices, (-1,)))[0])
-            self.add_loss(self.embeddings_regularizer(touched))
-        rows = tf.cast(rows, self.compute_dtype)
+            touched = tf.gather(variable, tf.unique(tf.reshape(indices, (-1,)))[0])
+            for start, width in places:
+                self.add_loss(self.embeddings_regularizer(touched[:, start : start + width]))
+        rows = lookup.take_rows(variable, indices, places)
+        return [tf.cast(x, self.compute_dtype) for x in rows]
+
+    def _reduce(
+        self, stack: layout_lib.Stack, rows: tf.Tensor, ids: tf.Tensor, weights: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """The pooled vectors (batch, fields * width) of one stack, and its sequences."""
         sizes = [stack.singles, *(g.fields * g.length for g in stack.bags)]
         sizes += [len(run.slots) for run in stack.sequences]
         sizes = [size for size in sizes if size]

@@ -43,9 +43,9 @@ class SequenceRun:
 class Stack:
     """All tables of one width in one table set, and the order in which one gather reads them.
 
-    A table set has stacks of its own, though one variable could hold them all:
-    the fused updates of a variable run on one core, and those of several
-    variables side by side.
+    Stacks of the same tables and fields lie side by side in one variable, a
+    *store*: the rows that several table sets have for one id are then one piece
+    of memory, and an update looks for repeated ids once for all sets.
 
     The gathered rows lie as: single-valued fields, then bags by length, then
     sequences. `order` puts the pooled vectors of singles and bags back into
@@ -62,6 +62,17 @@ class Stack:
     sequences: tuple[SequenceRun, ...]
     order: np.ndarray | None
     pooled: int  # number of pooled fields
+    store: int = 0  # the variable that holds it
+    start: int = 0  # its first column there
+
+    def reads_as(self, other: "Stack") -> bool:
+        """Whether both read the same rows in the same order."""
+        return (
+            [(b.table, b.offset, b.rows) for b in self.blocks]
+            == [(b.table, b.offset, b.rows) for b in other.blocks]
+            and np.array_equal(self.columns, other.columns)
+            and np.array_equal(self.offsets, other.offsets)
+        )
 
     @property
     def rows(self) -> int:
@@ -176,7 +187,7 @@ def build_stacks(
     table_sets: Mapping[str, Sequence[str] | None],
     width_of: Callable[[str, str], int],
 ) -> tuple[Stack, ...]:
-    """Lays the tables out, one stack for each table set and width.
+    """Lays the tables out, one stack for each table set and width, and finds their stores.
 
     `width_of(set, table)` gives a table's width.
     """
@@ -187,7 +198,41 @@ def build_stacks(
         for width in sorted({width_of(name, field.table) for field in own}):
             entries = [field for field in own if width_of(name, field.table) == width]
             stacks.append(_build_stack(name, width, entries, rows))
-    return tuple(stacks)
+    return _side_by_side(stacks)
+
+
+def _side_by_side(stacks: Sequence[Stack]) -> tuple[Stack, ...]:
+    """The stacks, with store and place in it of each."""
+    stores: list[list[Stack]] = []
+    placed = []
+    for stack in stacks:
+        alike = [i for i, store in enumerate(stores) if store[0].reads_as(stack)]
+        index = alike[0] if alike else len(stores)
+        if not alike:
+            stores.append([])
+        start = sum(other.width for other in stores[index])
+        stores[index].append(stack)
+        placed.append(dataclasses.replace(stack, store=index, start=start))
+    return tuple(placed)
+
+
+def by_store(stacks: Sequence[Stack]) -> list[list[Stack]]:
+    """The stacks of each store, from left to right."""
+    count = max(stack.store for stack in stacks) + 1
+    return [[stack for stack in stacks if stack.store == index] for index in range(count)]
+
+
+def gathers(stacks: Sequence[Stack]) -> list[list[Stack]]:
+    """The stacks that one gather reads together."""
+    found: list[list[Stack]] = []
+    for stack in stacks:
+        for group in found:
+            if group[0].store == stack.store and group[0].reads_as(stack):
+                group.append(stack)
+                break
+        else:
+            found.append([stack])
+    return found
 
 
 def _build_stack(
@@ -231,7 +276,9 @@ def in_blocks_of(stack: Stack, whole: Stack) -> Stack:
     place = {block.table: block.offset for block in whole.blocks}
     moved = {block.offset: place[block.table] for block in stack.blocks}
     offsets = np.array([moved[offset] for offset in stack.offsets.tolist()])
-    return dataclasses.replace(stack, blocks=whole.blocks, offsets=offsets)
+    return dataclasses.replace(
+        stack, blocks=whole.blocks, offsets=offsets, store=whole.store, start=whole.start
+    )
 
 
 def _slots(field: FieldSpec) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Graph code of the lookup: rows from a resource variable, bags reduced, columns permuted."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
@@ -28,17 +30,31 @@ def in_xla() -> bool:
     return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
 
 
-def take_rows(variable: tf.Variable, indices: tf.Tensor) -> tf.Tensor:
-    """Rows at indices (batch, slots), as (batch, slots, width).
+def take_rows(
+    variable: tf.Variable, indices: tf.Tensor, parts: Sequence[tuple[int, int]]
+) -> list[tf.Tensor]:
+    """Rows at indices (batch, slots), cut into columns: (batch, slots, width) for every part.
 
     They are read slot by slot, so that the reads, and in the update the writes,
     of one table follow one another: with many fields a table then stays in the
     processor's cache while its rows are wanted.
+
+    Args:
+        variable: the store (rows, all widths).
+        indices: rows in it.
+        parts: first column and width of every part.
     """
-    by_slot = tf.transpose(indices)
     # The variable itself, never a tensor of its value: the read is a
     # ResourceGather and its gradient names the rows.
-    return tf.transpose(tf.gather(variable, by_slot), (1, 0, 2))
+    rows = tf.gather(variable, tf.transpose(indices))
+    total, widths = int(rows.shape[2]), {width for _, width in parts}
+    if len(parts) == 1 and parts[0] == (0, total):
+        return [tf.transpose(rows, (1, 0, 2))]
+    if len(widths) == 1 and sum(width for _, width in parts) == total:
+        # One pass for all parts.
+        cut = tf.reshape(rows, (rows.shape[0], -1, len(parts), widths.pop()))
+        return tf.unstack(tf.transpose(cut, (2, 1, 0, 3)))
+    return [tf.transpose(rows[:, :, at : at + width], (1, 0, 2)) for at, width in parts]
 
 
 def checked_ids(ids: tf.Tensor, limits: np.ndarray, names: tuple[str, ...]) -> tf.Tensor:

@@ -160,10 +160,10 @@ def plan(target: Any, optimizer: Any = None) -> EmbeddingPlan:
 
 def _tables(layer: FieldEmbedding, optimizer: Any) -> list[TablePlan]:
     found = []
-    for index, stack in enumerate(layer._stacks):
+    for stack in layer._stacks:
         device = "default"
         if layer.built:
-            device = _short_device(layer._variables_by_width[index].value.device)
+            device = _short_device(layer._stores[stack.store].value.device)
         for block in stack.blocks:
             readers = [
                 field.name

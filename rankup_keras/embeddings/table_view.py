@@ -12,10 +12,11 @@ class TableView:
     """Rows of one table inside a variable.
 
     Attributes:
-        variable: Keras variable `(all rows, dim)`.
+        variable: Keras variable `(all rows, all columns)`.
         offset: First row of the table.
         rows: Number of its rows.
         dim: Width of a row.
+        start: First column of the table. Defaults to 0.
 
     Example:
 
@@ -29,6 +30,7 @@ class TableView:
     offset: int
     rows: int
     dim: int
+    start: int = 0
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """The rows at `indices` (int, shape `(n,)`) of the table, `(n, dim)`.
@@ -43,4 +45,5 @@ class TableView:
                 f"Received: {indices.min()} to {indices.max()}."
             )
         # Gathers from the variable itself: reading its value would copy the table.
-        return tf.gather(self.variable.value, indices + self.offset).numpy()
+        rows = tf.gather(self.variable.value, indices + self.offset).numpy()
+        return rows[:, self.start : self.start + self.dim]

@@ -50,11 +50,12 @@ class RowWiseAdagrad(RowSparse, keras.optimizers.Optimizer):
             return
         super().build(variables)
         self._accumulators = []
+        self._parts = [_parts(variable) for variable in variables]
         for variable in variables:
-            shape = variable.shape
+            parts = _parts(variable)
             self._accumulators.append(
                 self.add_variable(
-                    shape=shape[:1],
+                    shape=(variable.shape[0], *([len(parts)] if parts else [])),
                     initializer=Filled(self.initial_accumulator_value),
                     dtype=variable.dtype,
                     name=f"{variable.path.replace('/', '_')}_row_accumulator",
@@ -63,20 +64,26 @@ class RowWiseAdagrad(RowSparse, keras.optimizers.Optimizer):
 
     def update_rows(self, rows, gradient, variable, learning_rate):
         slot = self._slot(self._accumulators, variable)
-        axes = list(range(1, len(gradient.shape)))
-        accumulator = read_rows(slot, rows) + tf.reduce_mean(tf.square(gradient), axis=axes)
-        root = tf.math.rsqrt(accumulator + self.epsilon)
-        root = tf.reshape(root, [-1] + [1] * len(axes))
+        accumulator = read_rows(slot, rows) + _mean_square(
+            gradient, self._slot(self._parts, variable)
+        )
+        step = learning_rate * gradient * self._root(accumulator, gradient, variable)
         write_rows(slot, rows, accumulator)
-        write_rows(variable, rows, read_rows(variable, rows) - learning_rate * root * gradient)
+        write_rows(variable, rows, read_rows(variable, rows) - step)
 
     def update_dense(self, gradient, variable, learning_rate):
         accumulator = self._slot(self._accumulators, variable).value
-        axes = list(range(1, len(gradient.shape)))
-        accumulator.assign_add(tf.reduce_mean(tf.square(gradient), axis=axes))
-        root = tf.math.rsqrt(accumulator + self.epsilon)
-        root = tf.reshape(root, tf.concat([tf.shape(root), [1] * len(axes)], 0))
+        accumulator.assign_add(_mean_square(gradient, self._slot(self._parts, variable)))
+        root = self._root(accumulator, gradient, variable)
         variable.assign_sub(learning_rate * root * gradient)
+
+    def _root(self, accumulator, gradient, variable):
+        """`1 / sqrt(a + epsilon)`, in a shape that multiplies the gradient."""
+        root = tf.math.rsqrt(accumulator + self.epsilon)
+        parts = self._slot(self._parts, variable)
+        if parts:
+            return tf.repeat(root, parts, axis=1)
+        return tf.reshape(root, tf.concat([tf.shape(root), [1] * (len(gradient.shape) - 1)], 0))
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -84,3 +91,18 @@ class RowWiseAdagrad(RowSparse, keras.optimizers.Optimizer):
             initial_accumulator_value=self.initial_accumulator_value, epsilon=self.epsilon
         )
         return config
+
+
+def _parts(variable: Any) -> tuple[int, ...]:
+    """Widths of the rows of several tables that lie side by side in a variable's, if they do."""
+    parts = getattr(variable, "row_parts", ())
+    return parts if len(parts) > 1 else ()
+
+
+def _mean_square(gradient: Any, parts: tuple[int, ...]) -> Any:
+    """Mean of the squares of every row, or of each of its parts."""
+    squares = tf.square(gradient)
+    if parts:
+        pieces = tf.split(squares, parts, axis=1)
+        return tf.stack([tf.reduce_mean(piece, axis=1) for piece in pieces], axis=1)
+    return tf.reduce_mean(squares, axis=list(range(1, len(gradient.shape))))
