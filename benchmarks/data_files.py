@@ -6,18 +6,21 @@ Writes the rows once (made up: 13 counts and 26 categories of 8 hexadecimal digi
 values and skew are like those of Criteo's Kaggle set), then, each in a process of its own:
 
 - `numpy`: pyarrow reads the same columns into NumPy arrays, batch by batch;
-- `read`: `Files.dataset`, one pass, no shuffling;
-- `encode`: the same with hashing and normalisation, as `fit` runs it;
-- `shuffle`: the same, shuffled;
+- `read`: `Files.dataset`, one pass, raw columns, no shuffling;
+- `encode`: the same with hashing and normalisation, `encoded=True`;
+- `shuffle`: the same, shuffled, as `rankup-keras train` runs it;
 - `adapt`: vocabularies, means and quantiles of all 39 columns, in one pass;
 - `epoch`: after `adapt`, one epoch's reading with its vocabularies, shuffled.
 
-Gives rows a second, and peak memory above what importing the package takes.
+Gives rows a second, and peak memory above what importing the package takes. `--rounds 5` runs
+`numpy`, `encode` and `shuffle` by turns in one process, and gives the median of the rounds' shares
+of `numpy`: for a machine whose speed changes from minute to minute.
 """
 
 import argparse
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -146,11 +149,38 @@ def _steps(rk: object, folder: Path) -> dict[str, Callable[[], tuple[int, float]
     }
 
 
+def by_turns(folder: Path, rounds: int) -> dict[str, object]:
+    """Rates of `numpy`, `encode` and `shuffle`, taken by turns."""
+    import rankup_keras as rk
+
+    steps = _steps(rk, folder)
+    names = ("numpy", "encode", "shuffle")
+    for name in names:
+        steps[name]()
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name in names:
+            rows, seconds = steps[name]()
+            rates[name].append(rows / seconds)
+    found: dict[str, object] = {
+        name: {"rows_per_second": [round(rate) for rate in values]}
+        for name, values in rates.items()
+    }
+    for name in names[1:]:
+        shares = [a / b for a, b in zip(rates[name], rates["numpy"], strict=True)]
+        found[f"{name}_share_of_numpy"] = {
+            "median": round(statistics.median(shares), 2),
+            "all": [round(share, 2) for share in shares],
+        }
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--steps", nargs="+", default=list(STEPS), choices=STEPS)
+    parser.add_argument("--rounds", type=int, default=0, help="only compare rates, by turns")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -158,6 +188,13 @@ def main() -> None:
         print(json.dumps(run(options.one, options.folder)))
         return
     generate(options.folder, options.rows)
+    if options.rounds:
+        turns = {"rows": options.rows, **by_turns(options.folder, options.rounds)}
+        text = json.dumps(turns, indent=1)
+        print(text)
+        if options.json:
+            options.json.write_text(text + "\n")
+        return
     found = {}
     for step in options.steps:
         command = [sys.executable, __file__, "--folder", str(options.folder), "--one", step]

@@ -88,7 +88,7 @@ def train(
     config: ConfigPath,
     changes: Changes = None,
     run: RunFolder = None,
-    resume: Annotated[bool, typer.Option(help="Go on after the last whole epoch.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, exactly.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -270,6 +270,33 @@ def profile(
     }
     out.result({"layers": layers})
     out.table([{"layer": name, **values} for name, values in layers.items()])
+
+
+@app.command(
+    name="tpu-check",
+    epilog="Examples:  rankup-keras tpu-check ads.yaml  |  rankup-keras tpu-check ads.yaml "
+    "--chip v6e:2x2 --batch-size 8192",
+)
+def tpu_check(
+    config: ConfigPath,
+    chip: Annotated[str, typer.Option(help="Kind and number of chips.")] = "v5e:2x2",
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows a chip. Default: training.batch_size.", min=1)
+    ] = None,
+    float32: Annotated[bool, typer.Option("--float32", help="Not in mixed_bfloat16.")] = False,
+    changes: Changes = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compile the training step for a TPU, without one: does it fit, what bounds it."""
+    from rankup_keras.cli.planning import check_for_tpu
+
+    out = Output(quiet, as_json)
+    checked, file = load(config, changes)
+    report = check_for_tpu(checked, file, out, chip, batch_size, float32)
+    out.result(report, report.pop("text"))
+    if not report["fits"]:
+        raise typer.Exit(failures.RUN)
 
 
 @app.command(epilog="Example:  rankup-keras plan ads.yaml --set model.token_dim=256")

@@ -1,10 +1,14 @@
-"""`rankup-keras plan`: what a run would cost."""
+"""`rankup-keras plan` and `tpu-check`: what a run would cost, and whether a TPU would take it."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from rankup_keras.cli import build
 from rankup_keras.cli.output import Output
+from rankup_keras.cli.problems import RunError
 from rankup_keras.cli.settings import Config, SplitOptimizer
 from rankup_keras.cli.training import Training
 from rankup_keras.cli.yaml_file import YamlFile
@@ -57,3 +61,61 @@ def make_plan(config: Config, file: YamlFile, out: Output) -> tuple[dict[str, An
         ]
     )
     return content, text
+
+
+def check_for_tpu(
+    config: Config,
+    file: YamlFile,
+    out: Output,
+    chip: str,
+    batch_size: int | None = None,
+    float32: bool = False,
+) -> dict[str, Any]:
+    """What Google's compiler says of the training step, as `TPUReport` tells it, and its `text`.
+
+    Args:
+        config: the checked configuration.
+        file: the file that it is from.
+        out: where to say what happens.
+        chip: the topology, such as `"v5e:2x2"`.
+        batch_size: rows a chip. Defaults to the training's batch size.
+        float32: whether to keep to float32 in place of mixed_bfloat16.
+
+    Raises:
+        RunError: the compiler is not installed, or the topology is unknown.
+    """
+    missing = [name for name in ("jax", "libtpu") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RunError(
+            f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not installed, which "
+            "compile for TPUs. Install them with: pip install 'rankup-keras[tpu]'"
+        )
+    from rankup_keras.distribution import tpu_check
+    from rankup_keras.distribution.tpu_chips import chip_of
+
+    chip_of(chip)
+    training = Training(config, file, out)
+    training.learn()
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32" if float32 else "mixed_bfloat16")
+    try:
+        model = build.make_model(config, file, training.features)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    build.compile_model(config, model)
+    out.say(f"Compiling the training step for {chip}; this takes a minute or more")
+    report = tpu_check(model, batch_size or config.training.batch_size, chip)
+    return {
+        "chip": report.topology,
+        "batch_size": report.batch_size,
+        "fits": report.fits and not report.refused,
+        "hbm_bytes": report.hbm,
+        "flops": report.flops,
+        "bytes": report.bytes,
+        "bound_seconds": report.seconds,
+        "limit": report.limit,
+        "mfu": report.mfu,
+        "refused": list(report.refused),
+        "outside": list(report.outside),
+        "text": str(report),
+    }

@@ -3,11 +3,13 @@
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+from ruamel.yaml import YAML
 
 from rankup_keras.cli.problems import RunError
 
@@ -18,8 +20,8 @@ class RunFiles:
     `config.yaml` the whole configuration with its defaults; `log.txt`;
     `metrics.jsonl` a line an epoch; `ranks.jsonl` and `report.html` the
     effective rank; `statistics.json` what features learned; `bad_rows.jsonl`;
-    `checkpoints/last.keras` and `best.keras`; `model.keras`; `summary.json`;
-    `export/`.
+    `checkpoints/` with what `--resume` goes on from and `best.keras`;
+    `model.keras`; `summary.json`; `export/`.
 
     Args:
         folder: the run folder.
@@ -33,8 +35,8 @@ class RunFiles:
         self.ranks = folder / "ranks.jsonl"
         self.report = folder / "report.html"
         self.bad_rows = folder / "bad_rows.jsonl"
-        self.last = folder / "checkpoints" / "last.keras"
-        self.best = folder / "checkpoints" / "best.keras"
+        self.checkpoints = folder / "checkpoints"
+        self.best = self.checkpoints / "best.keras"
         self.model = folder / "model.keras"
         self.summary = folder / "summary.json"
         self.export = folder / "export"
@@ -55,6 +57,19 @@ class RunFiles:
     def load_model(self) -> Any:
         """Loads the trained model, without its optimizer."""
         return keras.saving.load_model(self.model_path(), compile=False)
+
+    def written_config(self) -> Any:
+        """The configuration that the run was started with."""
+        if not self.config.is_file():
+            return {}
+        return YAML(typ="safe").load(self.config.read_text(encoding="utf-8"))
+
+    def clear(self) -> None:
+        """Removes what a training leaves; exports and other files stay."""
+        for path in (self.config, self.log, self.metrics, self.ranks, self.report, self.model):
+            path.unlink(missing_ok=True)
+        self.summary.unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def history(self) -> list[dict[str, Any]]:
         """The epochs that were written so far."""

@@ -88,6 +88,7 @@ class Training(Section):
     metrics: list[MetricName] = ["auc", "log_loss", "ne", "calibration"]
     gauc_by: str | None = None
     early_stopping: EarlyStopping | None = None
+    checkpoint_every: Positive | None = None
     rank_log: bool = True
     rank_rows: Positive = 512
 

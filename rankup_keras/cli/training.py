@@ -1,7 +1,7 @@
 """`rankup-keras train`: from a configuration to a run folder."""
 
 import contextlib
-import shutil
+import io
 import time
 import warnings
 from collections.abc import Iterator
@@ -13,16 +13,27 @@ from ruamel.yaml import YAML
 
 import rankup_keras as rk
 from rankup_keras.cli import build, scoring
-from rankup_keras.cli.callbacks import MetricsLog, ResumedEarlyStopping, restore
+from rankup_keras.cli.callbacks import MetricsLog
 from rankup_keras.cli.output import Output
 from rankup_keras.cli.problems import RunError
-from rankup_keras.cli.run_files import RunFiles, write_json
+from rankup_keras.cli.run_files import RunFiles, write_json, write_text
 from rankup_keras.cli.settings import Config
 from rankup_keras.cli.yaml_file import YamlFile
 from rankup_keras.data.adapting import adapt
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.files import Files
 from rankup_keras.data.statistics import Statistics, scan
+from rankup_keras.training.resume import Resume
+from rankup_keras.training.resume_store import CheckpointStore
+
+# What may change between a training and its going on.
+_FREE = (
+    "training.epochs",
+    "training.checkpoint_every",
+    "data.cache",
+    "export",
+    "run",
+)
 
 
 class Training:
@@ -71,29 +82,22 @@ class Training:
     def run(self, folder: Path, resume: bool, overwrite: bool) -> dict[str, Any]:
         """Trains, and returns the summary."""
         run = RunFiles(folder)
-        past = prepare(run, resume, overwrite)
         config = self.config
+        prepare(run, config, resume, overwrite)
         self.bad_rows.path = run.bad_rows
-        if not resume:
-            run.bad_rows.unlink(missing_ok=True)
+        run.bad_rows.unlink(missing_ok=True)
         found = self.learn()
         folder.mkdir(parents=True, exist_ok=True)
         logger = run.start_log()
         found.write(folder)
-        with run.config.open("w", encoding="utf-8") as out:
-            YAML().dump(config.model_dump(mode="json"), out)
+        write_text(run.config, yaml_text(config))
         keras.utils.set_random_seed(config.training.seed)
-        if past:
-            model = keras.saving.load_model(run.last, compile=False)
-            build.compile_model(config, model)
-            restore(model, run.last)
-        else:
-            model = build.make_model(config, self.file, self.features)
-            build.compile_model(config, model)
+        model = build.make_model(config, self.file, self.features)
+        build.compile_model(config, model)
         self.out.say(f"{model.name}: {model.count_params():,} parameters")
         logger.info("%s, %d parameters, %d rows", model.name, model.count_params(), found.rows)
         begun = time.perf_counter()
-        self._fit(model, run, past, logger)
+        self._fit(model, run, logger)
         seconds = time.perf_counter() - begun
         stopping = config.training.early_stopping
         if stopping is not None and run.best.is_file():
@@ -118,19 +122,18 @@ class Training:
         logger.info("done in %.1f s", seconds)
         return summary
 
-    def _fit(self, model: Any, run: RunFiles, past: list[dict[str, Any]], logger: Any) -> None:
+    def _fit(self, model: Any, run: RunFiles, logger: Any) -> None:
         training = self.config.training
-        done = len(past)
         train = self.files["train"].dataset(
             training.batch_size,
             shuffle=True,
             seed=training.seed,
-            first_epoch=done,
             shuffle_rows=self.config.data.shuffle_rows,
+            encoded=True,
         )
         valid = None
         if "validation" in self.files:
-            valid = self.files["validation"].dataset(max(training.batch_size, 4096))
+            valid = self.files["validation"].dataset(max(training.batch_size, 4096), encoded=True)
         callbacks: list[Any] = []
         ranks = None
         if training.rank_log and hasattr(rk, "callbacks"):
@@ -141,68 +144,79 @@ class Training:
                 path=run.ranks,
             )
             callbacks.append(ranks)
-        callbacks.append(MetricsLog(run.metrics, run.last, logger))
+        callbacks.append(MetricsLog(run.metrics, logger))
         stopping = training.early_stopping
         if stopping is not None:
-            best = [epoch[stopping.monitor] for epoch in past if stopping.monitor in epoch]
-            choose = min if stopping.mode == "min" else max
+            watched = {"monitor": stopping.monitor, "mode": stopping.mode}
             callbacks += [
-                keras.callbacks.ModelCheckpoint(
-                    str(run.best),
-                    monitor=stopping.monitor,
-                    mode=stopping.mode,
-                    save_best_only=True,
-                    initial_value_threshold=choose(best) if best else None,
-                ),
-                ResumedEarlyStopping(
-                    past,
-                    monitor=stopping.monitor,
-                    mode=stopping.mode,
-                    patience=stopping.patience,
-                ),
+                keras.callbacks.ModelCheckpoint(str(run.best), save_best_only=True, **watched),
+                keras.callbacks.EarlyStopping(patience=stopping.patience, **watched),
             ]
+        resume = Resume(run.checkpoints, callbacks, every=training.checkpoint_every or "epoch")
         with warnings_to_log(logger, self.out):
             model.fit(
                 train,
                 validation_data=valid,
                 epochs=training.epochs,
-                initial_epoch=done,
                 verbose=self.out.verbose,
-                callbacks=callbacks,
+                callbacks=[resume],
             )
         if ranks is not None and ranks.measured:
             ranks.report(run.report)
             logger.info("effective rank, share of the ceiling\n%s", ranks.table())
 
 
-def prepare(run: RunFiles, resume: bool, overwrite: bool) -> list[dict[str, Any]]:
-    """Sees to it that the folder is free, or has what a resumed run needs.
-
-    Returns:
-        The logs of the epochs that are done.
+def prepare(run: RunFiles, config: Config, resume: bool, overwrite: bool) -> None:
+    """Sees to it that the folder is free, or holds the run that is to go on.
 
     Raises:
         RunError: another run is there, or none to resume.
     """
+    there = run.config.exists() or run.metrics.exists()
     if resume:
-        past = run.history()
-        if not past or not run.last.is_file():
+        if not there:
             raise RunError(
-                f"There is nothing to resume in {run.folder}: it has no checkpoint of a whole "
-                "epoch. Train without --resume."
+                f"There is nothing to resume in {run.folder}: it holds no run. Train without "
+                "--resume."
             )
-        return past
-    if run.config.exists() or run.metrics.exists():
+        changed = _differences(run.written_config(), config.model_dump(mode="json"))
+        if changed:
+            raise RunError(
+                f"{run.folder} was trained with other settings: {'; '.join(changed)}. Resume it "
+                "with its own, or train anew in another folder with --run."
+            )
+        if not CheckpointStore(run.checkpoints).numbers():
+            # Killed before its first checkpoint: what it logged belongs to no training.
+            run.clear()
+        return
+    if there:
         if not overwrite:
             raise RunError(
                 f"{run.folder} holds a run already. Give another folder with --run, go on with "
                 "--resume, or replace it with --overwrite."
             )
-        for path in (run.config, run.log, run.metrics, run.ranks, run.report, run.model):
-            path.unlink(missing_ok=True)
-        run.summary.unlink(missing_ok=True)
-        shutil.rmtree(run.last.parent, ignore_errors=True)
-    return []
+        run.clear()
+
+
+def _differences(before: Any, now: Any, at: str = "") -> list[str]:
+    """Settings that count for what a training gives, and that are no longer as they were."""
+    if at in _FREE:
+        return []
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*before, *now])
+        parts = [
+            _differences(before.get(key), now.get(key), f"{at}.{key}" if at else key)
+            for key in keys
+        ]
+        return [text for part in parts for text in part]
+    return [] if before == now else [f"{at} was {before!r} and is {now!r}"]
+
+
+def yaml_text(config: Config) -> str:
+    """The whole configuration, defaults included."""
+    text = io.StringIO()
+    YAML().dump(config.model_dump(mode="json"), text)
+    return text.getvalue()
 
 
 def evaluate_part(

@@ -1,7 +1,6 @@
 """`Files`: rows in files, as batches that `fit` takes."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.csv_source import CsvSource
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.encoder import Encoder
+from rankup_keras.data.epochs import Epochs
 from rankup_keras.data.packing import Packer
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
@@ -260,10 +260,10 @@ class Files:
                 "Call `rankup_keras.data.adapt(features, files)` first."
             )
         encoder = Encoder(self.features, self.targets) if encoded else None
-        epochs = itertools.count(first_epoch)
+        epochs = Epochs(first_epoch)
 
-        def generate() -> Iterator[dict[str, Any]]:
-            epoch = next(epochs)
+        def generate(draw: int) -> Iterator[dict[str, Any]]:
+            epoch = epochs.number(int(draw))
             skip = skip_batches if epoch == first_epoch else 0
             try:
                 for part in self.tables(
@@ -284,7 +284,11 @@ class Files:
                 raise
 
         signature = self.packer.signature if encoder is None else encoder.signature
-        dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+        dataset = epochs.draws.flat_map(
+            lambda draw: tf.data.Dataset.from_generator(
+                generate, args=(draw,), output_signature=signature
+            )
+        )
         if self.rows is not None and shard[1] == 1 and not skip_batches:
             whole = self.rows // batch_size if drop_remainder else -(-self.rows // batch_size)
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(whole))

@@ -17,6 +17,11 @@ _ENDINGS = {
     ".tfrecord": "tfrecord",
     ".tfrecords": "tfrecord",
 }
+_MOUNTS = {
+    "gs": "Mount the bucket with gcsfuse, or copy them with `gcloud storage cp -r`",
+    "s3": "Mount the bucket with mount-s3, or copy them with `aws s3 cp --recursive`",
+    "hdfs": "Copy them with `hdfs dfs -get`",
+}
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
@@ -28,7 +33,7 @@ def resolve_paths(paths: Paths) -> list[Path]:
     marks of Spark and Hadoop begin so.
 
     Raises:
-        DataError: nothing is there, or a pattern matches nothing.
+        DataError: nothing is there, a pattern matches nothing, or a path is of another machine.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
@@ -41,6 +46,15 @@ def resolve_paths(paths: Paths) -> list[Path]:
 
 
 def _resolve(item: str) -> list[Path]:
+    scheme, mark, rest = item.partition("://")
+    if mark and scheme.isalnum():
+        if scheme != "file":
+            raise DataError(
+                f"Files at {scheme}:// are not read from where they are. "
+                f"{_MOUNTS.get(scheme, 'Copy them to this machine')}, and give the folder's path.",
+                item,
+            )
+        item = rest
     path = Path(item)
     if path.is_file():
         return [path]

@@ -129,8 +129,8 @@ class RankingModel(keras.Model):
             **kwargs: as in Keras.
 
         Raises:
-            ValueError: a column is missing, a task has no labels, or a label
-                is not in [0, 1].
+            ValueError: a column is missing, a task has no labels, a label is
+                not in [0, 1], or a strategy's replicas cannot share a batch.
             TypeError: a column has another type than its feature declares.
         """
         if isinstance(x, tuple) and len(x) == 3:
@@ -139,6 +139,8 @@ class RankingModel(keras.Model):
         if isinstance(x, tf.data.Dataset):
             # Keras would warn that it cannot shuffle a dataset, which nobody asked it to.
             kwargs.setdefault("shuffle", False)
+        elif not isinstance(x, keras.utils.PyDataset):
+            _check_shared(batch_size or 32, self.distribute_strategy.num_replicas_in_sync)
         if validation_data is not None:
             pair = validation_data if isinstance(validation_data, tuple) else (validation_data,)
             encoded = self._encode_rows(*pair[:2])
@@ -249,6 +251,16 @@ class RankingModel(keras.Model):
         config["features"] = keras.saving.deserialize_keras_object(config["features"])
         config["tasks"] = [keras.saving.deserialize_keras_object(t) for t in config["tasks"]]
         return cls(**config)
+
+
+def _check_shared(batch_size: int, replicas: int) -> None:
+    """Refuses batches of unequal parts, of which Keras would weigh every part alike."""
+    if batch_size % replicas:
+        raise ValueError(
+            f"`batch_size` is the global one and must be divisible by the strategy's {replicas} "
+            f"replicas. Received: batch_size={batch_size}. The next that is: "
+            f"{batch_size + replicas - batch_size % replicas}."
+        )
 
 
 def _check_labels(name: str, labels: Any) -> np.ndarray:

@@ -160,6 +160,24 @@ def test_folders_patterns_and_lists(tmp_path):
     assert names == ["a.parquet", "b.parquet", "c.parquet"]
 
 
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("gs://logs/day=1/*.parquet", "gcsfuse"),
+        ("s3://logs/a.parquet", "mount-s3"),
+        ("https://a.example/b.csv", "Copy them to this machine"),
+    ],
+)
+def test_remote_paths_are_refused_with_what_would_work(path, remedy):
+    with pytest.raises(DataError, match=remedy):
+        Files(path, _features())
+
+
+def test_a_file_address_is_a_path(tmp_path):
+    path = _write_parquet(tmp_path / "a.parquet", _columns(10))
+    assert Files(f"file://{path}", _features()).paths == [path]
+
+
 def test_types_come_from_the_file_where_a_feature_has_none(tmp_path):
     columns = {
         "text": ["a", "b"], "number": [1, 2], "gaps": [1.0, None], "date": ["x", "y"],
@@ -195,6 +213,11 @@ def test_shuffles_by_seed_and_epoch(tmp_path):
     assert order(seed=2) != [first]
     assert order(seed=1, first_epoch=1) == [second]
     assert order(seed=1, skip_batches=5) == [first[5 * 32 :]]
+    # Iterators count that nobody reads from: a resumed training makes those of epochs behind it.
+    dataset = files.dataset(32, shuffle=True, shuffle_rows=150, seed=1)
+    unread = iter(dataset)
+    assert [int(row) for columns, _ in dataset for row in columns["row"]] == second
+    del unread
     # Rows of several files are near one another from the start.
     assert len({row // 200 for row in first[:64]}) == 3
 
