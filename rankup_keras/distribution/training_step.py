@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rankup_keras.mixers.kernels import whole_program
 from rankup_keras.training.optimizers import Split
 
 
@@ -127,7 +128,8 @@ def lower(model: keras.Model, part: DensePart, batch_size: int) -> bytes:
 
     compiled = tf.function(step, jit_compile=True, autograph=False)
     try:
-        return _hlo(compiled.experimental_get_compiler_ir(*specs))
+        with whole_program():
+            return _hlo(compiled.experimental_get_compiler_ir(*specs))
     except (ValueError, tf.errors.OpError) as error:
         ops = sorted(set(re.findall(r"(\w+) \(No registered '\w+' OpKernel for XLA", str(error))))
         if not ops:

@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.mixers.kernels import (
+    by_token,
+    folds,
+    fuses,
+    gated_hidden,
+    one_kernel,
+    plain_product,
+)
 from rankup_keras.tokens.per_token_dense import PerTokenDense
 
 
@@ -77,29 +86,57 @@ class PerTokenFFN(keras.layers.Layer):
             use_bias=self.use_bias,
             kernel_initializer=self.kernel_initializer,
             kernel_regularizer=self.kernel_regularizer,
-            tokens_first=self.tokens_first,
+            tokens_first=True,
             parts=parts,
             kernel_scale=scale,
             name=name,
             dtype=self.dtype_policy,
         )
 
+    def _tokens(self, input_shape: Sequence[int | None]) -> int:
+        tokens = input_shape[0 if self.tokens_first else 1]
+        if tokens is None:
+            raise ValueError(
+                "The number of tokens must be known to make one network a token. "
+                f"Received: shape={tuple(input_shape)}, tokens_first={self.tokens_first}."
+            )
+        return tokens
+
     def build(self, input_shape: Sequence[int | None]) -> None:
         dim = int(input_shape[-1] or 0)
         hidden, parts = self.hidden_dim(dim), 2 if self.gated else 1
         self.up = self._dense(hidden * parts, parts, 1.0, "up")
         self.down = self._dense(dim, 1, self.down_scale, "down")
-        self.up.build(input_shape)
-        self.down.build((*input_shape[:2], hidden))
+        tokens = self._tokens(input_shape)
+        self.up.build((tokens, None, dim))
+        self.down.build((tokens, None, hidden))
         self.hidden_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.built = True
 
-    def hidden(self, x: Any) -> Any:
-        """The hidden layer of every token."""
-        return self.activation(self.up(x))
+    def hidden(self, product: Any) -> Any:
+        """The hidden layer from the product, bias included, of the first kernel."""
+        return self.activation(product)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        return self.down(self.hidden_dropout(self.hidden(x), training=training))
+        if not self.tokens_first:
+            x = ops.transpose(x, (1, 0, 2))
+        y = self._network(x, training)
+        return y if self.tokens_first else ops.transpose(y, (1, 0, 2))
+
+    def _network(self, x: Any, training: bool | None) -> Any:
+        """The network on tokens-first `x` (T, batch, D)."""
+        if training and fuses(self.activation):
+            product = ops.matmul(x, self.up.kernel)
+            weights = [ops.convert_to_tensor(self.up.bias)] if self.use_bias else []
+            hidden = one_kernel(gated_hidden, self.activation, self.gated)(product, *weights)
+            return self.down(self.hidden_dropout(hidden, training=training))
+        if not training and folds():
+            bias = (self.up.bias, self.down.bias) if self.use_bias else (None, None)
+            return by_token(self._of_token, x, self.up.kernel, bias[0], self.down.kernel, bias[1])
+        return self.down(self.hidden_dropout(self.hidden(self.up(x)), training=training))
+
+    def _of_token(self, x: Any, up: Any, up_bias: Any, down: Any, down_bias: Any) -> Any:
+        return plain_product(self.hidden(plain_product(x, up, up_bias)), down, down_bias)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)

@@ -38,13 +38,14 @@ class PerTokenGLU(PerTokenFFN):
         super().__init__(expansion=expansion, activation=activation, use_bias=use_bias, **kwargs)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        self.linear = self._dense(int(input_shape[-1] or 0), 1, 1.0, "linear")
-        self.linear.build(input_shape)
+        dim = int(input_shape[-1] or 0)
+        self.linear = self._dense(dim, 1, 1.0, "linear")
+        self.linear.build((self._tokens(input_shape), None, dim))
         super().build(input_shape)
 
-    def hidden(self, x: Any) -> Any:
-        gate, value = ops.split(self.up(x), 2, axis=-1)
+    def hidden(self, product: Any) -> Any:
+        gate, value = ops.split(product, 2, axis=-1)
         return self.activation(gate) * value
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
-        return super().call(x, training=training) + self.linear(x)
+    def _network(self, x: Any, training: bool | None) -> Any:
+        return super()._network(x, training) + self.linear(x)

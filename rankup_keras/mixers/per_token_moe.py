@@ -13,6 +13,8 @@ from rankup_keras.mixers.expert_share import ExpertShare
 from rankup_keras.tokens.per_token_dense import PerTokenDense
 
 MIN_PENALTY = 1e-8
+# Both terms have their full weight from a relative distance of 1/4 from the target on.
+FULL_WEIGHT = 4
 # Fewer rows than this are no faster by themselves.
 SPARSE_ROWS = 64
 
@@ -25,20 +27,24 @@ class PerTokenMoE(keras.layers.Layer):
     with `expert_tj(s) = f(s W1_tj + b1_tj) W2_tj + b2_tj`. An expert whose gate
     is zero does not count. The loss gains the mean over tokens of
 
-    - `lambda_t mean(sum_j G_tj)` for a token of whose experts more than
-      `target_share` were active in the batch; `lambda_t` is then multiplied by
-      `rate`;
-    - `recovery * mean(sum_j ReLU(-z_tj))` for a token with fewer, which opens
-      closed gates again, and `lambda_t` is divided by `rate`.
+    - `w_t lambda_t mean(sum_j G_tj)` for a token of whose experts more than
+      `target_share` were active in the batch;
+    - `w_t recovery mean(sum_j ReLU(-z_tj))` for a token with fewer, which opens
+      closed gates again;
+
+    with `e_t = (share_t - target_share) / target_share` and
+    `w_t = min(1, 4 |e_t|)`; `lambda_t` is then multiplied by
+    `rate ** clip(e_t, -1, 1)`.
 
     RankMixer does not say how many experts, which lambda, nor how its two
     routers (dense training, sparse inference) are combined. The default here
-    is one ReLU router whose gates start near 1, so that training starts dense,
-    and ReMoE's rule for lambda, for each token by itself. With that rule alone
-    gates died on small data and tokens lost all their experts: lambda grows
-    while an optimizer moves gates by its fixed step, falls as slowly, and a
-    closed gate has no gradient. Hence the second term, and no first one below
-    the target.
+    is one ReLU router whose gates start around 1, so that training starts
+    almost dense, and ReMoE's rule for lambda, for each token by itself. With
+    that rule alone gates died on small data and tokens lost all their experts:
+    lambda grows while an optimizer moves gates by its fixed step, falls as
+    slowly, and a closed gate has no gradient. Hence the second term, no first
+    one below the target, and `e_t` where ReMoE has a sign: with the sign the
+    share swings far below the target before it settles.
     `two_routers=True` is RankMixer's: training uses the mean of both routers'
     gates, so that the inference router too gets the task's gradient; the
     penalty falls on the inference router alone, and inference uses only that
@@ -59,12 +65,12 @@ class PerTokenMoE(keras.layers.Layer):
             for batches in which that pays: at least 64 rows, at most half of
             them for the fullest expert. Has no XLA form. Defaults to `False`.
         penalty: float. First lambda. Defaults to 1e-3.
-        rate: float. Factor on lambda a step. Defaults to 1.2.
+        rate: float. Largest factor on lambda a step. Defaults to 1.2.
         max_penalty: float. Largest lambda. It has to exceed the gradient that
             keeps gates open: raise it where the share stays above its target.
             Far larger ones overshoot. Defaults to 0.1, which suits log loss.
         recovery: float. Coefficient of what opens closed gates again; 0 for
-            nothing. Defaults to 0.003.
+            nothing. Defaults to 0.03.
         kernel_initializer: initializer of one expert's kernels.
         kernel_regularizer: regularizer of the experts' kernels. Defaults to
             none.
@@ -95,7 +101,7 @@ class PerTokenMoE(keras.layers.Layer):
         penalty: float = 1e-3,
         rate: float = 1.2,
         max_penalty: float = 0.1,
-        recovery: float = 0.003,
+        recovery: float = 0.03,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
         tokens_first: bool = False,
@@ -163,9 +169,9 @@ class PerTokenMoE(keras.layers.Layer):
             # The fan of one expert: the gates choose among them.
             fan_in=[hidden] * int(tokens or 0),
         )
-        # Gates near 1 at first: almost every expert is active, and training starts dense. Their
+        # Gates around 1 at first: most experts are active, and training starts almost dense. Their
         # spread over samples lets a penalty close them one after the other, not all at once.
-        spread = keras.initializers.RandomNormal(stddev=0.5 / math.sqrt(dim))
+        spread = keras.initializers.RandomNormal(stddev=1 / math.sqrt(dim))
         gate = {"kernel_initializer": spread}
         self.router = dense(self.num_experts, "router", bias_initializer="ones", **gate)
         self.up.build(shape)
@@ -257,10 +263,11 @@ class PerTokenMoE(keras.layers.Layer):
         self.least_active_share.update_state(shares)
         opened = ops.mean(ops.sum(gates, axis=-1), axis=1)
         closed = ops.mean(ops.sum(ops.relu(-routed), axis=-1), axis=1)
-        over = ops.cast(shares > self.target_share, "float32")
-        under = ops.cast(shares < self.target_share, "float32")
+        error = ops.clip((shares - self.target_share) / self.target_share, -1, 1)
+        weight = ops.clip(FULL_WEIGHT * error, -1, 1)
+        over, under = ops.relu(weight), ops.relu(-weight)
         self.add_loss(ops.mean(over * self.coefficient * opened + under * self.recovery * closed))
-        moved = self.coefficient * ops.power(self.rate, ops.sign(shares - self.target_share))
+        moved = self.coefficient * ops.power(self.rate, error)
         self.coefficient.assign(ops.clip(moved, MIN_PENALTY, self.max_penalty))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:

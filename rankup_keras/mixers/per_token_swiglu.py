@@ -41,6 +41,6 @@ class PerTokenSwiGLU(PerTokenFFN):
     ) -> None:
         super().__init__(expansion=expansion, activation=activation, use_bias=use_bias, **kwargs)
 
-    def hidden(self, x: Any) -> Any:
-        gate, value = ops.split(self.up(x), 2, axis=-1)
+    def hidden(self, product: Any) -> Any:
+        gate, value = ops.split(product, 2, axis=-1)
         return self.activation(gate) * value

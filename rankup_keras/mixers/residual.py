@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from rankup_keras._registry import serializable
+from rankup_keras.mixers.layer_norm import LayerNorm
 
 NORMS = ("layer_norm", "rms_norm", None)
 PLACEMENTS = ("pre", "post")
@@ -16,7 +17,7 @@ def make_norm(norm: str | None, epsilon: float, dtype: Any, name: str) -> keras.
     if norm not in NORMS:
         raise ValueError(f"`norm` must be one of {NORMS}. Received: norm={norm!r}.")
     if norm == "layer_norm":
-        return keras.layers.LayerNormalization(epsilon=epsilon, dtype=dtype, name=name)
+        return LayerNorm(epsilon=epsilon, dtype=dtype, name=name)
     if norm == "rms_norm":
         return keras.layers.RMSNormalization(epsilon=epsilon, dtype=dtype, name=name)
     return None

@@ -100,7 +100,9 @@ def test_the_penalty_falls_on_the_inference_router_alone(target, under):
     kernel, bias = layer.router.kernel, layer.router.bias
     routed = np.einsum("btd,tde->bte", x, kernel) + np.asarray(bias)[:, 0]
     factor, active = (0.2, -routed) if under else (0.5, routed)
-    expected = factor * np.maximum(active, 0).sum(axis=-1).mean()
+    error = ((routed > 0).mean(axis=(0, 2)) - target) / target
+    sums = np.maximum(active, 0).sum(axis=-1).mean(axis=0)
+    expected = factor * np.mean(np.minimum(1, 4 * np.abs(error)) * sums)
     with tf.GradientTape() as tape:
         layer(x, training=True)
         (penalty,) = layer.losses
@@ -139,11 +141,20 @@ def test_lambda_of_each_token_follows_its_own_share():
     np.testing.assert_allclose(layer.coefficient, [0.1, 1e-3, 1e-8], rtol=1e-5)
 
 
+def test_lambda_moves_less_near_the_target():
+    """With two of three experts active and a target of a half, by a third of its largest step."""
+    layer, x = built(noise=0.0, penalty=1e-3, rate=1.25, target_share=0.5), rows()
+    layer.router.bias.assign(np.array([[[1, 1, -1]]] * T))
+    layer.router.kernel.assign(np.zeros((T, D, E)))
+    layer(x, training=True)
+    np.testing.assert_allclose(layer.coefficient, [1e-3 * 1.25 ** (1 / 3)] * T, rtol=1e-5)
+
+
 def test_closed_gates_open_again():
     """They get no gradient from the task nor from the L1 norm, and stay closed without."""
     x = np.tile(rows(batch=16), (100, 1, 1))
     shares = {}
-    for recovery in (0.0, 0.003):
+    for recovery in (0.0, 0.03):
         layer = built(noise=0.0, recovery=recovery, target_share=0.5)
         layer.router.bias.assign_sub(np.full((T, 1, E), 3.0))
         inputs = keras.Input((T, D))
@@ -152,8 +163,8 @@ def test_closed_gates_open_again():
         model.fit(x, x, epochs=2, batch_size=16, shuffle=False, verbose=0)
         gates = np.asarray(layer.gates(x[:16].transpose(1, 0, 2)))
         shares[recovery] = (gates > 0).mean(axis=(1, 2))
-    assert shares[0.0].max() < 0.05
-    assert shares[0.003].min() > 0.25
+    assert shares[0.0].max() < 0.2
+    assert shares[0.03].min() > 0.25
 
 
 @pytest.mark.parametrize(
@@ -204,9 +215,10 @@ def test_initial_experts_are_those_of_separate_dense_layers():
         np.testing.assert_allclose(np.asarray(kernel).std(), np.sqrt(2 / 120), rtol=0.02)
     x = np.random.default_rng(0).normal(size=(5, 500, 40)).astype("float32")
     gates = np.asarray(layer.gates(x))
-    assert (gates > 0).mean() > 0.95
-    np.testing.assert_allclose(gates.mean(), 1.0, atol=0.05)
-    np.testing.assert_allclose(gates.std(), 0.5, atol=0.1)
+    routed = np.asarray(layer.router(x))
+    np.testing.assert_allclose(routed.mean(), 1.0, atol=0.05)
+    np.testing.assert_allclose(routed.std(), 1.0, atol=0.1)
+    np.testing.assert_array_equal(gates, np.maximum(routed, 0))
 
 
 def make_problem(**settings):
@@ -233,7 +245,7 @@ def trained(request):
 
 def test_the_share_reaches_its_target_and_stays(trained):
     *_, history = trained
-    assert history["moe_active_share"][0] > 0.9
+    assert history["moe_active_share"][0] > 0.7
     last = np.array(history["moe_active_share"][-5:])
     assert abs(last.mean() / 0.25 - 1) < 0.1
     assert np.abs(last / 0.25 - 1).max() < 0.25
@@ -244,7 +256,7 @@ def test_no_token_loses_all_its_experts(trained):
     _, moe, x, _, history = trained
     assert min(history["moe_least_active_share"]) > 0
     active = np.asarray(moe.gates(x.transpose(1, 0, 2))) > 0
-    assert active.any(axis=-1).mean(axis=1).min() > 0.5
+    assert np.abs(active.mean(axis=(1, 2)) / 0.25 - 1).max() < 0.25
 
 
 def test_lambda_is_saved_and_restored(trained, tmp_path):

@@ -1,0 +1,209 @@
+"""Training and inference of the dense stack, as shares of the machine's batched-matmul rate.
+
+    python -m benchmarks.dense_stack                      # every cell, about 15 minutes
+    python -m benchmarks.dense_stack --short              # the smallest cell
+    python -m benchmarks.dense_stack --shape 16,256,2,4 --batch 2048 --dtype bfloat16 --task infer
+
+RankMixer's blocks as published (post-norm, exact GELU, biases), float32 weights, the mean over
+tokens and one logit. Training goes through `fit`, with loss and Adam; inference through a
+`tf.function` as an exported signature is. The rate is that of `tf.matmul` on the two products of
+a block, measured in every round between the contenders, with which it takes turns. A cell has a
+process of its own, and its result stays in `results/dense_stack.json`, so that an interrupted run
+goes on where it was (`--again` for anew).
+
+Peers, the same model: plain Keras (EinsumDense and `fit`, Keras's Adam; as a graph and with XLA),
+PyTorch (eager, and `torch.compile`, which needs a C++ compiler) with its fused Adam.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from benchmarks import common
+
+SHAPES = ("16,256,2,4", "32,512,2,2")
+CONTENDERS = ("rankup_keras", "keras", "keras_xla", "torch", "torch_compile")
+Steps = tuple[Callable[[], Any], Callable[[], Any]]
+
+
+def data(tokens: int, width: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch, tokens, width)).astype(np.float32)
+    return x, rng.integers(0, 2, (batch, 1)).astype(np.float32)
+
+
+def own_stack(tokens: int, width: int, blocks: int, expansion: float) -> Any:
+    """The package's stack behind an input (batch, T, D)."""
+    import keras
+
+    from rankup_keras.models.stack import mixer_stack
+    from rankup_keras.tokens import TokenAssembly
+    from rankup_keras.towers import TaskTowers, TokenPooling
+
+    policy = keras.config.dtype_policy()
+    inputs = keras.Input((tokens, width))
+    x = TokenAssembly(tokens_first=True, name="tokens")([inputs])
+    settings = {"expansion": expansion}
+    x = mixer_stack(x, blocks, "gelu", settings, policy, placement="post", norm="layer_norm")
+    pooled = TokenPooling("mean", tokens_first=True)(x)
+    return keras.Model(inputs, TaskTowers(["y"])(pooled)["y"])
+
+
+def by_keras(model: Any, optimizer: Any, x: Any, y: Any, steps: int, jit: bool) -> Steps:
+    import tensorflow as tf
+
+    model.compile(optimizer, "binary_crossentropy", jit_compile=jit)
+    batch = tf.data.Dataset.from_tensors((x, y)).cache().repeat(steps)
+    # Stopping the thread that tunes a pipeline takes up to a second, as much as a round.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    batch = batch.with_options(options)
+    fixed = tf.constant(x)
+    call = tf.function(
+        lambda t: model(t, training=False),
+        jit_compile=jit,
+        autograph=False,
+        # Any batch, as in an export; XLA would compile for each.
+        input_signature=[tf.TensorSpec((None, *x.shape[1:]))],
+    )
+
+    def infer() -> None:
+        for _ in range(steps):
+            call(fixed)
+
+    return lambda: model.fit(batch, epochs=1, verbose=0, shuffle=False), infer
+
+
+def rate_of(tokens: int, width: int, hidden: int, batch: int, dtype: str) -> Callable[[], Any]:
+    """The two products of one block."""
+    import tensorflow as tf
+
+    def random(*shape: int) -> Any:
+        return tf.cast(tf.random.normal(shape), dtype)
+
+    x, h = random(tokens, batch, width), random(tokens, batch, hidden)
+    up, down = random(tokens, width, hidden), random(tokens, hidden, width)
+    first = tf.function(lambda: tf.matmul(x, up), autograph=False)
+    second = tf.function(lambda: tf.matmul(h, down), autograph=False)
+    return lambda: (first(), second())
+
+
+def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> dict[str, Steps]:
+    import keras
+
+    from rankup_keras.training.optimizers import Split
+
+    tokens, width, blocks, expansion = shape
+    hidden = expansion * width
+    if dtype == "bfloat16":
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    x, y = data(tokens, width, batch)
+    # Enough work in one epoch for what `fit` does around the steps not to matter.
+    flops = 12 * blocks * tokens * batch * width * hidden
+    steps = min(50, max(1, round(2e11 / flops)))
+    made: dict[str, Steps] = {"steps": steps}  # type: ignore[dict-item]
+    for name in names:
+        if name.startswith("torch"):
+            from benchmarks.peers import torch_stack
+
+            compiled = name == "torch_compile"
+            made[name] = torch_stack.contender(
+                x, y, blocks, hidden, dtype == "bfloat16", compiled, steps
+            )
+        elif name == "rankup_keras":
+            own = own_stack(tokens, width, blocks, expansion)
+            made[name] = by_keras(own, Split(dense="adam"), x, y, steps, jit=False)
+        else:
+            from benchmarks.peers import keras_stack
+
+            peer = keras_stack.stack(tokens, width, blocks, hidden)
+            made[name] = by_keras(peer, "adam", x, y, steps, jit=name == "keras_xla")
+    return made
+
+
+def cell(shape: list[int], batch: int, dtype: str, task: str, names: list[str], rounds: int) -> Any:
+    """One cell of the table, in this process."""
+    tokens, width, blocks, expansion = shape
+    made: dict[str, Any] = contenders(shape, batch, dtype, names)
+    steps = made.pop("steps")
+    rate = rate_of(tokens, width, expansion * width, batch, dtype)
+    turns: dict[str, Callable[[], Any]] = {"products": rate}
+    for name, (train, infer) in made.items():
+        turns[name] = train if task == "train" else infer
+        # The rate before and after each: a machine's clock and neighbours change.
+        turns[f"products after {name}"] = rate
+    seconds = common.in_turns(turns, rounds, warm_up=2)
+    flops = 4 * tokens * batch * width * expansion * width
+    products = [
+        s for name, values in seconds.items() if name.startswith("products") for s in values
+    ]
+    peak = flops / statistics.median(products)
+    passes = blocks * steps * (3 if task == "train" else 1)
+    result: dict[str, Any] = {
+        "matmul_gflops": round(peak / 1e9, 1),
+        "matmul": common.summary(products),
+        "steps_a_round": steps,
+    }
+    for name in names:
+        share = flops * passes / statistics.median(seconds[name]) / peak
+        result[name] = {
+            "share": round(share, 3),
+            **common.summary([s / steps for s in seconds[name]]),
+        }
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--shape", nargs="+", default=list(SHAPES), help="T,D,L,k")
+    parser.add_argument("--batch", type=int, nargs="+", default=[512, 2048])
+    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--task", nargs="+", default=["train", "infer"])
+    parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--again", action="store_true", help="measure what is there already")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    o = parser.parse_args()
+    if o.one:
+        shape = [int(n) for n in o.shape[0].split(",")]
+        print(json.dumps(cell(shape, o.batch[0], o.dtype[0], o.task[0], o.contenders, o.rounds)))
+        return
+    if o.short:
+        o.shape, o.batch, o.rounds = o.shape[:1], [512], 3
+    path = common.RESULTS / "dense_stack.json"
+    have = json.loads(path.read_text()) if path.exists() and not o.again else {}
+    for shape in o.shape:
+        for batch in o.batch:
+            for dtype in o.dtype:
+                for task in o.task:
+                    key = f"T,D,L,k {shape}, batch {batch}, {dtype}, {task}"
+                    if key in have and not o.short:
+                        continue
+                    run_cell(key, shape, batch, dtype, task, o)
+
+
+def run_cell(key: str, shape: str, batch: int, dtype: str, task: str, o: Any) -> None:
+    command = [sys.executable, "-m", "benchmarks.dense_stack", "--one", "--shape", shape]
+    command += ["--batch", str(batch), "--dtype", dtype, "--task", task]
+    command += ["--rounds", str(o.rounds), "--contenders", *o.contenders]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{key} failed:\n{done.stderr[-3000:]}")
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    shares = {name: found[name]["share"] for name in o.contenders}
+    print(f"{key}: {found['matmul_gflops']} GFLOP/s; shares {shares}", flush=True)
+    common.record("dense_stack_short" if o.short else "dense_stack", {key: found})
+
+
+if __name__ == "__main__":
+    main()
