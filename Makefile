@@ -15,12 +15,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
 
-.PHONY: help demo test notebooks lint types format clean
+.PHONY: help demo test notebooks bench lint types format clean
 
 help:
 	@echo "make demo       train on MovieLens-100k, watch the rank, export, score"
 	@echo "make test       run the tests"
 	@echo "make notebooks  run the notebooks"
+	@echo "make bench      measure speed, the short form; docs/performance.md has the long one"
 	@echo "make lint       check style; make format mends it"
 	@echo "make types      check types"
 	@echo "make clean      remove everything that make has made"
@@ -60,6 +61,15 @@ notebooks: $(VENV)/installed-notebooks
 		echo "== $$notebook"; \
 		$(BIN)/jupyter execute --timeout=600 "$$notebook" || exit 1; \
 	done
+
+$(VENV)/installed-bench: $(VENV)/installed
+	@echo "== Installing the peers of the benchmarks"
+	@$(PIP) install --quiet --editable '.[bench]'
+	@touch $@
+
+bench: $(VENV)/installed-bench
+	$(BIN)/python -m benchmarks.dense_stack --short
+	$(BIN)/python -m benchmarks.effective_rank speed
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
