@@ -171,9 +171,13 @@ def main() -> None:
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--table", action="store_true", help="print what was measured")
     parser.add_argument("--again", action="store_true", help="measure what is there already")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     o = parser.parse_args()
+    if o.table:
+        print(table(json.loads((common.RESULTS / "dense_stack.json").read_text())))
+        return
     if o.one:
         shape = [int(n) for n in o.shape[0].split(",")]
         print(json.dumps(cell(shape, o.batch[0], o.dtype[0], o.task[0], o.contenders, o.rounds)))
@@ -190,6 +194,19 @@ def main() -> None:
                     if key in have and not o.short:
                         continue
                     run_cell(key, shape, batch, dtype, task, o)
+
+
+def table(results: dict[str, Any]) -> str:
+    """Every cell as a row of Markdown: shares, and the rate that they are shares of."""
+    lines = ["| cell | " + " | ".join(CONTENDERS) + " | matmul, GFLOP/s (ms, best to worst) |"]
+    lines.append("|---" * (len(CONTENDERS) + 2) + "|")
+    for key in sorted(key for key in results if key != "machine"):
+        found = results[key]
+        spread = found["matmul"]
+        shares = [f"{found[n]['share']:.2f}" if n in found else "" for n in CONTENDERS]
+        rate = f"{found['matmul_gflops']:.0f} ({spread['best_ms']:.0f} to {spread['worst_ms']:.0f})"
+        lines.append(f"| {key.removeprefix('T,D,L,k ')} | {' | '.join(shares)} | {rate} |")
+    return "\n".join(lines)
 
 
 def run_cell(key: str, shape: str, batch: int, dtype: str, task: str, o: Any) -> None:

@@ -1,0 +1,176 @@
+"""A DLRM of Criteo's shape: this package, plain Keras 3 with keras-rs, and TFRS's `Ranking`.
+
+    python -m benchmarks.dlrm [--rows-a-table 100000] [--batch 4096]
+
+26 tables of V x 16, 13 numbers, bottom network 64-16, dot interaction, top network 64-64-1,
+Adagrad for tables and Adam for the rest (TFRS's own default pairing; the peer on Keras 3 trains
+all with Adagrad, its only rule with rows). Ids are given as integers; every contender has a
+process of its own and trains by `fit`; the processes take turns. TFRS needs Keras 2,
+`TF_USE_LEGACY_KERAS=1`, and the extra [tfrs].
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from benchmarks import common
+
+FIELDS, NUMBERS, WIDTH, STEPS = 26, 13, 16, 10
+CONTENDERS = ("rankup_keras", "keras_rs", "tfrs")
+
+
+def data(rows: int, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    count = batch * STEPS
+    ids = rng.integers(0, rows, (count, FIELDS))
+    return ids, rng.normal(size=(count, NUMBERS)).astype("float32"), rng.integers(0, 2, (count, 1))
+
+
+def rankup_keras(rows: int, batch: int) -> tuple[Any, Any, Any]:
+    import rankup_keras as rk
+
+    ids, numbers, labels = data(rows, batch)
+    columns = {f"c{i}": ids[:, i] for i in range(FIELDS)}
+    columns |= {f"n{i}": numbers[:, i] for i in range(NUMBERS)}
+    features = rk.FeatureSet(
+        [rk.Categorical(f"c{i}", hash_buckets=rows, dtype="int64") for i in range(FIELDS)]
+        + [rk.Numeric(f"n{i}", normalize=None) for i in range(NUMBERS)]
+    )
+    model = rk.models.DLRM(features, ["y"], top_units=(64, 64), embedding_dim=WIDTH)
+    model.compile(rk.optimizers.Split(), metrics=[])
+    return model, columns, {"y": labels.astype("float32")}
+
+
+def keras_rs(rows: int, batch: int) -> tuple[Any, Any, Any]:
+    import keras
+    import keras_rs as rs
+    from keras import layers
+
+    ids, numbers, labels = data(rows, batch)
+    configs = {
+        f"c{i}": rs.layers.FeatureConfig(
+            name=f"c{i}",
+            table=rs.layers.TableConfig(
+                name=f"t{i}",
+                vocabulary_size=rows,
+                embedding_dim=WIDTH,
+                placement="default_device",
+            ),
+            input_shape=(batch, 1),
+            output_shape=(batch, WIDTH),
+        )
+        for i in range(FIELDS)
+    }
+    given = {f"c{i}": keras.Input((1,), dtype="int32", name=f"c{i}") for i in range(FIELDS)}
+    dense = keras.Input((NUMBERS,), name="numbers")
+    vectors = rs.layers.DistributedEmbedding(configs)(given)
+    bottom = layers.Dense(WIDTH, "relu")(layers.Dense(64, "relu")(dense))
+    dots = rs.layers.DotInteraction()([*vectors.values(), bottom])
+    x = layers.Concatenate()([dots, bottom])
+    for units in (64, 64):
+        x = layers.Dense(units, "relu")(x)
+    model = keras.Model({**given, "numbers": dense}, layers.Dense(1, "sigmoid")(x))
+    model.compile("adagrad", "binary_crossentropy")
+    columns = {f"c{i}": ids[:, i : i + 1].astype("int32") for i in range(FIELDS)}
+    return model, {**columns, "numbers": numbers}, labels.astype("float32")
+
+
+def tfrs(rows: int, batch: int) -> tuple[Any, Any, Any]:
+    import tensorflow as tf
+    import tensorflow_recommenders as recommenders
+    import tf_keras
+
+    ids, numbers, labels = data(rows, batch)
+    features = {
+        str(i): tf.tpu.experimental.embedding.FeatureConfig(
+            table=tf.tpu.experimental.embedding.TableConfig(rows, WIDTH)
+        )
+        for i in range(FIELDS)
+    }
+    embedding = recommenders.layers.embedding.TPUEmbedding(
+        features, tf_keras.optimizers.legacy.Adagrad(0.01)
+    )
+    model = recommenders.experimental.models.Ranking(
+        embedding_layer=embedding,
+        bottom_stack=recommenders.layers.blocks.MLP(units=[64, WIDTH], final_activation="relu"),
+        feature_interaction=recommenders.layers.feature_interaction.DotInteraction(
+            skip_gather=True
+        ),
+        top_stack=recommenders.layers.blocks.MLP(units=[64, 64, 1], final_activation="sigmoid"),
+    )
+    optimizer = recommenders.experimental.optimizers.CompositeOptimizer(
+        [
+            (tf_keras.optimizers.legacy.Adagrad(0.01), lambda: model.embedding_trainable_variables),
+            (tf_keras.optimizers.legacy.Adam(), lambda: model.dense_trainable_variables),
+        ]
+    )
+    model.compile(optimizer, steps_per_execution=1)
+    sparse = {str(i): ids[:, i] for i in range(FIELDS)}
+    columns = {"dense_features": numbers, "sparse_features": sparse}
+    return model, columns, labels.astype("float32").reshape(-1)
+
+
+def run(name: str, rows: int, batch: int, epochs: int = 4) -> list[float]:
+    """Samples a second of every epoch but the first."""
+    import tensorflow as tf
+
+    model, x, y = globals()[name](rows, batch)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch, drop_remainder=True)
+    # Batches stand ready, for input is not what is compared.
+    dataset = dataset.cache().with_options(options)
+    rates = []
+    for _ in range(epochs):
+        start = time.perf_counter()
+        model.fit(dataset, epochs=1, verbose=0)
+        rates.append(STEPS * batch / (time.perf_counter() - start))
+    return rates[1:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rows-a-table", type=int, default=100_000)
+    parser.add_argument("--batch", type=int, default=4096)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    o = parser.parse_args()
+    if o.one:
+        print(json.dumps(run(o.one, o.rows_a_table, o.batch)))
+        return
+    rates: dict[str, list[float]] = {name: [] for name in o.contenders}
+    for _ in range(o.rounds):
+        for name in o.contenders:
+            command = [sys.executable, "-m", "benchmarks.dlrm", "--one", name]
+            command += ["--rows-a-table", str(o.rows_a_table), "--batch", str(o.batch)]
+            legacy = {"TF_USE_LEGACY_KERAS": "1"} if name == "tfrs" else {}
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, env={**os.environ, **legacy}
+            )
+            if done.returncode:
+                raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
+            rates[name] += json.loads(done.stdout.strip().splitlines()[-1])
+    own = statistics.median(rates["rankup_keras"]) if "rankup_keras" in rates else None
+    found: dict[str, Any] = {}
+    for name, values in rates.items():
+        median = statistics.median(values)
+        found[name] = {"samples_a_second": round(median), "lowest": round(min(values))}
+        found[name]["highest"] = round(max(values))
+        if own:
+            found[name]["ours_is"] = round(own / median, 2)
+    print(json.dumps(found, indent=1))
+    common.record("dlrm", {f"V {o.rows_a_table}, batch {o.batch}": found})
+
+
+if __name__ == "__main__":
+    main()
