@@ -102,7 +102,10 @@ def check_for_tpu(
         model = build.make_model(config, file, training.features)
     finally:
         keras.config.set_dtype_policy(policy)
-    build.compile_model(config, model)
+    # Within-user AUC reads ids beside the dense step that is compiled.
+    kept = [name for name in config.training.metrics if name != "gauc"]
+    training_settings = config.training.model_copy(update={"metrics": kept})
+    build.compile_model(config.model_copy(update={"training": training_settings}), model)
     out.say(f"Compiling the training step for {chip}; this takes a minute or more")
     report = tpu_check(model, batch_size or config.training.batch_size, chip)
     return {
