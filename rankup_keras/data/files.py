@@ -32,6 +32,7 @@ from rankup_keras.data.target import (
 from rankup_keras.data.tfrecord_source import TFRecordSource
 from rankup_keras.data.where import Where
 from rankup_keras.features import FeatureSet
+from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.towers import Task
 
 CHUNK = 32_768
@@ -294,7 +295,7 @@ class Files:
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(whole))
         arrange = self.arrange if encoder is None else encoder.arrange
         dataset = dataset.map(arrange, num_parallel_calls=tf.data.AUTOTUNE)
-        return dataset.prefetch(tf.data.AUTOTUNE)
+        return without_autotuner(dataset.prefetch(tf.data.AUTOTUNE))
 
     def arrange(self, packed: dict[str, tf.Tensor]) -> Any:
         """Packed tensors → columns, labels and weights, within TensorFlow."""

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rankup_keras.features.autotuning import without_autotuner
+
 
 class Rows(NamedTuple):
     """Raw columns and labels of some rows.
@@ -53,14 +55,11 @@ class Rows(NamedTuple):
         if shuffle:
             order = order.shuffle(self.num_rows, seed=seed)
         # Whole batches are gathered: slicing row by row costs more than training.
-        return (
-            order.batch(batch_size, drop_remainder=drop_remainder)
-            .map(
-                lambda index: tf.nest.map_structure(lambda x: tf.gather(x, index), tensors),
-                num_parallel_calls=tf.data.AUTOTUNE,
-            )
-            .prefetch(tf.data.AUTOTUNE)
+        batches = order.batch(batch_size, drop_remainder=drop_remainder).map(
+            lambda index: tf.nest.map_structure(lambda x: tf.gather(x, index), tensors),
+            num_parallel_calls=tf.data.AUTOTUNE,
         )
+        return without_autotuner(batches.prefetch(tf.data.AUTOTUNE))
 
     def __repr__(self) -> str:
         rates = ", ".join(f"{name} {label.mean():.3f}" for name, label in self.labels.items())

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from rankup_keras._registry import serializable
 from rankup_keras.features import adapting, columns, encoding, given
+from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.features.categorical import Categorical
 from rankup_keras.features.feature import Feature, serialize_feature
 from rankup_keras.features.layout import Layout
@@ -351,7 +352,8 @@ class FeatureSet(keras.layers.Layer):
                 encoded = self(item[0])
                 return (encoded, *item[1:]) if isinstance(element, tuple) else encoded
 
-            return data.map(encode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+            encoded = data.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
+            return without_autotuner(encoded.prefetch(tf.data.AUTOTUNE))
         return self._encode_arrays(columns.convert_columns(data, self.raw_spec()))
 
     def _encode_arrays(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
