@@ -84,10 +84,11 @@ def folds() -> bool:
 
 
 def gated_hidden(activation: Any, gated: bool, product: Any, bias: Any = None) -> Any:
-    """Hidden layer of a network from the product of its first kernel, computed in float32."""
-    x = tf.cast(product, tf.float32)
+    """Hidden layer of a network from the product of its first kernel, in at least float32."""
+    wide = tf.float64 if product.dtype == tf.float64 else tf.float32
+    x = tf.cast(product, wide)
     if bias is not None:
-        x += tf.cast(bias, tf.float32)
+        x += tf.cast(bias, wide)
     if gated:
         gate, value = tf.split(x, 2, axis=-1)
         x = activation(gate) * value

@@ -40,7 +40,8 @@ class LayerNorm(keras.layers.LayerNormalization):
         super().__init__(axis=-1, epsilon=epsilon, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if self.gamma is None or self.beta is None:
+        # Both short forms compute in float32.
+        if self.gamma is None or self.beta is None or self.compute_dtype == "float64":
             return super().call(inputs)
         if training:
             x = tf.cast(inputs, self.compute_dtype)

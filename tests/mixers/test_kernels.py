@@ -128,3 +128,14 @@ def test_layer_norm_in_bfloat16_has_statistics_in_float32():
         assert y.dtype == tf.bfloat16
         expected = reference.layer_norm(tf.cast(x, tf.float32), np.ones(64), np.zeros(64))
         np.testing.assert_allclose(tf.cast(y, tf.float32), expected, atol=0.02)
+
+
+def test_float64_keeps_its_digits():
+    layer = MixerBlock(PerTokenFFN(tokens_first=True, dtype="float64"), dtype="float64")
+    x = tf.constant(random_inputs((4, 4, 8)), tf.float64)
+    layer(x)
+    randomize_weights(layer)
+    expected = layer(x)
+    for training in (False, True):
+        step = tf.function(lambda x, training=training: layer(x, training=training))
+        np.testing.assert_allclose(step(x), expected, atol=1e-12)
