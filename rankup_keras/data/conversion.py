@@ -87,6 +87,9 @@ def _strings(array: pa.Array, found: str) -> pa.Array:
     array = array.cast(pa.binary())
     if array.null_count:
         array = array.fill_null(b"")
+    marks = pc.equal(array, pa.scalar(NO_TEXT, pa.binary()))
+    if pc.any(marks).as_py():
+        array = pc.if_else(marks, pa.scalar(b"", pa.binary()), array)
     return array
 
 

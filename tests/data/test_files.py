@@ -353,3 +353,24 @@ def test_text_travels_whole_whatever_is_in_it():
         for row in range(rows):
             kept = found[targets[1]].numpy()[row].tolist()[: len(lists[row])]
             assert kept == [w.encode() for w in lists[row]]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+@pytest.mark.parametrize("encoded", [False, True])
+def test_hives_mark_of_a_missing_value_is_no_word(tmp_path, name, encoded):
+    words = ["a", "\\N", "", "NA"] * 10
+    table = pa.table({"word": words, "click": [0, 1] * 20})
+    if name.endswith("csv"):
+        lines = [f"{word},{number % 2}" for number, word in enumerate(words)]
+        (tmp_path / name).write_text("\n".join(["word,click", *lines]) + "\n")
+    else:
+        pq.write_table(table, tmp_path / name)
+    features = rk.FeatureSet([rk.Categorical("word")])
+    files = Files(tmp_path / name, features, ["click"])
+    rk.data.adapt(features, files)
+    dataset = files.dataset(40, encoded=encoded)
+    dataset = dataset if encoded else features.encode(dataset)
+    ids = next(iter(dataset))[0]["encoded_ids"].numpy()[:, 0]
+    # NA is a country.
+    assert [*(ids[:4] != 0)] == [True, False, False, True]
+    assert features.tables()[0].rows == 2 + 2
