@@ -191,8 +191,8 @@ class FeatureSet(keras.layers.Layer):
         """Raises `RuntimeError` if a model was built on this feature set."""
         if self._frozen_by:
             raise RuntimeError(
-                f"`adapt` would change the tables of model {self._frozen_by!r}, which was built "
-                "on this feature set. Make a new FeatureSet for a new model."
+                f"New statistics would change the tables of model {self._frozen_by!r}, which was "
+                "built on this feature set. Make a new FeatureSet for a new model."
             )
 
     def _forget_traces(self) -> None:

@@ -66,7 +66,7 @@ def test_not_after_a_model_was_built():
     features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)])
     features.set_statistics(moments={"a": (0, 1)})
     features.freeze("ads")
-    with pytest.raises(RuntimeError, match="tables of model 'ads'"):
+    with pytest.raises(RuntimeError, match="New statistics would change the tables of model 'ads'"):
         features.set_statistics(moments={"a": (0, 2)})
 
 
