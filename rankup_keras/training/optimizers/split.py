@@ -74,7 +74,8 @@ class Split(keras.optimizers.Optimizer):
         row_sparse: which variables `embeddings` trains, beside those of
             `FieldEmbedding`: a list of parts of variable paths, or a
             serializable function of a variable. Defaults to none.
-        clipnorm: clips every variable's gradient to this norm.
+        clipnorm: clips every variable's gradient to this norm; the tables that a
+            `FieldEmbedding` keeps in one variable count together.
         clipvalue: clips every value of a gradient.
         global_clipnorm: clips the norm of all gradients taken together, tables
             included. At most one of the three.
