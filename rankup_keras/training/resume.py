@@ -187,6 +187,9 @@ class Resume(keras.callbacks.Callback):
             # The epoch's beginning was before the checkpoint: what it did is overwritten.
             tell(epoch, logs)
         self._read_variables(self._folder)
+        if not state["calls"]:
+            # A checkpoint after the last epoch holds the sums of its validation.
+            self.model.reset_metrics()
         self._restore_records(state)
         self._saved_at = state["calls"]
 

@@ -175,3 +175,26 @@ def test_more_epochs_go_on_from_the_end(tmp_path):
     # The model is its own again.
     assert model._initial_epoch is None
     assert model.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=1, verbose=0).epoch == [0]
+
+
+def test_a_last_validation_does_not_count_as_training(tmp_path):
+    """Its sums are in the checkpoint that the end of training leaves."""
+
+    def fit(folder, epochs):
+        keras.utils.set_random_seed(0)
+        return (
+            tiny()
+            .fit(
+                np.ones((8, 2)),
+                np.ones((8, 1)),
+                2,
+                epochs=epochs,
+                validation_data=(np.ones((8, 2)), np.full((8, 1), 9.0)),
+                callbacks=[Resume(folder)],
+                verbose=0,
+            )
+            .history
+        )
+
+    fit(tmp_path / "broken", 1)
+    assert fit(tmp_path / "broken", 2) == fit(tmp_path / "whole", 2)
