@@ -21,6 +21,8 @@ from rankup_keras.data.tfrecord_source import TFRecordSource
 
 SAMPLE = 50_000
 MANY = 20_000
+# Beside the labels asked for: what is called a label is known no earlier than they are.
+_OTHER_LABEL = re.compile(r"(^|_)(label|target)(_|$)")
 _LABEL = re.compile(r"(^|_)(label|click|clicked|target|conversion|purchase|buy|like|y)(_|$)|^is_")
 _ID = re.compile(r"(^|_)(id|user|item|uid|iid|ad|campaign|category|cat|code|city|country)(_|$)|id$")
 _NUMBER = re.compile(r"(^|_)(age|price|count|num|amount|score|rating|mean|rate|ctr|sum|ts)s?(_|$)")
@@ -125,6 +127,8 @@ def _judge(name: str, array: pa.Array, rows: int, labels: list[str], text: bool)
     ):
         rate = 0.0 if numbers is None else float(np.nanmean(numbers))
         return Column(name, "label", "0 and 1", rate=rate)
+    if labels and _OTHER_LABEL.search(lower):
+        return Column(name, "skip", "its name is a label's; add --label for it to be a task")
     if kind == "text" and len(seen) > 1 and {value.lower() for value in seen} <= _SPLITS:
         return Column(name, "split", "its values", values=tuple(sorted(seen)))
     if distinct == 1:

@@ -74,6 +74,15 @@ def test_init_leaves_out_what_tells_the_label(place, capfd):
     assert _json(capfd)["columns"]["bought"] == "skip"
 
 
+def test_init_takes_no_other_label_for_a_feature(place, capfd):
+    """One that tells much of the label, but not all of it."""
+    other = pa.array(np.random.default_rng(1).integers(0, 2, 400))
+    pq.write_table(_table().append_column("label_rated", other), place / "two.parquet")
+    assert main(["init", "two.parquet", "--label", "label_click", "--json"]) == 0
+    found = _json(capfd)["columns"]
+    assert (found["label_click"], found["label_rated"]) == ("label", "skip")
+
+
 def test_init_asks_for_a_label(place, capfd):
     pq.write_table(_table().drop_columns(["label_click"]), place / "none.parquet")
     assert main(["init", "none.parquet"]) == 4
