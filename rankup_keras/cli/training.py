@@ -85,7 +85,10 @@ class Training:
         config = self.config
         prepare(run, config, resume, overwrite)
         self.bad_rows.path = run.bad_rows
-        run.bad_rows.unlink(missing_ok=True)
+        if resume:
+            self.bad_rows.take_up()
+        else:
+            run.bad_rows.unlink(missing_ok=True)
         found = self.learn()
         folder.mkdir(parents=True, exist_ok=True)
         logger = run.start_log()

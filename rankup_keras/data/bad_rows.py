@@ -51,6 +51,13 @@ class BadRows:
         self._seen: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
 
+    def take_up(self) -> None:
+        """Counts the rows that an earlier run wrote to `path`, and writes none of them again."""
+        if self.path is not None and self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                record = json.loads(line)
+                self._seen.add((record["file"], record["line"]))
+
     @property
     def count(self) -> int:
         """How many different rows were left out."""
