@@ -66,11 +66,16 @@ def whole_program() -> Iterator[None]:
         _WHOLE.reset(token)
 
 
+def on_tpu() -> bool:
+    """Whether the program being traced is compiled as a whole, for a TPU."""
+    strategy = tf.distribute.get_strategy()
+    return _WHOLE.get() or isinstance(strategy, tf.distribute.TPUStrategy)
+
+
 def fuses(activation: Any) -> bool:
     """Whether `one_kernel` serves a hidden layer of this activation where it will run."""
     # A TPU would write the float32 that the kernel computes in, twice the bytes of bfloat16.
-    on_tpu = _WHOLE.get() or isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy)
-    return is_plain(activation) and not on_tpu
+    return is_plain(activation) and not on_tpu()
 
 
 @functools.cache

@@ -12,9 +12,11 @@ from rankup_keras.mixers.kernels import (
     folds,
     fuses,
     gated_hidden,
+    is_plain,
     one_kernel,
     plain_product,
 )
+from rankup_keras.mixers.tiles import Tiling
 from rankup_keras.tokens.per_token_dense import PerTokenDense
 
 
@@ -131,9 +133,27 @@ class PerTokenFFN(keras.layers.Layer):
             hidden = one_kernel(gated_hidden, self.activation, self.gated)(product, *weights)
             return self.down(self.hidden_dropout(hidden, training=training))
         if not training and folds():
-            bias = (self.up.bias, self.down.bias) if self.use_bias else (None, None)
-            return by_token(self._of_token, x, self.up.kernel, bias[0], self.down.kernel, bias[1])
+            return by_token(self._of_token, x, *self._weights())
         return self.down(self.hidden_dropout(self.hidden(self.up(x)), training=training))
+
+    def _weights(self) -> list[Any]:
+        up, down = self.up, self.down
+        if not self.use_bias:
+            return [up.kernel, None, down.kernel, None]
+        return [up.kernel, up.bias, down.kernel, down.bias]
+
+    def tiling(self, shape: Sequence[int | None]) -> Tiling | None:
+        """Tiles of one token; `None` with dropout, which would differ when computed again."""
+        if self.dropout or not is_plain(self.activation):
+            return None
+
+        def of_tile(x: Any, *weights: Any) -> Any:
+            own = iter(weights)
+            token = [None if weight is None else next(own)[0] for weight in self._weights()]
+            return self._of_token(x[0], *token)[None]
+
+        weights = [weight for weight in self._weights() if weight is not None]
+        return Tiling(of_tile, 1, self.up.units, weights)
 
     def _of_token(self, x: Any, up: Any, up_bias: Any, down: Any, down_bias: Any) -> Any:
         return plain_product(self.hidden(plain_product(x, up, up_bias)), down, down_bias)

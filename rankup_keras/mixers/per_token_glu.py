@@ -6,7 +6,9 @@ from typing import Any
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.mixers.kernels import plain_product
 from rankup_keras.mixers.per_token_ffn import PerTokenFFN
+from rankup_keras.mixers.tiles import Tiling
 
 
 @serializable
@@ -49,3 +51,16 @@ class PerTokenGLU(PerTokenFFN):
 
     def _network(self, x: Any, training: bool | None) -> Any:
         return super()._network(x, training) + self.linear(x)
+
+    def tiling(self, shape: Sequence[int | None]) -> Tiling | None:
+        gate = super().tiling(shape)
+        if gate is None:
+            return None
+        linear = [self.linear.kernel, self.linear.bias] if self.use_bias else [self.linear.kernel]
+
+        def of_tile(x: Any, *weights: Any) -> Any:
+            kernel, *bias = (weight[0] for weight in weights[-len(linear) :])
+            straight = plain_product(x[0], kernel, bias[0] if bias else None)
+            return gate.function(x, *weights[: -len(linear)]) + straight[None]
+
+        return Tiling(of_tile, 1, gate.width, [*gate.weights, *linear])

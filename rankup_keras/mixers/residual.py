@@ -6,7 +6,9 @@ from typing import Any
 import keras
 
 from rankup_keras._registry import serializable
+from rankup_keras.mixers.kernels import on_tpu
 from rankup_keras.mixers.layer_norm import LayerNorm
+from rankup_keras.mixers.tiles import Tiling, in_tiles, tile_rows
 
 NORMS = ("layer_norm", "rms_norm", None)
 PLACEMENTS = ("pre", "post")
@@ -98,6 +100,9 @@ class Residual(keras.layers.Layer):
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> Any:
+        tiling = self._tiling(x.shape) if training and on_tpu() else None
+        if tiling is not None and tile_rows(x.shape[1], tiling.width):
+            return self._in_tiles(x, tiling)
         inner = self.norm(x) if self.norm is not None and self.placement == "pre" else x
         if self.layer._call_has_training_arg:
             inner = self.layer(inner, training=training)
@@ -105,6 +110,41 @@ class Residual(keras.layers.Layer):
             inner = self.layer(inner)
         y = x + self.output_dropout(inner, training=training)
         return self.norm(y) if self.norm is not None and self.placement == "post" else y
+
+    def _tiling(self, shape: Sequence[int | None]) -> Tiling | None:
+        # A tile is computed again for the gradient, which dropout would change.
+        if self.dropout or not self.tokens_first or not hasattr(self.layer, "tiling"):
+            return None
+        return self.layer.tiling(shape)
+
+    def _in_tiles(self, x: Any, tiling: Tiling) -> Any:
+        """The same in tiles, on tokens-first `x` of a static shape."""
+        norm_weights = [] if self.norm is None else self.norm.trainable_variables
+        shared = [keras.ops.convert_to_tensor(weight) for weight in norm_weights]
+
+        def normed(x: Any, shared: Sequence[Any]) -> Any:
+            if self.norm is None:
+                return x
+            with keras.StatelessScope(state_mapping=list(zip(norm_weights, shared, strict=True))):
+                return self.norm(x, training=True)
+
+        def added(x: Any, own: Sequence[Any], shared: Sequence[Any]) -> Any:
+            inner = normed(x, shared) if self.placement == "pre" else x
+            return x + tiling.function(inner, *own)
+
+        def added_and_normed(x: Any, own: Sequence[Any], shared: Sequence[Any]) -> Any:
+            return normed(added(x, own, shared), shared)
+
+        tile = (tiling.tokens, tile_rows(x.shape[1], tiling.width) or 0)
+        own = [keras.ops.convert_to_tensor(weight) for weight in tiling.weights]
+        if self.placement == "pre":
+            return in_tiles(added, x, tile, own, shared)
+        if not own:
+            return in_tiles(added_and_normed, x, tile, own, shared)
+        # By itself: with the layer in one tile, the norm's gradient would need its products again.
+        y = in_tiles(added, x, tile, own)
+        tile = (1, tile_rows(x.shape[1], x.shape[2]) or 0)
+        return in_tiles(lambda y, _, shared: normed(y, shared), y, tile, (), shared)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.mixers.tiles import Tiling
 
 
 @serializable
@@ -71,6 +72,11 @@ class TokenMixing(keras.layers.Layer):
     def build(self, input_shape: Sequence[int | None]) -> None:
         self._sizes(input_shape)
         self.built = True
+
+    def tiling(self, shape: Sequence[int | None]) -> Tiling:
+        """Tiles of all tokens, whose heads go to all."""
+        tokens, heads, head_dim = self._sizes(shape)
+        return Tiling(self.call, tokens, tokens * heads * head_dim)
 
     def call(self, x: Any) -> Any:
         tokens, heads, head_dim = self._sizes(x.shape)
