@@ -32,6 +32,7 @@ OPTIONS = {
     },
     "joined": {"multi_embedding": "joined", "sequence_encoder": "attention"},
     "mix_and_revert": {"mixing": {"kind": "mix_and_revert", "num_heads": 3}},
+    "no_norms": {"token_norm": False, "final_norm": False},
     "full_mixing": {"mixing": {"kind": "full_mixing", "form": "kronecker"}, "token_dim": 10},
 }
 
@@ -59,6 +60,26 @@ def test_trains_saves_and_reloads(option, tmp_path):
         np.testing.assert_allclose(
             loaded.predict(rows, verbose=0)[task], probability, rtol=0, atol=1e-6
         )
+
+
+def test_tokens_enter_the_first_block_normalised():
+    model = make()
+    tokens = keras.Model(
+        model.input, [model.get_layer(name).output for name in ("tokens", "token_norm")]
+    )
+    raw, normal = (np.array(x, "float64") for x in tokens(model.encode(small_rows.raw_rows())))
+    # Families differ in scale before, and not after.
+    scales = np.sqrt(np.square(raw).mean(axis=-1)).mean(axis=1)
+    assert scales.max() > 3 * scales.min()
+    center = raw - raw.mean(axis=-1, keepdims=True)
+    expected = center / np.sqrt(np.square(center).mean(axis=-1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(normal, expected, rtol=0, atol=1e-4)
+
+
+def test_tokens_are_left_as_they_are_without_token_norm():
+    names = [layer.name for layer in make(token_norm=False).layers]
+    assert "token_norm" not in names
+    assert "token_norm" in [layer.name for layer in make().layers]
 
 
 def tables(model):
