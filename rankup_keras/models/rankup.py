@@ -227,9 +227,13 @@ class RankUp(RankingModel):
             families[-1] = TaskTokens(len(task_list), name="task_tokens", dtype=policy)(
                 families[-1]
             )
-        x = TokenAssembly(tokens_first=True, name="tokens", dtype=policy)(families)
-        first_norm = make_norm(norm if token_norm else None, 1e-6, policy, "token_norm")
+        # The layer named "tokens" makes what enters the first block.
+        first_norm = make_norm(norm if token_norm else None, 1e-6, policy, "tokens")
+        name_of_assembly = "tokens" if first_norm is None else "assembled_tokens"
+        x = TokenAssembly(tokens_first=True, name=name_of_assembly, dtype=policy)(families)
         if first_norm is not None:
+            # What reads activations asks a layer for its layout.
+            first_norm.tokens_first = True
             x = first_norm(x)
         x = mixer_stack(
             x,

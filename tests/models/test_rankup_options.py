@@ -64,9 +64,8 @@ def test_trains_saves_and_reloads(option, tmp_path):
 
 def test_tokens_enter_the_first_block_normalised():
     model = make()
-    tokens = keras.Model(
-        model.input, [model.get_layer(name).output for name in ("tokens", "token_norm")]
-    )
+    names = ("assembled_tokens", "tokens")
+    tokens = keras.Model(model.input, [model.get_layer(name).output for name in names])
     raw, normal = (np.array(x, "float64") for x in tokens(model.encode(small_rows.raw_rows())))
     # Families differ in scale before, and not after.
     scales = np.sqrt(np.square(raw).mean(axis=-1)).mean(axis=1)
@@ -76,10 +75,16 @@ def test_tokens_enter_the_first_block_normalised():
     np.testing.assert_allclose(normal, expected, rtol=0, atol=1e-4)
 
 
-def test_tokens_are_left_as_they_are_without_token_norm():
-    names = [layer.name for layer in make(token_norm=False).layers]
-    assert "token_norm" not in names
-    assert "token_norm" in [layer.name for layer in make().layers]
+def test_ranks_are_read_of_the_tokens_that_enter_the_first_block():
+    model = make()
+    profile = rk.diagnostics.rank_profile(model, small_rows.raw_rows(), layers=["tokens"])
+    tokens = keras.Model(model.input, model.get_layer("tokens").output)
+    by_token = np.array(tokens(model.encode(small_rows.raw_rows())))
+    ranks = rk.diagnostics.effective_rank(by_token.swapaxes(0, 1))
+    assert profile.layers["tokens"].mean == pytest.approx(float(np.mean(ranks)), rel=1e-4)
+    # Without the norm, those are the tokens as they are assembled.
+    plain = make(token_norm=False)
+    assert isinstance(plain.get_layer("tokens"), rk.tokens.TokenAssembly)
 
 
 def tables(model):
