@@ -130,11 +130,12 @@ class TPUFieldEmbedding(keras.layers.Layer):
                     combiner="sum",
                     placement=self.placement,
                 )
-            for name, slots in self._features(table_set, field):
+            one = field.kind == "sequence"
+            for name, _ in self._features(table_set, field):
                 configs[name] = keras_rs.layers.FeatureConfig(
                     name=name,
                     table=tables[key],
-                    input_shape=(self.batch_size, len(slots)),
+                    input_shape=(self.batch_size, field.hashes if one else field.slots),
                     output_shape=(self.batch_size, width),
                 )
         return configs
@@ -147,12 +148,15 @@ class TPUFieldEmbedding(keras.layers.Layer):
             for field in layout_lib.fields_of(layer.fields, members)
         ]
 
-    def _features(self, table_set: str, field: FieldSpec) -> list[tuple[str, range]]:
+    def _features(self, table_set: str, field: FieldSpec) -> list[tuple[str, slice]]:
         name = f"{table_set}__{field.name}"
-        slots = range(field.start, field.start + field.length)
+        end = field.start + field.slots
         if field.kind != "sequence":
-            return [(name, slots)]
-        return [(f"{name}__{i}", range(slot, slot + 1)) for i, slot in enumerate(slots)]
+            return [(name, slice(field.start, end))]
+        # An item's ids by several hash functions stand a sequence's length apart.
+        return [
+            (f"{name}__{i}", slice(field.start + i, end, field.length)) for i in range(field.length)
+        ]
 
     def _distributed(self) -> Any:
         import keras_rs
@@ -172,9 +176,9 @@ class TPUFieldEmbedding(keras.layers.Layer):
         for table_set, field in self._members():
             coefficients = self._coefficients(ids, weights, field)
             for i, (name, slots) in enumerate(self._features(table_set, field)):
-                inputs[name] = ids[:, slots.start : slots.stop]
+                inputs[name] = ids[:, slots]
                 one = field.kind == "sequence"
-                counts[name] = coefficients[:, i : i + 1] if one else coefficients
+                counts[name] = coefficients[:, i :: field.length] if one else coefficients
         rows = self.embedding(inputs, counts)
         outputs: dict[str, Any] = {}
         pooled: dict[str, list[Any]] = {}
@@ -191,13 +195,11 @@ class TPUFieldEmbedding(keras.layers.Layer):
         return outputs
 
     def _coefficients(self, ids: tf.Tensor, weights: Any, field: FieldSpec) -> tf.Tensor:
-        """(batch, length) floats: what each slot counts for."""
-        if field.kind == "single":
-            return tf.ones_like(ids[:, :1], tf.float32)
+        """(batch, slots) floats: what each slot counts for."""
         if field.kind == "sequence":
-            own = ids[:, field.start : field.start + field.length]
-            return tf.cast(own > 0, tf.float32)
-        group = layout_lib.bag_group(field.length, [field])
+            own = ids[:, field.start : field.start + field.slots]
+            return tf.cast(own > 0, tf.float32) / field.hashes
+        group = layout_lib.bag_group(field.slots, [field])
         return lookup.bag_coefficients(ids, weights, group, tf.float32)[:, 0]
 
     def compute_output_spec(self, ids: Any, weights: Any = None) -> dict[str, Any]:

@@ -68,6 +68,37 @@ def test_tables_come_back_for_export():
     )
 
 
+def test_values_of_several_hash_functions_are_looked_up_alike():
+    fields = [
+        FieldSpec("user", "user", 0, hashes=3),
+        FieldSpec("genres", "genre", 3, 2, "bag", "sqrtn", 0, 2),
+        FieldSpec("item", "item", 7),
+        FieldSpec("clicks", "user", 8, 2, "sequence", hashes=3),
+    ]
+    layer = FieldEmbedding(TABLES, fields, 16, validate=False)
+    on_tpu = TPUFieldEmbedding(layer, BATCH, placement="default_device")
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, 10, (BATCH, 14)).astype(np.int32)
+    ids[0] = 0
+    ids[1, [4, 6, 9, 11, 13]] = 0
+    ids[2, :3] = 0
+    weights = rng.random((BATCH, 2)).astype(np.float32)
+    wanted = layer(ids, weights)
+    on_tpu(ids, weights)
+    on_tpu.set_tables(layer.get_tables())
+    actual = on_tpu(ids, weights)
+    for key, value in wanted.items():
+        np.testing.assert_allclose(actual[key], value, atol=1e-6, err_msg=key)
+    shapes = {name: config.input_shape for name, config in on_tpu.feature_configs().items()}
+    assert shapes == {
+        "shared__user": (BATCH, 3),
+        "shared__genres": (BATCH, 4),
+        "shared__item": (BATCH, 1),
+        "shared__clicks__0": (BATCH, 3),
+        "shared__clicks__1": (BATCH, 3),
+    }
+
+
 @pytest.mark.parametrize(
     ("tables", "message"),
     [({"token/shop": np.zeros((3, 3))}, "'token/shop'"), ({"token/user": np.zeros((3, 3))}, "37")],
