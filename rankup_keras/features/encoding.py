@@ -94,7 +94,8 @@ def fixed_length(ids: tf.Tensor, length: int, keep: str) -> tf.Tensor:
         hashes = ids.shape[2]
         apart = tf.reshape(tf.transpose(ids, (2, 0, 1)), (-1, tf.shape(ids)[1]))
         fixed = tf.reshape(fixed_length(apart, length, keep), (hashes, -1, length))
-        return tf.reshape(tf.transpose(fixed, (1, 0, 2)), (-1, hashes * length))
+        fixed = tf.reshape(tf.transpose(fixed, (1, 0, 2)), (-1, hashes * length))
+        return tf.ensure_shape(fixed, (ids.shape[0], hashes * length))
     valid = tf.not_equal(ids, 0)
     counted = tf.cumsum(tf.cast(valid, tf.int32), axis=1)
     position = counted - 1
@@ -106,7 +107,8 @@ def fixed_length(ids: tf.Tensor, length: int, keep: str) -> tf.Tensor:
     indices = tf.stack([rows, slot], axis=-1)
     shape = tf.stack([tf.shape(ids)[0], length + 1])
     fixed = tf.tensor_scatter_nd_update(tf.zeros(shape, ids.dtype), indices, ids)
-    return tf.ensure_shape(fixed[:, :length], (None, length))
+    # TPUs want to know how many rows there are.
+    return tf.ensure_shape(fixed[:, :length], (ids.shape[0], length))
 
 
 def encode_numeric(

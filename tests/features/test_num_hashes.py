@@ -144,6 +144,22 @@ def test_datasets_and_arrays_are_encoded_alike():
     np.testing.assert_array_equal(found, features.encode(ROWS)["encoded_ids"])
 
 
+def test_batches_of_a_known_size_stay_known():
+    features = rk.FeatureSet(
+        [
+            rk.Categorical("item", hash_buckets=9, num_hashes=2),
+            rk.Categorical("tags", hash_buckets=9, num_hashes=2, max_length=3),
+            rk.Categorical("genres", vocabulary=["a"], max_length=3),
+            rk.Sequence("clicks", of="item", max_length=3),
+        ]
+    )
+    for taken in (["tags"], ["genres"], ["item", "clicks"]):
+        part = rk.FeatureSet([features[name] for name in taken])
+        columns = {name: ["a", "b"] if name == "item" else [["a"], ["b"]] for name in taken}
+        rows = tf.data.Dataset.from_tensor_slices(columns).batch(2, drop_remainder=True)
+        assert part.encode(rows).element_spec["encoded_ids"].shape[0] == 2
+
+
 def test_one_value_by_itself():
     ids = make_features().ids("clicks", tf.constant([["a", ""]]))
     assert ids.shape == (1, 2, 3)

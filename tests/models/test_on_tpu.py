@@ -185,6 +185,18 @@ def test_schedules_go_on_and_leave_tables_stacked(monkeypatch):
         np.testing.assert_array_equal(table, tables[1][name])
 
 
+def test_the_plan_of_tables_on_a_tpu(monkeypatch):
+    own = {"user": "sgd", "item": rk.optimizers.Adagrad(0.1), "tags": rk.optimizers.LazyAdam(0.1)}
+    monkeypatch.setattr(StandInSparseCores, "build", lambda self: None)
+    with play_tpu(monkeypatch).scope(), TPUTables(BATCH, own):
+        model = make_model()
+    plan = rk.embeddings.plan(model)
+    assert {t.device for t in plan.tables} == {"SparseCores"}
+    state = {t.table: t.state_bytes / t.table_bytes for t in plan.tables}
+    assert state == {"user": 0.0, "item": 1.0, "tags": 2.0}
+    assert len(plan.tables) == 6
+
+
 def test_tables_begin_with_numbers_of_their_own(monkeypatch):
     with play_tpu(monkeypatch).scope(), TPUTables(BATCH):
         tables = tables_layer(make_model()).get_tables()
@@ -287,6 +299,12 @@ def test_what_a_tpu_cannot_do_is_refused(monkeypatch, settings, message):
 def test_wrong_arguments(settings, message):
     with pytest.raises(ValueError, match=message):
         TPUTables(**settings)
+
+
+def test_exact_resume_is_refused(trained, tmp_path):
+    _, model = trained
+    with pytest.raises(ValueError, match=r"`Resume` cannot read.*ModelCheckpoint.*embeddings"):
+        model.fit(dataset(), verbose=0, callbacks=[rk.callbacks.Resume(tmp_path / "run")])
 
 
 def test_off_tpu_and_cost_are_for_outside_of_the_scope(trained):
