@@ -33,6 +33,7 @@ WITHOUT = (
     "rankup_no_global",
     "rankup_no_task_token",
     "rankup_gelu",
+    "rankup_no_token_norm",
 )
 KEY = ("dataset", "model", "depth", "seed", "settings", "recipe")
 
