@@ -301,12 +301,13 @@ class FeatureSet(keras.layers.Layer):
             values: string or int64 tensor of any shape, as the feature declares.
 
         Returns:
-            int32 tensor of the same shape, 0 for missing values.
+            int32 tensor of the same shape, 0 for missing values; with a last
+            axis of every value's ids where the feature has `num_hashes` > 1.
         """
         feature: Any = self._by_name[name]
         feature = self._by_name[feature.of] if isinstance(feature, Sequence) else feature
         if feature.hash_buckets is not None:
-            return encoding.hash_ids(values, [feature.hash_buckets])
+            return encoding.value_ids(values, feature.hash_buckets, feature.num_hashes)
         if feature.num_ids is not None:
             return encoding.plain_ids(values, feature.num_ids)
         return tf.cast(self._lookups[feature.name](values), tf.int32)
@@ -318,7 +319,8 @@ class FeatureSet(keras.layers.Layer):
             hashed = self._layout.hashed_singles(dtype)
             if hashed:
                 values = tf.stack([raw[f.name] for f in hashed], axis=1)
-                parts.append(encoding.hash_ids(values, [f.hash_buckets or 1 for f in hashed]))
+                buckets = [f.hash_buckets or 1 for f in hashed]
+                parts.append(encoding.hash_ids(values, buckets, [f.num_hashes for f in hashed]))
                 done.update(f.name for f in hashed)
         for feature in self._layout.in_slot_order():
             if feature.name in done:

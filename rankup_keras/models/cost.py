@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import keras_rs
+import tensorflow as tf
 
 from rankup_keras.embeddings import FieldEmbedding
 from rankup_keras.features import FeatureSet
@@ -93,7 +94,13 @@ def cost(
     print(rankup_keras.models.cost(rankup_keras.RankMixer, features, ["click"], token_dim=768,
                                    num_tokens=16, expansion=17 / 6))
     ```
+
+    Raises:
+        ValueError: it is called in the scope of a `TPUStrategy`, where building
+            a model makes tables on the TPU.
     """
+    if isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
+        raise ValueError("Call `cost` outside of the TPUStrategy's scope: it makes no tables.")
     # The same graph as the model's own, its variables never given values.
     sketch = FeatureSet.from_config(features.get_config())
     with keras.StatelessScope(initialize_variables=False):
