@@ -11,8 +11,8 @@ importing takes. Points of one axis come in turns, `--rounds` times.
 
 - `exponent`: the slope of log(time) against log(size), fitted over all points of the axis; the
   stack's products have that of theory.
-- `bend`: how far the points lie from the best `a + b size^n`, n by theory, as a share of the time.
-  A cost with a fixed part, such as fields beside a stack of fixed size, has a small exponent, and is
+- `bend`: how far the points lie from the best `a + b size^n`, n by theory, as a share of the time. A
+  cost with a fixed part, such as fields beside a stack of fixed size, has a small exponent, and is
   still linear where the bend is small.
 """
 
@@ -138,7 +138,7 @@ def measured(axis: str, sizes: list[int], rounds: int, seconds: float) -> dict[s
         values = [statistics.median(turn[measure] for turn in found[size]) for size in sizes]
         result[measure] = values
         result[f"{measure}_exponent"] = round(exponent(sizes, values), 2)
-        # Weights grow with the square of the width, and activations, the most of it, with the width.
+        # Activations, the most of it, grow with the width; weights with its square.
         degree = 1 if measure == "memory" else AXES[axis][1]
         result[f"{measure}_bend"] = round(bend(sizes, values, degree), 3)
     return result
