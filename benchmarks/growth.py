@@ -11,7 +11,7 @@ importing takes. Points of one axis come in turns, `--rounds` times.
 
 - `exponent`: the slope of log(time) against log(size), fitted over all points of the axis; the
   stack's products have that of theory.
-- `bend`: how far the points lie from the best `a + b size^n`, n by theory, as a share of the time. A
+- `bend`: how far the points lie from the best `a + b size^n`, n by theory, as a share of time. A
   cost with a fixed part, such as fields beside a stack of fixed size, has a small exponent, and is
   still linear where the bend is small.
 """
