@@ -69,9 +69,17 @@ def value_ids(values: tf.Tensor, buckets: int, hashes: int) -> tf.Tensor:
     return tf.reshape(ids, tf.concat([tf.shape(values), [hashes]], axis=0))
 
 
-def plain_ids(values: tf.Tensor, num_ids: int) -> tf.Tensor:
-    """Ids of integer columns: 0 missing (-1), 1 out of range, `2 + value` otherwise."""
-    known = (values >= 0) & (values < num_ids)
+def plain_ids(values: tf.Tensor, num_ids: int | Sequence[int]) -> tf.Tensor:
+    """Ids of integer columns: 0 missing (-1), 1 out of range, `2 + value` otherwise.
+
+    Args:
+        values: int64 tensor; (batch, columns) where there is a number for each column.
+        num_ids: number of ids of each column, or one number for all.
+
+    Returns:
+        int32 tensor of the same shape.
+    """
+    known = (values >= 0) & (values < tf.constant(num_ids, tf.int64))
     others = tf.where(tf.equal(values, -1), tf.zeros_like(values), tf.ones_like(values))
     ids = tf.where(known, values + 2, others)
     return tf.cast(ids, tf.int32)

@@ -126,3 +126,12 @@ class Layout:
         if self.of_type(Pretrained):
             spec["encoded_vectors"] = ((sum(f.dim for f in self.of_type(Pretrained)),), "float32")
         return spec
+
+
+def joint_encoding(feature: Any) -> str | None:
+    """What tells single-valued columns that one operation encodes together; `None` for others."""
+    if not isinstance(feature, Categorical) or feature.max_length is not None:
+        return None
+    if feature.hash_buckets is not None:
+        return f"hashed {feature.dtype}"
+    return None if feature.num_ids is None else "plain"

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import keras_rs
 import tensorflow as tf
 
 from rankup_keras.embeddings import FieldEmbedding
 from rankup_keras.features import FeatureSet
 from rankup_keras.mixers import FullMixing, PerTokenMoE
+from rankup_keras.models.dot_interaction import DotInteraction
 from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.tokens import PerTokenDense, SliceTokenizer, TargetAttention
 from rankup_keras.towers import Task
@@ -143,9 +143,8 @@ def _moe(layer: PerTokenMoE) -> int:
     return 2 * _size(layer.expert_bias) - idle
 
 
-def _dot_interaction(layer: Any) -> int:
-    inputs = layer.input
-    return 2 * len(inputs) ** 2 * inputs[0].shape[-1]
+def _dot_interaction(layer: DotInteraction) -> int:
+    return 2 * layer.fields * layer.input.shape[-1]
 
 
 def _bags(layer: FieldEmbedding) -> int:
@@ -165,7 +164,7 @@ _COUNTS: tuple[tuple[type, Callable[[Any], int]], ...] = (
     (FullMixing, _full_mixing),
     (SliceTokenizer, _slice_tokenizer),
     (PerTokenMoE, _moe),
-    (keras_rs.layers.DotInteraction, _dot_interaction),
+    (DotInteraction, _dot_interaction),
     (TargetAttention, _attention),
 )
 
