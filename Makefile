@@ -64,11 +64,15 @@ notebooks: $(VENV)/installed-notebooks
 
 $(VENV)/installed-bench: $(VENV)/installed
 	@echo "== Installing the peers of the benchmarks"
-	@$(PIP) install --quiet --editable '.[bench]'
+	@$(PIP) install --quiet --editable '.[bench,tfrs]'
 	@touch $@
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.dense_stack --short
+	$(BIN)/python -m benchmarks.rankup_parquet --short
+	$(BIN)/python -m benchmarks.served_graph --short
+	$(BIN)/python -m benchmarks.dlrm --short
+	$(BIN)/python -m benchmarks.growth --short
 	$(BIN)/python -m benchmarks.effective_rank speed
 
 lint: $(VENV)/installed-test

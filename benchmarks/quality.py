@@ -66,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         load(0).task,
                         recipe,
                     )
-                key = dict(zip(KEY, (dataset, name, seed, plans[name], recipe), strict=True))
+                values = (dataset, name, seed, plans[name], recipe)
+                # As it will be read again, a tuple as a list.
+                key = json.loads(json.dumps(dict(zip(KEY, values, strict=True))))
                 wanted.append(key)
                 if any(all(run[k] == key[k] for k in KEY) for run in runs):
                     continue

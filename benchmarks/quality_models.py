@@ -18,6 +18,7 @@ TOLERANCE = 0.1
 RECIPE: dict[str, Any] = {"learning_rate": 1e-3, "dropout": 0.1, "embedding_dropout": 0.3}
 
 TOKENS: dict[str, Any] = {"token_dim": 32, "num_blocks": 2}
+UP: dict[str, Any] = {**TOKENS, "token_norm": True}
 
 
 def _expansion(settings: dict[str, Any], width: int) -> dict[str, Any]:
@@ -44,15 +45,14 @@ class Contender:
 
 
 CONTENDERS: dict[str, Contender] = {
-    "rankup": Contender(rk.RankUp, TOKENS, tables=2),
-    "rankup_slices": Contender(rk.RankUp, {**TOKENS, "tokenizer": "slice"}, tables=2),
-    "rankup_one_table_set": Contender(rk.RankUp, {**TOKENS, "multi_embedding": False}),
-    "rankup_no_global": Contender(rk.RankUp, {**TOKENS, "global_units": None}),
-    "rankup_no_task_token": Contender(rk.RankUp, {**TOKENS, "task_tokens": False}, tables=2),
-    "rankup_gelu": Contender(rk.RankUp, {**TOKENS, "ffn": "gelu"}, tables=2),
-    "rankup_crossed": Contender(
-        rk.RankUp, {**TOKENS, "crosses": [VECTORS]}, tables=2, crossed=True
-    ),
+    "rankup": Contender(rk.RankUp, UP, tables=2),
+    "rankup_slices": Contender(rk.RankUp, {**UP, "tokenizer": "slice"}, tables=2),
+    "rankup_one_table_set": Contender(rk.RankUp, {**UP, "multi_embedding": False}),
+    "rankup_no_global": Contender(rk.RankUp, {**UP, "global_units": None}),
+    "rankup_no_task_token": Contender(rk.RankUp, {**UP, "task_tokens": False}, tables=2),
+    "rankup_gelu": Contender(rk.RankUp, {**UP, "ffn": "gelu"}, tables=2),
+    "rankup_no_token_norm": Contender(rk.RankUp, {**UP, "token_norm": False}, tables=2),
+    "rankup_crossed": Contender(rk.RankUp, {**UP, "crosses": [VECTORS]}, tables=2, crossed=True),
     "rankmixer": Contender(rk.RankMixer, TOKENS),
     "rankelastor_paper": Contender(rk.RankElastor, {"form": "paper"}),
     "rankelastor_code": Contender(rk.RankElastor, {"form": "code"}),

@@ -33,6 +33,7 @@ WITHOUT = (
     "rankup_no_global",
     "rankup_no_task_token",
     "rankup_gelu",
+    "rankup_no_token_norm",
 )
 KEY = ("dataset", "model", "depth", "seed", "settings", "recipe")
 
@@ -66,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     settings = {**_equal_width(name), "num_blocks": depth}
                     recipe = {**RECIPE, "epochs": options.epochs}
                     values = (dataset, name, depth, seed, settings, recipe)
-                    key = dict(zip(KEY, values, strict=True))
+                    # As it will be read again, a tuple as a list.
+                    key = json.loads(json.dumps(dict(zip(KEY, values, strict=True))))
                     if not any(all(run[k] == key[k] for k in KEY) for run in runs):
                         runs.append(_write(options.results, {**key, **_run(key, load())}))
     text = tables(runs)

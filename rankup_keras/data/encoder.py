@@ -97,14 +97,16 @@ class Encoder:
         start = 0
         for number, field in enumerate(self._fields):
             places = coded[number].indices.to_numpy()
-            ids = known[start : start + sizes[number]][places]
-            start += sizes[number]
+            end = start + sizes[number] * field.hashes
+            ids = known[start:end]
+            start = end
+            if field.hashes > 1:
+                ids = ids.reshape(-1, field.hashes)
+            ids = ids[places]
             if self._columns[number].shape == "list":
                 lengths = pc.list_value_length(columns[number]).to_numpy()
                 ids = fixed_length_rows(ids, lengths, field.length, self._keeps[number])
-                encoded[:, field.start : field.start + field.length] = ids
-            else:
-                encoded[:, field.start] = ids
+            encoded[:, field.start : field.start + field.slots] = ids.reshape(rows, field.slots)
         return encoded
 
     def _ids(
@@ -119,7 +121,7 @@ class Encoder:
             names = [target.name for target in self._columns[own]]
             columns = tf.split(values, sizes[own], num=len(names)) if names else []
             parts += map(self._features.ids, names, columns)
-        return tf.concat(parts, axis=0)
+        return tf.concat([tf.reshape(part, (-1,)) for part in parts], axis=0)
 
     # Batches, in TensorFlow
 

@@ -51,7 +51,8 @@ class FieldEmbedding(keras.layers.Layer):
     Call arguments:
         ids: int32 or int64 (batch, slots), laid out as `fields` say. Id 0 is
             padding in bags and sequences and counts for nothing; in a
-            single-valued field it is a row like any other.
+            single-valued field it is a row like any other. A value of a field
+            with several `hashes` is the mean of the rows of its ids.
         weights: float (batch, weight slots) of the weighted bags, else `None`.
 
     Returns:
@@ -140,7 +141,7 @@ class FieldEmbedding(keras.layers.Layer):
     @property
     def slots(self) -> int:
         """The least number of id columns that the fields need."""
-        return max(f.start + f.length for f in self.fields)
+        return max(f.start + f.slots for f in self.fields)
 
     def _built_stacks(self) -> list[tuple[layout_lib.Stack, Any]]:
         if not self.built:
@@ -311,8 +312,9 @@ class FieldEmbedding(keras.layers.Layer):
             vectors.append(lookup.reduce_bags(parts.pop(0), coefficients))
         sequences = {}
         for run in stack.sequences:
-            present = tf.cast(lookup.take_columns(ids, run.slots) > 0, rows.dtype)
-            sequences[run.key] = parts.pop(0) * present[:, :, None]
+            present = tf.cast(lookup.take_columns(ids, run.first) > 0, rows.dtype)
+            items = lookup.mean_of_hashes(parts.pop(0), run.hashes)
+            sequences[run.key] = items * present[:, :, None]
         if not vectors:
             return None, sequences
         flat = vectors[0] if len(vectors) == 1 else tf.concat(vectors, axis=1)

@@ -1,5 +1,6 @@
 """Initial values of large tables, written in pieces so that no temporary has the table's size."""
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -70,4 +71,34 @@ class InPieces(keras.initializers.Initializer):
         return {
             "initializer": keras.saving.serialize_keras_object(self.initializer),
             "elements": self.elements,
+        }
+
+
+class InShards(keras.initializers.Initializer):
+    """Gives every shard of every table on a TPU numbers of its own.
+
+    TensorFlow asks for one shard after the other, and a Keras initializer gives
+    the same numbers at each call: all devices and tables would begin with the
+    same rows.
+
+    Args:
+        initializer: a Keras initializer, or a callable `(shape, dtype) -> tensor`.
+        table: the table's name.
+    """
+
+    def __init__(self, initializer: Any, table: str) -> None:
+        self.initializer = initializer
+        self.table = table
+
+    def __call__(self, shape, dtype=None, shard_info=None):
+        start = 0
+        if shard_info is not None:
+            shape, start = shard_info.shape, shard_info.offset[0]
+        index = zlib.crc32(f"{self.table} {start}".encode())
+        return _piece(self.initializer, index)(shape, dtype=dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "initializer": keras.saving.serialize_keras_object(self.initializer),
+            "table": self.table,
         }

@@ -22,13 +22,20 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class BagGroup:
-    """Bags of one length, reduced together: `fields` bags of `length` slots."""
+    """Bags of one length, reduced together: `fields` bags of `length` slots.
+
+    A value's rows by several hash functions are slots of one bag: the mean over
+    them all is that of the values' means, the other combiners want a factor. A
+    single value of that kind is a bag that is never empty.
+    """
 
     length: int
     fields: int
     slots: np.ndarray  # (fields * length,) columns of the ids
     weights: np.ndarray | None  # (fields * length,) columns of the weights, -1 where there is none
     combiners: np.ndarray  # (fields,) index into COMBINERS
+    factors: np.ndarray | None  # (fields,) what the combined rows are multiplied by
+    singles: np.ndarray | None  # (fields,) whether id 0 is a row like any other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +44,12 @@ class SequenceRun:
 
     key: str
     slots: np.ndarray
+    hashes: int
+
+    @property
+    def first(self) -> np.ndarray:
+        """The slots of the first hash function, which tell padding."""
+        return self.slots[: len(self.slots) // self.hashes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +132,10 @@ def check_specs(tables: Sequence[TableSpec], fields: Sequence[FieldSpec]) -> Non
                 f"Field '{field.name}' needs start >= 0 and length >= 1 (1 where single-valued). "
                 f"Received: start={field.start}, length={field.length}, kind='{field.kind}'."
             )
+        if field.hashes < 1:
+            raise ValueError(
+                f"`hashes` of field '{field.name}' must be at least 1. Received: {field.hashes}."
+            )
 
 
 def resolve_table_sets(
@@ -171,11 +188,11 @@ def slot_limits(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """For every id slot the rows of the table that it reads, and its field's name."""
     rows = {table.name: table.rows for table in tables}
-    slots = max(f.start + f.length for f in fields)
+    slots = max(f.start + f.slots for f in fields)
     limits = np.full(slots, np.iinfo(np.int32).max, np.int64)
     names = [""] * slots
     for field in fields:
-        for slot in range(field.start, field.start + field.length):
+        for slot in range(field.start, field.start + field.slots):
             if rows[field.table] < limits[slot]:
                 limits[slot], names[slot] = rows[field.table], field.name
     return limits, tuple(names)
@@ -245,12 +262,12 @@ def _build_stack(
             blocks[field.table] = Block(table_set, field.table, offset, rows[field.table])
             offset += rows[field.table]
 
-    singles = [field for field in entries if field.kind == "single"]
+    singles = [field for field in entries if field.kind == "single" and field.hashes == 1]
     sequences = [field for field in entries if field.kind == "sequence"]
     groups: dict[int, list[FieldSpec]] = {}
     for field in entries:
-        if field.kind == "bag":
-            groups.setdefault(field.length, []).append(field)
+        if field.kind == "bag" or (field.kind == "single" and field.hashes > 1):
+            groups.setdefault(field.slots, []).append(field)
 
     pooled = singles + [field for group in groups.values() for field in group]
     gathered = pooled + sequences
@@ -262,10 +279,12 @@ def _build_stack(
         width=width,
         blocks=tuple(blocks.values()),
         columns=np.concatenate([_slots(field) for field in gathered]),
-        offsets=np.concatenate([np.full(f.length, blocks[f.table].offset) for f in gathered]),
+        offsets=np.concatenate([np.full(f.slots, blocks[f.table].offset) for f in gathered]),
         singles=len(singles),
         bags=tuple(bag_group(length, group) for length, group in groups.items()),
-        sequences=tuple(SequenceRun(f"{table_set}/{f.name}", _slots(f)) for f in sequences),
+        sequences=tuple(
+            SequenceRun(f"{table_set}/{f.name}", _slots(f), f.hashes) for f in sequences
+        ),
         order=None if in_order else np.array(declared, np.int32),
         pooled=len(pooled),
     )
@@ -282,22 +301,28 @@ def in_blocks_of(stack: Stack, whole: Stack) -> Stack:
 
 
 def _slots(field: FieldSpec) -> np.ndarray:
-    return np.arange(field.start, field.start + field.length, dtype=np.int32)
+    return np.arange(field.start, field.start + field.slots, dtype=np.int32)
 
 
 def bag_group(length: int, group: Sequence[FieldSpec]) -> BagGroup:
-    """How bags of one length are reduced together."""
+    """How bags of one length, in slots, are reduced together."""
     weights = [
         np.full(length, -1)
         if f.weight_start is None
-        else np.arange(f.weight_start, f.weight_start + length)
+        else np.tile(np.arange(f.weight_start, f.weight_start + f.length), f.hashes)
         for f in group
     ]
     weighted = any(f.weight_start is not None for f in group)
+    singles = np.array([f.kind == "single" for f in group])
+    combiners = ["mean" if f.kind == "single" else f.combiner for f in group]
+    power = {"mean": 0.0, "sum": -1.0, "sqrtn": -0.5}
+    factors = np.array([f.hashes ** power[c] for f, c in zip(group, combiners, strict=True)])
     return BagGroup(
         length=length,
         fields=len(group),
         slots=np.concatenate([_slots(f) for f in group]),
         weights=np.concatenate(weights).astype(np.int32) if weighted else None,
-        combiners=np.array([COMBINERS.index(f.combiner) for f in group], np.int32),
+        combiners=np.array([COMBINERS.index(c) for c in combiners], np.int32),
+        factors=None if np.all(factors == 1) else factors,
+        singles=singles if singles.any() else None,
     )

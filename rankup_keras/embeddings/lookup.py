@@ -110,7 +110,10 @@ def bag_coefficients(
 
     `mean`: `w / Σw`; `sqrtn`: `w / sqrt(Σw²)`; `sum`: `w`; zero for an empty bag.
     """
-    present = tf.cast(take_columns(ids, group.slots) > 0, dtype)
+    here = take_columns(ids, group.slots) > 0
+    if group.singles is not None:
+        here |= np.repeat(group.singles, group.length)
+    present = tf.cast(here, dtype)
     if group.weights is not None:
         if weights is None:
             raise ValueError(
@@ -123,13 +126,27 @@ def bag_coefficients(
         present *= tf.gather(tf.concat([ones, weights], axis=1), columns, axis=1)
     w = tf.reshape(present, (-1, group.fields, group.length))
     kinds = set(group.combiners.tolist())
-    if kinds == {1}:
-        return w
+    if kinds != {1}:
+        w = _combined(w, kinds, group.combiners)
+    if group.factors is not None:
+        w *= tf.constant(group.factors[None, :, None], dtype)
+    return w
+
+
+def _combined(w: tf.Tensor, kinds: set[int], combiners: np.ndarray) -> tf.Tensor:
     ones = tf.ones_like(w[:, :, :1])
     mean = tf.reduce_sum(w, axis=2, keepdims=True) if 0 in kinds else ones
     root = tf.sqrt(tf.reduce_sum(w * w, axis=2, keepdims=True)) if 2 in kinds else ones
-    kind = group.combiners[None, :, None]
+    kind = combiners[None, :, None]
     return tf.math.divide_no_nan(w, tf.where(kind == 0, mean, tf.where(kind == 1, ones, root)))
+
+
+def mean_of_hashes(rows: tf.Tensor, hashes: int) -> tf.Tensor:
+    """(batch, hashes * length, width) rows → (batch, length, width), a value's mean."""
+    if hashes == 1:
+        return rows
+    apart = tf.reshape(rows, (-1, hashes, rows.shape[1] // hashes, rows.shape[2]))
+    return tf.reduce_mean(apart, axis=1)
 
 
 def reduce_bags(rows: tf.Tensor, coefficients: tf.Tensor) -> tf.Tensor:

@@ -1,12 +1,14 @@
 """What the tables will cost, to be read before training."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from rankup_keras.embeddings.field_embedding import FieldEmbedding
+from rankup_keras.embeddings.tpu_field_embedding import TPUFieldEmbedding
 
 ROW_BYTES = 4  # of one float32
 
@@ -46,7 +48,8 @@ class TablePlan:
         fields: the features that read it.
         table_bytes: bytes of its float32 values.
         state_bytes: bytes of the optimizer's slots for it.
-        device: where it lies; under a mirrored strategy every replica has a copy.
+        device: where it lies; under a mirrored strategy every replica has a copy,
+            and the SparseCores of all chips share the rows out.
     """
 
     table: str
@@ -124,13 +127,15 @@ def plan(target: Any, optimizer: Any = None) -> EmbeddingPlan:
 
     Nothing is built or allocated for it, so that a table too large shows here
     first. Bytes are exact for tables and slots; a step adds the rows of its
-    batch.
+    batch, and SparseCores pad rows and widths.
 
     Args:
-        target: a model with `FieldEmbedding` layers, or one such layer.
+        target: a model with `FieldEmbedding` or `TPUFieldEmbedding` layers, or
+            one such layer.
         optimizer: the optimizer to plan for (a `Split` counts by its
-            embeddings' part). Defaults to the model's own, where it is
-            compiled; without any the state counts as nothing.
+            embeddings' part). Defaults to what trains the tables on a TPU, else
+            to the model's own, where it is compiled; without any the state
+            counts as nothing.
 
     Returns:
         An `EmbeddingPlan`; `print` it.
@@ -142,28 +147,49 @@ def plan(target: Any, optimizer: Any = None) -> EmbeddingPlan:
     print(rk.embeddings.plan(model))
     ```
     """
-    if isinstance(target, FieldEmbedding):
-        layers = [target]
-    else:
-        layers = [x for x in target._flatten_layers() if isinstance(x, FieldEmbedding)]
-        optimizer = optimizer or getattr(target, "optimizer", None)
-    if not layers:
+    tables_on_tpu, layers = _layers_of(target)
+    if not layers and not tables_on_tpu:
         raise ValueError(
             f"`target` has no FieldEmbedding layer, so there is nothing to plan. "
             f"Received: {type(target).__name__}."
         )
-    if isinstance(optimizer, str):
-        optimizer = keras.optimizers.get(optimizer)
-    tables = tuple(table for layer in layers for table in _tables(layer, optimizer))
-    return EmbeddingPlan(tables, tf.distribute.get_strategy().num_replicas_in_sync)
+    found: list[TablePlan] = []
+    for part in tables_on_tpu:
+        device = "SparseCores" if part.on_tpu else "default"
+        found += _tables(part.definition, optimizer or part.optimizer, device)
+    own = optimizer or getattr(target, "optimizer", None)
+    for layer in layers:
+        found += _tables(layer, own, None)
+    shared = not any(part.on_tpu for part in tables_on_tpu)
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync if shared else 1
+    return EmbeddingPlan(tuple(found), replicas)
 
 
-def _tables(layer: FieldEmbedding, optimizer: Any) -> list[TablePlan]:
+def _layers_of(target: Any) -> tuple[list[TPUFieldEmbedding], list[FieldEmbedding]]:
+    every = target._flatten_layers() if isinstance(target, keras.layers.Layer) else []
+    tpu: list[TPUFieldEmbedding] = []
+    plain: list[FieldEmbedding] = []
+    for layer in every:
+        if isinstance(layer, TPUFieldEmbedding):
+            tpu.append(layer)
+        elif isinstance(layer, FieldEmbedding):
+            plain.append(layer)
+    definitions = {id(layer.definition) for layer in tpu}
+    return tpu, [layer for layer in plain if id(layer) not in definitions]
+
+
+def _own(optimizer: Any, table: str) -> Any:
+    if isinstance(optimizer, Mapping):
+        optimizer = optimizer.get(table)
+    return keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
+
+
+def _tables(layer: FieldEmbedding, optimizer: Any, device: str | None) -> list[TablePlan]:
     found = []
     for stack in layer._stacks:
-        device = "default"
+        where = device or "default"
         if layer.built:
-            device = _short_device(layer._stores[stack.store].value.device)
+            where = _short_device(layer._stores[stack.store].value.device)
         for block in stack.blocks:
             readers = [
                 field.name
@@ -180,8 +206,10 @@ def _tables(layer: FieldEmbedding, optimizer: Any) -> list[TablePlan]:
                     width=stack.width,
                     fields=tuple(readers),
                     table_bytes=ROW_BYTES * block.rows * stack.width,
-                    state_bytes=ROW_BYTES * block.rows * state_values(optimizer, stack.width),
-                    device=device,
+                    state_bytes=ROW_BYTES
+                    * block.rows
+                    * state_values(_own(optimizer, block.table), stack.width),
+                    device=where,
                 )
             )
     return found

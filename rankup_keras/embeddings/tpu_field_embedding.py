@@ -11,50 +11,45 @@ from rankup_keras._registry import serializable
 from rankup_keras.embeddings import layout as layout_lib
 from rankup_keras.embeddings import lookup, sparse_core
 from rankup_keras.embeddings.field_embedding import FieldEmbedding
+from rankup_keras.embeddings.initializers import InShards
+from rankup_keras.embeddings.stores import stores_of, tables_of
+from rankup_keras.embeddings.tpu_optimizers import Following, check_compiled, tpu_optimizer
 from rankup_keras.features.spec import FieldSpec
 
-TPU_OPTIMIZERS = (
-    keras.optimizers.SGD,
-    keras.optimizers.Adagrad,
-    keras.optimizers.Adam,
-    keras.optimizers.Ftrl,
-)
+PLACEMENTS = ("auto", "sparsecore", "default_device")
 
 
-def tpu_optimizer(optimizer: Any, table: str) -> Any:
-    """The optimizer for one table, in a form that the TPU has.
-
-    A `Split` counts by its tables' part. The TPU's Adam is lazy, as `LazyAdam` is.
-    """
-    if isinstance(optimizer, Mapping):
-        if table not in optimizer:
-            raise ValueError(
-                f"`optimizer` has no entry for table '{table}', only {sorted(optimizer)[:20]}."
-            )
-        optimizer = optimizer[table]
-    optimizer = getattr(optimizer, "embeddings", optimizer)
-    if not isinstance(optimizer, (str, *TPU_OPTIMIZERS)):
-        raise ValueError(
-            f"Table '{table}' cannot be trained by {type(optimizer).__name__} on a TPU, whose "
-            "embedding hardware has SGD, Adagrad, Adam (lazy) and Ftrl."
-        )
-    return optimizer
+def has_sparse_cores() -> bool:
+    """Whether the strategy in whose scope this is called has chips with SparseCores."""
+    strategy = tf.distribute.get_strategy()
+    if not isinstance(strategy, tf.distribute.TPUStrategy):
+        return False
+    found = strategy.extended.tpu_hardware_feature.embedding_feature
+    return bool(found == tf.tpu.experimental.HardwareFeature.EmbeddingFeature.V2)
 
 
 @serializable
 class TPUFieldEmbedding(keras.layers.Layer):
-    """`FieldEmbedding` on TPU embedding hardware (TPUEmbedding on v2 to v4, SparseCore from v5p).
+    """`FieldEmbedding` on the SparseCores of TPUs (v5p, v6e).
 
     Takes the definitions of a `FieldEmbedding` and gives the same outputs, by
     `keras_rs.layers.DistributedEmbedding`: each table of each set is a table
-    there, stacked by the TPU's compiler, and trained by the TPU itself with
-    the optimizer given here; the optimizer of `compile` sees the dense part
-    only. All tables use the combiner `"sum"`, weighted by this layer, so that
+    there, stacked with others of its width and optimizer, and trained by the
+    TPU itself with the optimizer given here, whose learning rate is read at
+    every step; the optimizer of `compile` sees the dense part only. All tables
+    use the combiner `"sum"`, weighted by this layer, so that
     padding, empty lists and fields of different combiners on one table mean
     what they mean in `FieldEmbedding`. A sequence is one feature a slot.
 
-    Make it under a `TPUStrategy`. Off TPU (`placement="default_device"`) it is
-    slow and serves to check a model.
+    Models make it by themselves under a `TPUStrategy`, see `TPUTables`. Off TPU
+    (`placement="default_device"`) it is slow and serves to check a model.
+    Weights files are those of a `FieldEmbedding`: a model saved on a TPU loads
+    off TPU and the other way round. They hold the tables, not what the TPU's
+    optimizers keep of them, which begins anew.
+
+    The embedding hardware of v2 to v4 takes ids only as they come into the step
+    and dense ids only without weights (TensorFlow 2.21, `tpu_embedding_v2.py`),
+    so that fields cut out of one tensor cannot be read by it.
 
     Args:
         fields_layer: the `FieldEmbedding` (or its config) whose definitions it
@@ -62,7 +57,8 @@ class TPUFieldEmbedding(keras.layers.Layer):
         batch_size: the global batch size; TPU shapes are static.
         optimizer: for all tables, or a dict from a table's name to its own.
             SGD, Adagrad, Adam or Ftrl, of Keras or of
-            `rankup_keras.optimizers`. Defaults to `"adagrad"`.
+            `rankup_keras.optimizers`, or a `Split`, of which its tables' part
+            counts. Defaults to `"adagrad"`.
         placement: `"auto"`, `"sparsecore"` or `"default_device"`, as keras-rs
             takes them. Defaults to `"auto"`.
         table_stacking: `"auto"` or `None`. Defaults to `"auto"`.
@@ -78,6 +74,10 @@ class TPUFieldEmbedding(keras.layers.Layer):
     ...
     cpu_layer.set_tables(layer.get_tables())   # for export
     ```
+
+    Raises:
+        ValueError: an argument out of its range, an optimizer that the TPU does
+            not have, an `embeddings_regularizer`, or a TPU of v2 to v4.
     """
 
     def __init__(
@@ -90,13 +90,28 @@ class TPUFieldEmbedding(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        # A TPU's step is compiled as a whole; inside of it there is nothing more to compile.
+        self.supports_jit = False
+        if placement not in PLACEMENTS:
+            raise ValueError(f"`placement` must be one of {PLACEMENTS}. Received: {placement!r}.")
+        on_tpu = placement != "default_device" and has_sparse_cores()
+        if placement == "sparsecore" and not on_tpu:
+            raise ValueError(
+                "placement='sparsecore' needs the scope of a TPUStrategy whose chips have "
+                f"SparseCores: v5p, v6e. Received: {type(tf.distribute.get_strategy()).__name__}."
+            )
         given: Any = fields_layer
         if isinstance(given, Mapping):
             given = keras.saving.deserialize_keras_object(given)
         # A layer of its own without weights: those of the one given would be
         # saved and trained. XLA has no strings, so no checks that name a field.
         config = given.get_config()
-        validate = given.validate and placement == "default_device"
+        if given.embeddings_regularizer is not None:
+            raise ValueError(
+                "A TPU updates its tables by itself and knows no `embeddings_regularizer`. "
+                f"Received: {type(given.embeddings_regularizer).__name__}."
+            )
+        validate = given.validate and not on_tpu
         self.definition = FieldEmbedding.from_config({**config, "validate": validate})
         self.batch_size = batch_size
         if isinstance(optimizer, Mapping) and "class_name" in optimizer:
@@ -108,8 +123,34 @@ class TPUFieldEmbedding(keras.layers.Layer):
             }
         self.optimizer = optimizer
         self.placement = placement
+        # TPUEmbedding, which keras-rs's "auto" would take on v2 to v4, cannot read these inputs.
+        self._resolved = "sparsecore" if on_tpu else "default_device"
         self.table_stacking = table_stacking
+        self._following = Following()
         self.embedding = self._distributed()
+
+    def __dir__(self) -> list[str]:
+        # Keras's saver goes through what this names: it shall find the layer as it would find a
+        # `FieldEmbedding`, see `save_own_variables`.
+        hidden = ("embedding", "definition", "optimizer")
+        return [name for name in super().__dir__() if name not in hidden]
+
+    @property
+    def on_tpu(self) -> bool:
+        """Whether the tables lie on a TPU's SparseCores."""
+        return getattr(self.embedding, "_tpu_embedding", None) is not None
+
+    def field_names(self, table_set: str) -> tuple[str, ...]:
+        """See `FieldEmbedding.field_names`."""
+        return self.definition.field_names(table_set)
+
+    def field_dims(self, table_set: str) -> tuple[int, ...]:
+        """See `FieldEmbedding.field_dims`."""
+        return self.definition.field_dims(table_set)
+
+    def check_compiled(self, optimizer: Any) -> None:
+        """Refuses an optimizer of `compile` that wants the tables trained in another way."""
+        check_compiled(self.optimizer, optimizer)
 
     def feature_configs(self) -> dict[str, Any]:
         """keras-rs's configuration: one feature for each field of a set, or slot of a sequence."""
@@ -125,16 +166,17 @@ class TPUFieldEmbedding(keras.layers.Layer):
                     name=_name(key),
                     vocabulary_size=rows[field.table],
                     embedding_dim=width,
-                    initializer=layer.embeddings_initializer,
-                    optimizer=tpu_optimizer(self.optimizer, field.table),
+                    initializer=InShards(layer.embeddings_initializer, key),
+                    optimizer=self._following(tpu_optimizer(self.optimizer, field.table)),
                     combiner="sum",
-                    placement=self.placement,
+                    placement=self._resolved,
                 )
-            for name, slots in self._features(table_set, field):
+            one = field.kind == "sequence"
+            for name, _ in self._features(table_set, field):
                 configs[name] = keras_rs.layers.FeatureConfig(
                     name=name,
                     table=tables[key],
-                    input_shape=(self.batch_size, len(slots)),
+                    input_shape=(self.batch_size, field.hashes if one else field.slots),
                     output_shape=(self.batch_size, width),
                 )
         return configs
@@ -147,18 +189,25 @@ class TPUFieldEmbedding(keras.layers.Layer):
             for field in layout_lib.fields_of(layer.fields, members)
         ]
 
-    def _features(self, table_set: str, field: FieldSpec) -> list[tuple[str, range]]:
+    def _features(self, table_set: str, field: FieldSpec) -> list[tuple[str, slice]]:
         name = f"{table_set}__{field.name}"
-        slots = range(field.start, field.start + field.length)
+        end = field.start + field.slots
         if field.kind != "sequence":
-            return [(name, slots)]
-        return [(f"{name}__{i}", range(slot, slot + 1)) for i, slot in enumerate(slots)]
+            return [(name, slice(field.start, end))]
+        # An item's ids by several hash functions stand a sequence's length apart.
+        return [
+            (f"{name}__{i}", slice(field.start + i, end, field.length)) for i in range(field.length)
+        ]
 
     def _distributed(self) -> Any:
         import keras_rs
 
+        # Weights and rows are float32 on the SparseCores, whatever the model computes in.
         return keras_rs.layers.DistributedEmbedding(
-            self.feature_configs(), table_stacking=self.table_stacking, name="tables"
+            self.feature_configs(),
+            table_stacking=self.table_stacking,
+            name="tables",
+            dtype="float32",
         )
 
     def build(self, input_shape: Any = None) -> None:
@@ -168,13 +217,18 @@ class TPUFieldEmbedding(keras.layers.Layer):
 
     def call(self, ids: Any, weights: Any = None) -> dict[str, Any]:
         ids = self.definition.checked(ids)
+        if self.on_tpu:
+            if tf.distribute.in_cross_replica_context() and not tf.executing_eagerly():
+                # Before the first step Keras asks for shapes, outside of any replica.
+                return self._zeros(ids)
+            self._check_rows(ids)
         inputs, counts = {}, {}
         for table_set, field in self._members():
             coefficients = self._coefficients(ids, weights, field)
             for i, (name, slots) in enumerate(self._features(table_set, field)):
-                inputs[name] = ids[:, slots.start : slots.stop]
+                inputs[name] = ids[:, slots]
                 one = field.kind == "sequence"
-                counts[name] = coefficients[:, i : i + 1] if one else coefficients
+                counts[name] = coefficients[:, i :: field.length] if one else coefficients
         rows = self.embedding(inputs, counts)
         outputs: dict[str, Any] = {}
         pooled: dict[str, list[Any]] = {}
@@ -190,38 +244,48 @@ class TPUFieldEmbedding(keras.layers.Layer):
             outputs[name] = tf.cast(tf.concat(parts, axis=1), self.compute_dtype)
         return outputs
 
+    def _zeros(self, ids: tf.Tensor) -> dict[str, Any]:
+        spec = self.compute_output_spec(ids)
+        rows = tf.shape(ids)[:1]
+        return {
+            key: tf.zeros(tf.concat([rows, x.shape[1:]], axis=0), x.dtype)
+            for key, x in spec.items()
+        }
+
+    def _check_rows(self, ids: tf.Tensor) -> None:
+        if tf.executing_eagerly():
+            raise ValueError(
+                f"Layer '{self.name}' has its tables on a TPU and is called by `fit`, `evaluate` "
+                "and `predict` alone; for other uses see `rankup_keras.models.off_tpu`."
+            )
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if ids.shape[0] != self.batch_size // replicas:
+            raise ValueError(
+                f"Layer '{self.name}' has its tables on a TPU and takes batches of exactly "
+                f"{self.batch_size} rows, {self.batch_size // replicas} for each of {replicas} "
+                f"replicas. Received: {ids.shape[0] or 'any number of'} rows for one; "
+                f"`dataset.batch({self.batch_size}, drop_remainder=True)` gives them."
+            )
+
     def _coefficients(self, ids: tf.Tensor, weights: Any, field: FieldSpec) -> tf.Tensor:
-        """(batch, length) floats: what each slot counts for."""
-        if field.kind == "single":
-            return tf.ones_like(ids[:, :1], tf.float32)
+        """(batch, slots) floats: what each slot counts for."""
         if field.kind == "sequence":
-            own = ids[:, field.start : field.start + field.length]
-            return tf.cast(own > 0, tf.float32)
-        group = layout_lib.bag_group(field.length, [field])
+            own = ids[:, field.start : field.start + field.slots]
+            return tf.cast(own > 0, tf.float32) / field.hashes
+        group = layout_lib.bag_group(field.slots, [field])
         return lookup.bag_coefficients(ids, weights, group, tf.float32)[:, 0]
 
     def compute_output_spec(self, ids: Any, weights: Any = None) -> dict[str, Any]:
         return self.definition.compute_output_spec(ids, weights)
-
-    @property
-    def _sparse_cores(self) -> Any:
-        """The `TPUEmbeddingV2` underneath; nothing where tables lie on the default device."""
-        embedding = getattr(self.embedding, "_tpu_embedding", None)
-        if embedding is not None and not hasattr(embedding, "embedding_layouts"):
-            raise ValueError(
-                "TPU v2 to v4 keep their tables out of reach; save the model and load it off TPU "
-                "to copy them."
-            )
-        return embedding
 
     def get_tables(self) -> dict[str, np.ndarray]:
         """Tables as `set/table` → (rows, width), as `FieldEmbedding.set_tables` takes them.
 
         On TPU call it under the strategy's scope.
         """
-        if self._sparse_cores is not None:
+        if self.on_tpu:
             # Not by keras-rs, which looks for a table's name where stacks have theirs.
-            tables = sparse_core.read_tables(self._sparse_cores)
+            tables = sparse_core.read_tables(self.embedding._tpu_embedding)
         else:
             tables = self.embedding.get_embedding_tables()
         return {_key(name): keras.ops.convert_to_numpy(table) for name, table in tables.items()}
@@ -233,13 +297,21 @@ class TPUFieldEmbedding(keras.layers.Layer):
         """
         self.definition.check_tables(tables)
         named = {_name(key): np.asarray(table) for key, table in tables.items()}
-        if self._sparse_cores is not None:
-            sparse_core.write_tables(self._sparse_cores, named)
+        if self.on_tpu:
+            sparse_core.write_tables(self.embedding._tpu_embedding, named)
             return
         layers = self.embedding._default_device_embedding_layers
         own = {config.table.name: layers[path] for path, config in self.feature_configs().items()}
         for name, table in named.items():
             own[name].embeddings.assign(table)
+
+    def save_own_variables(self, store: Any) -> None:
+        for index, values in enumerate(stores_of(self.definition._stacks, self.get_tables())):
+            store[str(index)] = values
+
+    def load_own_variables(self, store: Any) -> None:
+        stores = [np.asarray(store[str(index)]) for index in range(len(store.keys()))]
+        self.set_tables(tables_of(self.definition._stacks, stores))
 
     def get_config(self) -> dict[str, Any]:
         if isinstance(self.optimizer, Mapping):
@@ -256,6 +328,10 @@ class TPUFieldEmbedding(keras.layers.Layer):
             "placement": self.placement,
             "table_stacking": self.table_stacking,
         }
+
+
+# Keras's files find a layer by the name of its class, and these are a `FieldEmbedding`'s.
+TPUFieldEmbedding.__name__ = FieldEmbedding.__name__
 
 
 def _name(key: str) -> str:

@@ -25,6 +25,11 @@ class Categorical(Feature):
       when `vocabulary` is `None`, learned by `FeatureSet.adapt`, most frequent
       first. Unknown values share an out-of-vocabulary id.
     - *hashing* into `hash_buckets` ids: nothing to learn, values may collide.
+      With `num_hashes` k > 1 a value has k ids, by k hash functions, in the same
+      table, and its vector is the mean of their rows, `Σ_j E[h_j(v)] / k`. Two
+      values then share their vector only if all their ids agree, in about
+      `k! / hash_buckets^k` of pairs in place of `1 / hash_buckets`; they share
+      single rows more often.
     - *plain ids* `0 <= id < num_ids`: values are used as they are.
 
     Id 0 stands for a missing value (`""`, `None`, NaN, `-1`). In a
@@ -36,6 +41,9 @@ class Categorical(Feature):
         vocabulary: list of values, path of a text file with one value a line,
             or `None` to learn it.
         hash_buckets: int or `None`. Number of hash buckets.
+        num_hashes: int. Number of hash functions, with `hash_buckets`. It takes
+            no more memory, and reads and updates so many rows a value. Defaults
+            to 1.
         num_ids: int or `None`. Number of plain integer ids.
         max_length: int or `None`. `None` for a single value; otherwise the
             number of values kept of a multi-valued column, the first ones.
@@ -54,7 +62,17 @@ class Categorical(Feature):
 
     Raises:
         ValueError: if more than one of `vocabulary`, `hash_buckets` and
-            `num_ids` is given, or a value is out of its range.
+            `num_ids` is given, `num_hashes` without `hash_buckets`, or a value
+            is out of its range.
+
+    References:
+        - Svenstrup, Hansen and Winther, "Hash Embeddings for Efficient Word
+          Representations", NeurIPS 2017, arXiv 1709.03933 (rows of one table by
+          several hash functions; its weights of the rows, which need a row an
+          id again, are fixed here to 1/k, so that a missing value and an
+          optimizer's step are what they are with one function).
+        - Zhang et al., "Model Size Reduction Using Frequency Based Double
+          Hashing for Recommender Systems", RecSys 2020 (two functions).
     """
 
     def __init__(
@@ -72,6 +90,7 @@ class Categorical(Feature):
         dtype: str | None = None,
         side: Side | None = None,
         group: str | None = None,
+        num_hashes: int = 1,
     ) -> None:
         super().__init__(name, side, group)
         owner = f"feature {name!r}"
@@ -90,6 +109,12 @@ class Categorical(Feature):
                     f"`{argument}` of {owner} must be at most {MAX_IDS}, for ids are 32-bit. "
                     f"Received: {argument}={size}."
                 )
+        self.num_hashes = positive_int(num_hashes, "num_hashes", owner) or 1
+        if num_hashes > 1 and hash_buckets is None:
+            raise ValueError(
+                f"`num_hashes` of {owner} goes with `hash_buckets`, for only hashed values "
+                f"collide. Received: num_hashes={num_hashes}, hash_buckets=None."
+            )
         self.max_length = positive_int(max_length, "max_length", owner, optional=True)
         self.embedding_dim = positive_int(embedding_dim, "embedding_dim", owner, optional=True)
         self.min_count = positive_int(min_count, "min_count", owner)
@@ -151,6 +176,7 @@ class Categorical(Feature):
             max_tokens=self.max_tokens,
             oov_buckets=self.oov_buckets,
             dtype=self.dtype,
+            num_hashes=self.num_hashes,
         )
         return config
 

@@ -11,28 +11,75 @@ from rankup_keras.features.numeric import Numeric
 CHUNK = 65_536
 
 
-def hash_ids(values: tf.Tensor, buckets: Sequence[int]) -> tf.Tensor:
+def hash_ids(
+    values: tf.Tensor, buckets: Sequence[int], hashes: Sequence[int] | None = None
+) -> tf.Tensor:
     """Ids of hashed columns, all of them at once.
+
+    A text is read once, whatever the number of hash functions: the first is its
+    64-bit fingerprint modulo the buckets, the others scramble the fingerprint.
 
     Args:
         values: string or int64 tensor (batch, columns).
         buckets: number of buckets of each column, or one number for all.
+        hashes: number of hash functions of each column. Defaults to one each.
 
     Returns:
-        int32 tensor: 0 for missing values, else `1 + hash(value) mod buckets`.
+        int32 tensor (batch, columns, or with `hashes` their sum, a column's ids
+        beside each other): 0 for missing values, else
+        `1 + hash(value) mod buckets`.
     """
     if values.dtype == tf.string:
         missing, text = tf.equal(values, ""), values
     else:
         missing, text = tf.equal(values, -1), tf.strings.as_string(values)
-    hashes = tf.strings.to_hash_bucket_fast(text, np.iinfo(np.int64).max)
-    ids = 1 + tf.math.floormod(hashes, tf.constant(list(buckets), tf.int64))
-    return tf.cast(tf.where(missing, tf.zeros_like(ids), ids), tf.int32)
+    prints = tf.strings.to_hash_bucket_fast(text, np.iinfo(np.int64).max)
+    if hashes is None or max(hashes) == 1:
+        ids = 1 + tf.math.floormod(prints, tf.constant(list(buckets), tf.int64))
+        return tf.cast(tf.where(missing, tf.zeros_like(ids), ids), tf.int32)
+    columns = np.repeat(np.arange(len(hashes)), hashes)
+    numbers = np.concatenate([np.arange(count) for count in hashes])
+    prints, missing = (tf.gather(x, columns, axis=1) for x in (prints, missing))
+    hashed = tf.where(numbers == 0, tf.bitcast(prints, tf.uint64), _scrambled(prints, numbers))
+    limits = np.broadcast_to(buckets, len(hashes))[columns].astype(np.uint64)
+    ids = 1 + tf.cast(tf.math.floormod(hashed, limits), tf.int32)
+    return tf.where(missing, tf.zeros_like(ids), ids)
 
 
-def plain_ids(values: tf.Tensor, num_ids: int) -> tf.Tensor:
-    """Ids of integer columns: 0 missing (-1), 1 out of range, `2 + value` otherwise."""
-    known = (values >= 0) & (values < num_ids)
+def _scrambled(prints: tf.Tensor, numbers: np.ndarray) -> tf.Tensor:
+    """Uint64 hashes of 64-bit fingerprints, for each number another function.
+
+    It is the generator SplitMix64, started at the fingerprint and gone on by
+    `number` steps (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
+    Generators", OOPSLA 2014).
+    """
+    steps = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    x = tf.bitcast(prints, tf.uint64) + steps
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = tf.bitwise.bitwise_xor(x, tf.bitwise.right_shift(x, tf.constant(shift, tf.uint64)))
+        x *= tf.constant(factor, tf.uint64)
+    return tf.bitwise.bitwise_xor(x, tf.bitwise.right_shift(x, tf.constant(31, tf.uint64)))
+
+
+def value_ids(values: tf.Tensor, buckets: int, hashes: int) -> tf.Tensor:
+    """Ids of values of any shape in one table; of several hash functions along a last axis."""
+    if hashes == 1:
+        return hash_ids(values, [buckets])
+    ids = hash_ids(tf.reshape(values, (-1, 1)), [buckets], [hashes])
+    return tf.reshape(ids, tf.concat([tf.shape(values), [hashes]], axis=0))
+
+
+def plain_ids(values: tf.Tensor, num_ids: int | Sequence[int]) -> tf.Tensor:
+    """Ids of integer columns: 0 missing (-1), 1 out of range, `2 + value` otherwise.
+
+    Args:
+        values: int64 tensor; (batch, columns) where there is a number for each column.
+        num_ids: number of ids of each column, or one number for all.
+
+    Returns:
+        int32 tensor of the same shape.
+    """
+    known = (values >= 0) & (values < tf.constant(num_ids, tf.int64))
     others = tf.where(tf.equal(values, -1), tf.zeros_like(values), tf.ones_like(values))
     ids = tf.where(known, values + 2, others)
     return tf.cast(ids, tf.int32)
@@ -47,8 +94,16 @@ def fixed_length(ids: tf.Tensor, length: int, keep: str) -> tf.Tensor:
         keep: `"first"` or `"last"`, which end survives.
 
     Returns:
-        int32 tensor (batch, length).
+        int32 tensor (batch, length); the ids of several hash functions (batch,
+        any width, hashes) become (batch, hashes * length), one function's after
+        the other's.
     """
+    if ids.shape.rank == 3:
+        hashes = ids.shape[2]
+        apart = tf.reshape(tf.transpose(ids, (2, 0, 1)), (-1, tf.shape(ids)[1]))
+        fixed = tf.reshape(fixed_length(apart, length, keep), (hashes, -1, length))
+        fixed = tf.reshape(tf.transpose(fixed, (1, 0, 2)), (-1, hashes * length))
+        return tf.ensure_shape(fixed, (ids.shape[0], hashes * length))
     valid = tf.not_equal(ids, 0)
     counted = tf.cumsum(tf.cast(valid, tf.int32), axis=1)
     position = counted - 1
@@ -60,7 +115,8 @@ def fixed_length(ids: tf.Tensor, length: int, keep: str) -> tf.Tensor:
     indices = tf.stack([rows, slot], axis=-1)
     shape = tf.stack([tf.shape(ids)[0], length + 1])
     fixed = tf.tensor_scatter_nd_update(tf.zeros(shape, ids.dtype), indices, ids)
-    return tf.ensure_shape(fixed[:, :length], (None, length))
+    # TPUs want to know how many rows there are.
+    return tf.ensure_shape(fixed[:, :length], (ids.shape[0], length))
 
 
 def encode_numeric(
@@ -126,14 +182,17 @@ def fixed_length_rows(ids: np.ndarray, lengths: np.ndarray, length: int, keep: s
     """What `fixed_length` does, for lists that lie one behind the other.
 
     Args:
-        ids: int32 array (ids of all rows,), 0 included.
+        ids: int32 array (ids of all rows,), 0 included, or (ids, hashes).
         lengths: int64 array (rows,), how many of them are each row's.
         length: number of ids kept.
         keep: `"first"` or `"last"`, which end survives.
 
     Returns:
-        int32 array (rows, length).
+        int32 array (rows, length), or (rows, hashes * length).
     """
+    if ids.ndim == 2:
+        parts = [fixed_length_rows(own, lengths, length, keep) for own in ids.T]
+        return np.concatenate(parts, axis=1)
     rows = np.repeat(np.arange(len(lengths)), lengths)[ids != 0]
     ids = ids[ids != 0]
     counts = np.bincount(rows, minlength=len(lengths))

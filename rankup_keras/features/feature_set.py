@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence as SequenceABC
+from itertools import groupby
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ from rankup_keras.features import adapting, columns, encoding, given
 from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.features.categorical import Categorical
 from rankup_keras.features.feature import Feature, serialize_feature
-from rankup_keras.features.layout import Layout
+from rankup_keras.features.layout import Layout, joint_encoding
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
 from rankup_keras.features.sequence import Sequence
@@ -301,37 +302,39 @@ class FeatureSet(keras.layers.Layer):
             values: string or int64 tensor of any shape, as the feature declares.
 
         Returns:
-            int32 tensor of the same shape, 0 for missing values.
+            int32 tensor of the same shape, 0 for missing values; with a last
+            axis of every value's ids where the feature has `num_hashes` > 1.
         """
         feature: Any = self._by_name[name]
         feature = self._by_name[feature.of] if isinstance(feature, Sequence) else feature
         if feature.hash_buckets is not None:
-            return encoding.hash_ids(values, [feature.hash_buckets])
+            return encoding.value_ids(values, feature.hash_buckets, feature.num_hashes)
         if feature.num_ids is not None:
             return encoding.plain_ids(values, feature.num_ids)
         return tf.cast(self._lookups[feature.name](values), tf.int32)
 
     def _encode_ids(self, raw: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
         parts: list[tf.Tensor] = []
-        done: set[str] = set()
-        for dtype in ("string", "int64"):
-            hashed = self._layout.hashed_singles(dtype)
-            if hashed:
-                values = tf.stack([raw[f.name] for f in hashed], axis=1)
-                parts.append(encoding.hash_ids(values, [f.hash_buckets or 1 for f in hashed]))
-                done.update(f.name for f in hashed)
-        for feature in self._layout.in_slot_order():
-            if feature.name in done:
+        # Neighbours that one operation encodes are encoded at once: in a step of a small model a
+        # dozen small operations a column would count.
+        for kind, neighbours in groupby(self._layout.in_slot_order(), key=joint_encoding):
+            if kind is None:
+                parts += [self._encode_column(f, raw[f.name]) for f in neighbours]
                 continue
-            values = raw[feature.name]
-            if feature.max_length is None:
-                values = values[:, None]
-            ids = self.ids(feature.name, values)
-            if feature.max_length is not None:
-                keep = feature.keep if isinstance(feature, Sequence) else "first"
-                ids = encoding.fixed_length(ids, feature.max_length, keep)
-            parts.append(ids)
+            run: list[Any] = list(neighbours)
+            values = tf.stack([raw[f.name] for f in run], axis=1)
+            if kind == "plain":
+                parts.append(encoding.plain_ids(values, [f.num_ids for f in run]))
+            else:
+                buckets, hashes = ([f.hash_buckets for f in run], [f.num_hashes for f in run])
+                parts.append(encoding.hash_ids(values, buckets, hashes))
         return parts
+
+    def _encode_column(self, feature: Any, values: tf.Tensor) -> tf.Tensor:
+        if feature.max_length is None:
+            return self.ids(feature.name, values[:, None])
+        keep = feature.keep if isinstance(feature, Sequence) else "first"
+        return encoding.fixed_length(self.ids(feature.name, values), feature.max_length, keep)
 
     def encode(self, data: Any) -> Any:
         """Raw rows → encoded rows, on the host.

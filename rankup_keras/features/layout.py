@@ -78,7 +78,7 @@ class Layout:
         starts, start = {}, 0
         for feature in self.in_slot_order():
             starts[feature.name] = start
-            start += feature.max_length or 1
+            start += self._slots(feature)
         fields = []
         for feature in self._features:
             if isinstance(feature, Categorical):
@@ -96,9 +96,19 @@ class Layout:
                     length=feature.max_length or 1,
                     kind=kind,
                     combiner=feature.combiner,
+                    hashes=self.hashes(feature),
                 )
             )
         return fields
+
+    def hashes(self, feature: Categorical | Sequence) -> int:
+        """How many ids a value of a feature has."""
+        if isinstance(feature, Sequence):
+            return next(f.num_hashes for f in self.of_type(Categorical) if f.name == feature.of)
+        return feature.num_hashes
+
+    def _slots(self, feature: Categorical | Sequence) -> int:
+        return (feature.max_length or 1) * self.hashes(feature)
 
     def numeric_names(self) -> list[str]:
         """See `FeatureSet.numeric_names`."""
@@ -108,7 +118,7 @@ class Layout:
     def encoded_spec(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """See `FeatureSet.encoded_spec`."""
         spec: dict[str, tuple[tuple[int, ...], str]] = {}
-        slots = sum(f.max_length or 1 for f in self.in_slot_order())
+        slots = sum(map(self._slots, self.in_slot_order()))
         if slots:
             spec["encoded_ids"] = ((slots,), "int32")
         if self.of_type(Numeric):
@@ -116,3 +126,12 @@ class Layout:
         if self.of_type(Pretrained):
             spec["encoded_vectors"] = ((sum(f.dim for f in self.of_type(Pretrained)),), "float32")
         return spec
+
+
+def joint_encoding(feature: Any) -> str | None:
+    """What tells single-valued columns that one operation encodes together; `None` for others."""
+    if not isinstance(feature, Categorical) or feature.max_length is not None:
+        return None
+    if feature.hash_buckets is not None:
+        return f"hashed {feature.dtype}"
+    return None if feature.num_ids is None else "plain"

@@ -29,11 +29,16 @@ class TableSpec:
 class FieldSpec:
     """One field: a run of id slots in `encoded_ids` and the table that they read.
 
+    The values' ids by the first hash function stand in the slots
+    `start .. start + length - 1`, those by the second, where there is one, in
+    the next `length` slots, and so on. A value that is missing has id 0 by all
+    of them.
+
     Attributes:
         name: the feature's name.
         table: name of the `TableSpec` it reads; several fields may share one.
         start: index of the first slot in `encoded_ids` (batch, slots).
-        length: number of slots.
+        length: number of values.
         kind: `"single"` reads one row (id 0 is a learned "missing" row);
             `"bag"` reduces its rows with `combiner`, id 0 being padding that
             does not count; `"sequence"` keeps its rows in order, id 0 being
@@ -41,7 +46,9 @@ class FieldSpec:
         combiner: `"mean"`, `"sum"` or `"sqrtn"` for a bag; for a sequence the
             reduction used where a model wants it as one vector.
         weight_start: index of the first slot in `encoded_weights`
-            (batch, weight slots) for a weighted bag, else `None`.
+            (batch, weight slots) for a weighted bag, else `None`. One weight a
+            value.
+        hashes: number of ids of one value, whose rows' mean is its vector.
     """
 
     name: str
@@ -51,6 +58,12 @@ class FieldSpec:
     kind: Kind = "single"
     combiner: str = "mean"
     weight_start: int | None = None
+    hashes: int = 1
+
+    @property
+    def slots(self) -> int:
+        """Number of id slots."""
+        return self.length * self.hashes
 
     def get_config(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

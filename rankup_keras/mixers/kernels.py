@@ -16,6 +16,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rankup_keras._devices import has_accelerator
+
 
 @functools.lru_cache(maxsize=64)
 def one_kernel(function: Callable[..., Any], *fixed: Any) -> Callable[..., Any]:
@@ -78,14 +80,9 @@ def fuses(activation: Any) -> bool:
     return is_plain(activation) and not on_tpu()
 
 
-@functools.cache
-def _has_accelerator() -> bool:
-    return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
-
-
 def folds() -> bool:
     """Whether a graph is being built for a CPU, on which TensorFlow folds work into products."""
-    return not tf.executing_eagerly() and not _has_accelerator()
+    return not tf.executing_eagerly() and not has_accelerator()
 
 
 def gated_hidden(activation: Any, gated: bool, product: Any, bias: Any = None) -> Any:

@@ -5,6 +5,8 @@ from rankup_keras.models.cost import cost as cost
 from rankup_keras.models.cost import measure as measure
 from rankup_keras.models.dcnv2 import DCNv2 as DCNv2
 from rankup_keras.models.dlrm import DLRM as DLRM
+from rankup_keras.models.off_tpu import copy_weights as copy_weights
+from rankup_keras.models.off_tpu import off_tpu as off_tpu
 from rankup_keras.models.presets import PRESETS as PRESETS
 from rankup_keras.models.presets import from_preset as from_preset
 from rankup_keras.models.rankelastor import RankElastor as RankElastor

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import keras_rs
+import tensorflow as tf
 
 from rankup_keras.embeddings import FieldEmbedding
 from rankup_keras.features import FeatureSet
 from rankup_keras.mixers import FullMixing, PerTokenMoE
+from rankup_keras.models.dot_interaction import DotInteraction
 from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.tokens import PerTokenDense, SliceTokenizer, TargetAttention
 from rankup_keras.towers import Task
@@ -93,7 +94,13 @@ def cost(
     print(rankup_keras.models.cost(rankup_keras.RankMixer, features, ["click"], token_dim=768,
                                    num_tokens=16, expansion=17 / 6))
     ```
+
+    Raises:
+        ValueError: it is called in the scope of a `TPUStrategy`, where building
+            a model makes tables on the TPU.
     """
+    if isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
+        raise ValueError("Call `cost` outside of the TPUStrategy's scope: it makes no tables.")
     # The same graph as the model's own, its variables never given values.
     sketch = FeatureSet.from_config(features.get_config())
     with keras.StatelessScope(initialize_variables=False):
@@ -136,9 +143,8 @@ def _moe(layer: PerTokenMoE) -> int:
     return 2 * _size(layer.expert_bias) - idle
 
 
-def _dot_interaction(layer: Any) -> int:
-    inputs = layer.input
-    return 2 * len(inputs) ** 2 * inputs[0].shape[-1]
+def _dot_interaction(layer: DotInteraction) -> int:
+    return 2 * layer.fields * layer.input.shape[-1]
 
 
 def _bags(layer: FieldEmbedding) -> int:
@@ -158,7 +164,7 @@ _COUNTS: tuple[tuple[type, Callable[[Any], int]], ...] = (
     (FullMixing, _full_mixing),
     (SliceTokenizer, _slice_tokenizer),
     (PerTokenMoE, _moe),
-    (keras_rs.layers.DotInteraction, _dot_interaction),
+    (DotInteraction, _dot_interaction),
     (TargetAttention, _attention),
 )
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import keras_rs
-from keras import ops
 
 from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
+from rankup_keras.models.dot_interaction import DotInteraction
 from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs, side_by_side
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
 from rankup_keras.models.stack import plain
@@ -20,7 +19,7 @@ class DLRM(RankingModel):
     """Deep learning recommendation model on the same features and tables, to compare with.
 
     The numeric columns become one vector through a bottom network; the dot
-    products of all pairs of vectors (keras-rs's `DotInteraction`) and that
+    products of all pairs of vectors (in the order of keras-rs's `DotInteraction`) and that
     vector feed a top network.
 
     Args:
@@ -84,7 +83,6 @@ class DLRM(RankingModel):
         x = side_by_side(pieces)
         if embedding_dropout:
             x = keras.layers.Dropout(embedding_dropout, dtype=policy, name="embedding_dropout")(x)
-        vectors = ops.split(x, len(dims), axis=-1)
         bottom = []
         if "encoded_numeric" in inputs:
             dense = inputs["encoded_numeric"]
@@ -93,7 +91,9 @@ class DLRM(RankingModel):
                     units, activation="relu", name=f"bottom_{index + 1}", dtype=policy
                 )(dense)
             bottom = [dense]
-        dots = keras_rs.layers.DotInteraction(name="interaction", dtype=policy)(vectors + bottom)
+        dots = DotInteraction(len(dims) + len(bottom), name="interaction", dtype=policy)(
+            side_by_side([x, *bottom])
+        )
         top = side_by_side([dots, *bottom, *row.vectors().values()])
         for index, units in enumerate(top_units):
             top = keras.layers.Dense(

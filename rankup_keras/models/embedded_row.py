@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from rankup_keras.embeddings import FieldEmbedding
+from rankup_keras.embeddings import FieldEmbedding, TPUFieldEmbedding
+from rankup_keras.embeddings.tpu_tables import placed
 from rankup_keras.features import FeatureSet, Pretrained
 from rankup_keras.features.spec import FieldSpec
 from rankup_keras.tokens import NumericEmbedding, SequencePooling
@@ -24,6 +25,8 @@ def encoded_inputs(features: FeatureSet) -> dict[str, Any]:
 
 class EmbeddedRow:
     """Symbolic tensors of one row, by table set.
+
+    Under a `TPUStrategy` the tables lie on the TPU, see `TPUTables`.
 
     Args:
         features: the adapted `FeatureSet`.
@@ -57,7 +60,7 @@ class EmbeddedRow:
             for name, members in table_sets.items()
         }
         self._joined = joined
-        self.embedding: FieldEmbedding | None = None
+        self.embedding: FieldEmbedding | TPUFieldEmbedding | None = None
         self.outputs: dict[str, Any] = {}
         if self.fields:
             tables = features.tables()
@@ -73,14 +76,16 @@ class EmbeddedRow:
                 ]
                 held = {f.name for own in self._sets.values() for f in own}
                 table_sets = {"joined": [f.name for f in self.fields if f.name in held]}
-            self.embedding = FieldEmbedding(
-                tables,
-                self.fields,
-                embedding_dim=embedding_dim,
-                table_sets=table_sets,
-                name="embeddings",
-                dtype=dtype,
-                **embedding,
+            self.embedding = placed(
+                FieldEmbedding(
+                    tables,
+                    self.fields,
+                    embedding_dim=embedding_dim,
+                    table_sets=table_sets,
+                    name="embeddings",
+                    dtype=dtype,
+                    **embedding,
+                )
             )
             self.outputs = self.embedding(inputs["encoded_ids"])
 

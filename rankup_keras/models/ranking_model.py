@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rankup_keras.embeddings import TPUFieldEmbedding
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.columns import as_mapping, dataset_columns
 from rankup_keras.towers import Task
@@ -81,6 +82,10 @@ class RankingModel(keras.Model):
             metrics: dict from task name to metrics; a list for every task to
                 have; defaults to each task's own metrics, AUC and log loss.
             **kwargs: as in Keras.
+
+        Raises:
+            ValueError: an optimizer that wants the tables on a TPU trained in
+                another way than `TPUTables` said.
         """
         if loss is None:
             loss = {task.name: task.loss() for task in self.tasks}
@@ -92,6 +97,9 @@ class RankingModel(keras.Model):
         super().compile(
             optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, **kwargs
         )
+        for layer in self.layers:
+            if isinstance(layer, TPUFieldEmbedding):
+                layer.check_compiled(self.optimizer)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as a saved model was; Keras skips models with a `compile` of their own."""

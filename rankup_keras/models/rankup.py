@@ -93,6 +93,10 @@ class RankUp(RankingModel):
             `permutation_seed`.
         permutation_seed: int. Defaults to 0.
         norm: `"layer_norm"` (default) or `"rms_norm"`.
+        token_norm: bool. Whether to normalise every token before the first
+            block, since families differ in scale and a pre-norm block keeps
+            that difference in its residual path. The paper does not say.
+            Defaults to `True`.
         final_norm: bool. Whether to normalise what pre-norm blocks leave
             before the towers. Defaults to `True`.
         down_scale: float. Factor on the initial down-projection of each
@@ -138,6 +142,7 @@ class RankUp(RankingModel):
         permutation: Sequence[int] | None = None,
         permutation_seed: int = 0,
         norm: str | None = "layer_norm",
+        token_norm: bool = True,
         final_norm: bool = True,
         down_scale: float = 1.0,
         dropout: float = 0.0,
@@ -222,7 +227,14 @@ class RankUp(RankingModel):
             families[-1] = TaskTokens(len(task_list), name="task_tokens", dtype=policy)(
                 families[-1]
             )
-        x = TokenAssembly(tokens_first=True, name="tokens", dtype=policy)(families)
+        # The layer named "tokens" makes what enters the first block.
+        first_norm = make_norm(norm if token_norm else None, 1e-6, policy, "tokens")
+        name_of_assembly = "tokens" if first_norm is None else "assembled_tokens"
+        x = TokenAssembly(tokens_first=True, name=name_of_assembly, dtype=policy)(families)
+        if first_norm is not None:
+            # What reads activations asks a layer for its layout.
+            first_norm.tokens_first = True
+            x = first_norm(x)
         x = mixer_stack(
             x,
             num_blocks,
@@ -263,6 +275,7 @@ class RankUp(RankingModel):
             "permutation": getattr(sparse_tokenizer, "permutation", None),
             "permutation_seed": permutation_seed,
             "norm": norm,
+            "token_norm": token_norm,
             "final_norm": final_norm,
             "down_scale": down_scale,
             "dropout": dropout,

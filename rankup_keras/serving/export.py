@@ -138,6 +138,12 @@ def check_model(model: Any) -> None:
             "`model` must be a keras.Model with an attribute `features` that encodes raw columns, "
             f"such as rankup_keras.RankUp. Received: {type(model).__name__}"
         )
+    on_tpu = [layer for layer in model.layers if getattr(layer, "on_tpu", False)]
+    if on_tpu:
+        raise ValueError(
+            "`model` has its tables on a TPU, which a server has not: export "
+            f"`rankup_keras.models.off_tpu(model)`. Received: layer '{on_tpu[0].name}' on a TPU."
+        )
 
 
 def check_batch_sizes(sizes: Sequence[int]) -> list[int]:

@@ -77,7 +77,7 @@ def _owners(features: FeatureSet, user: set[str]) -> dict[str, np.ndarray]:
     for name, (shape, _) in features.encoded_spec().items():
         owners[name] = np.zeros(shape, bool)
     for field in features.fields():
-        owners["encoded_ids"][field.start : field.start + field.length] = field.name in user
+        owners["encoded_ids"][field.start : field.start + field.slots] = field.name in user
         if field.weight_start is not None:
             end = field.weight_start + field.length
             owners["encoded_weights"][field.weight_start : end] = field.name in user

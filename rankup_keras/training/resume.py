@@ -59,8 +59,9 @@ class Resume(keras.callbacks.Callback):
 
     Raises:
         ValueError: a wrong argument; from `fit`: a checkpoint of another model,
-            data that ends before the checkpoint's position, or workers that do
-            not see the same folder.
+            data that ends before the checkpoint's position, workers that do
+            not see the same folder, or tables on a TPU's SparseCores, whose
+            optimizers' slots are out of reach.
 
     Example:
 
@@ -130,6 +131,13 @@ class Resume(keras.callbacks.Callback):
             callback.set_params(params)
 
     def set_model(self, model: Any) -> None:
+        on_tpu = [layer.name for layer in model.layers if getattr(layer, "on_tpu", False)]
+        if on_tpu:
+            raise ValueError(
+                "`Resume` cannot read what a TPU's SparseCores keep of their tables; save the "
+                "weights by `keras.callbacks.ModelCheckpoint`, from which a training starts warm. "
+                f"Received: a model whose layers {on_tpu} lie there."
+            )
         super().set_model(model)
         for callback in self.callbacks:
             callback.set_model(model)

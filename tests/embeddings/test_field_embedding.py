@@ -80,8 +80,11 @@ def any_fields(draw):
         combiner = draw(st.sampled_from(["mean", "sum", "sqrtn"]))
         table = draw(st.sampled_from(tables)).name
         weight_start = weights if weighted else None
-        fields.append(FieldSpec(f"f{i}", table, start, length, kind, combiner, weight_start))
-        start += length
+        hashes = draw(st.integers(1, 3))
+        fields.append(
+            FieldSpec(f"f{i}", table, start, length, kind, combiner, weight_start, hashes)
+        )
+        start += length * hashes
         weights += length if weighted else 0
     return tables, fields, start, max(weights, 1)
 
@@ -92,6 +95,12 @@ def test_any_arrangement_of_fields(case, sets):
     rng = np.random.default_rng(slots)
     layer = FieldEmbedding(tables, fields, 4, sets)
     ids = rng.integers(0, 3, (4, slots)).astype(np.int32)
+    for field in fields:  # A value is missing by all hash functions or by none.
+        own = ids[:, field.start : field.start + field.length * field.hashes]
+        own = own.reshape(4, field.hashes, field.length)
+        known = own[:, :1] > 0
+        apart = np.where(known, np.maximum(own, 1), 0).reshape(4, -1)
+        ids[:, field.start : field.start + field.length * field.hashes] = apart
     weights = rng.random((4, weight_slots)).astype(np.float32)
     assert_equals_reference(layer, fields, ids, weights)
     for name in layer.table_sets:
@@ -269,6 +278,7 @@ def test_missing_weights_are_refused():
         ({"fields": [FieldSpec("x", "nowhere", 0)]}, "'x' reads table 'nowhere'"),
         ({"fields": [FieldSpec("x", "user", 0, combiner="max")]}, "'x' must be one of"),
         ({"fields": [FieldSpec("x", "user", 0, 2)]}, "'x' needs"),
+        ({"fields": [FieldSpec("x", "user", 0, hashes=0)]}, "`hashes` of field 'x'"),
         ({"tables": [TableSpec("user", 0)]}, "'user' needs at least one row"),
         ({"table_sets": 0}, "`table_sets`"),
         ({"table_sets": "shared"}, "`table_sets`"),

@@ -15,6 +15,7 @@ EXAMPLES = [
     Categorical("c", vocabulary=["a"], oov_buckets=3, embedding_dim=4, side="user", group="g"),
     Categorical("c", vocabulary=[3, 1]),
     Categorical("c", hash_buckets=10, max_length=3, combiner="sqrtn", dtype="int64"),
+    Categorical("c", hash_buckets=10, num_hashes=3),
     Categorical("c", num_ids=4, side="candidate"),
     Categorical("c", min_count=2, max_tokens=7, dtype="string"),
     Numeric("n"),

@@ -63,6 +63,14 @@ def test_plain_ids(values):
     assert ids.numpy().tolist() == [reference.plain_id(value, 5) for value in values]
 
 
+def test_plain_ids_of_columns_side_by_side():
+    values = tf.constant([[-1, 4, 4], [0, 5, 2], [9, -7, 3]], tf.int64)
+    ids = plain_ids(values, [5, 5, 3]).numpy()
+    columns = zip(values.numpy().T, [5, 5, 3], strict=True)
+    expected = [[reference.plain_id(value, size) for value in column] for column, size in columns]
+    assert ids.T.tolist() == expected
+
+
 floats = st.one_of(
     st.floats(-1e6, 1e6, width=32),
     st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 3e38, -3e38]),

@@ -32,6 +32,7 @@ OPTIONS = {
     },
     "joined": {"multi_embedding": "joined", "sequence_encoder": "attention"},
     "mix_and_revert": {"mixing": {"kind": "mix_and_revert", "num_heads": 3}},
+    "no_norms": {"token_norm": False, "final_norm": False},
     "full_mixing": {"mixing": {"kind": "full_mixing", "form": "kronecker"}, "token_dim": 10},
 }
 
@@ -59,6 +60,31 @@ def test_trains_saves_and_reloads(option, tmp_path):
         np.testing.assert_allclose(
             loaded.predict(rows, verbose=0)[task], probability, rtol=0, atol=1e-6
         )
+
+
+def test_tokens_enter_the_first_block_normalised():
+    model = make()
+    names = ("assembled_tokens", "tokens")
+    tokens = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    raw, normal = (np.array(x, "float64") for x in tokens(model.encode(small_rows.raw_rows())))
+    # Families differ in scale before, and not after.
+    scales = np.sqrt(np.square(raw).mean(axis=-1)).mean(axis=1)
+    assert scales.max() > 3 * scales.min()
+    center = raw - raw.mean(axis=-1, keepdims=True)
+    expected = center / np.sqrt(np.square(center).mean(axis=-1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(normal, expected, rtol=0, atol=1e-4)
+
+
+def test_ranks_are_read_of_the_tokens_that_enter_the_first_block():
+    model = make()
+    profile = rk.diagnostics.rank_profile(model, small_rows.raw_rows(), layers=["tokens"])
+    tokens = keras.Model(model.input, model.get_layer("tokens").output)
+    by_token = np.array(tokens(model.encode(small_rows.raw_rows())))
+    ranks = rk.diagnostics.effective_rank(by_token.swapaxes(0, 1))
+    assert profile.layers["tokens"].mean == pytest.approx(float(np.mean(ranks)), rel=1e-4)
+    # Without the norm, those are the tokens as they are assembled.
+    plain = make(token_norm=False)
+    assert isinstance(plain.get_layer("tokens"), rk.tokens.TokenAssembly)
 
 
 def tables(model):

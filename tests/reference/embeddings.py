@@ -3,19 +3,22 @@
 import numpy as np
 
 
-def field_rows(table, ids):
-    """Rows of one table, (length, width)."""
-    return np.stack([table[i] for i in ids])
+def by_value(table, ids, hashes):
+    """What every value's row is: the mean of its rows, whose ids stand a field's length apart."""
+    length = len(ids) // hashes
+    return np.stack(
+        [np.mean([table[ids[i + h * length]] for h in range(hashes)], 0) for i in range(length)]
+    )
 
 
-def bag(table, ids, weights, combiner):
+def bag(rows, ids, weights, combiner):
     """One bag's vector: padding (id 0) counts for nothing, an empty bag is zero."""
-    total = np.zeros(table.shape[1])
+    total = np.zeros(rows.shape[1])
     weight_sum = square_sum = 0.0
-    for i, w in zip(ids, weights, strict=True):
+    for row, i, w in zip(rows, ids, weights, strict=True):
         if i == 0:
             continue
-        total += w * table[i]
+        total += w * row
         weight_sum += w
         square_sum += w * w
     if combiner == "sum" or square_sum == 0:
@@ -32,18 +35,20 @@ def field_embedding(tables, fields, table_sets, ids, weights=None):
             if members is not None and field.name not in members:
                 continue
             table = tables[name][field.table]
-            own = ids[:, field.start : field.start + field.length]
+            slots = field.length * field.hashes
+            every = ids[:, field.start : field.start + slots]
+            values = np.stack([by_value(table, row, field.hashes) for row in every])
+            own = every[:, : field.length]
             if field.kind == "single":
-                pooled.append(np.stack([table[row[0]] for row in own]))
+                pooled.append(values[:, 0])
             elif field.kind == "sequence":
-                rows = [field_rows(table, row) * (row > 0)[:, None] for row in own]
-                out[f"{name}/{field.name}"] = np.stack(rows)
+                out[f"{name}/{field.name}"] = values * (own > 0)[:, :, None]
             else:
                 w = np.ones(own.shape)
                 if field.weight_start is not None:
                     w = weights[:, field.weight_start : field.weight_start + field.length]
-                pairs = zip(own, w, strict=True)
-                pooled.append(np.stack([bag(table, i, x, field.combiner) for i, x in pairs]))
+                rows = zip(values, own, w, strict=True)
+                pooled.append(np.stack([bag(v, i, x, field.combiner) for v, i, x in rows]))
         if pooled:
             out[name] = np.concatenate(pooled, axis=1)
     return out

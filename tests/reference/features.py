@@ -1,5 +1,7 @@
 """Preprocessing in plain Python and NumPy, from the definitions in the features' docstrings."""
 
+import collections
+import itertools
 import math
 
 import numpy as np
@@ -21,6 +23,27 @@ def vocabulary_id(value, vocabulary, missing):
     if value == missing:
         return 0
     return 2 + vocabulary.index(value) if value in vocabulary else 1
+
+
+def hash_number(fingerprint, number):
+    """The hash function `number` of a fingerprint: SplitMix64, `number` steps on; 0 as it is."""
+    if number == 0:
+        return fingerprint
+    z = (fingerprint + number * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def shared_by_chance(buckets, hashes):
+    """Share of pairs of values with the same ids, in any order, by independent hash functions."""
+    same = 0
+    for ids in itertools.product(range(buckets), repeat=hashes):
+        orders = math.factorial(hashes)
+        for count in collections.Counter(ids).values():
+            orders //= math.factorial(count)
+        same += orders
+    return same / buckets ** (2 * hashes)
 
 
 def plain_id(value, num_ids):

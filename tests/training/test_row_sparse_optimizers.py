@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from rankup_keras.training import optimizers
+from rankup_keras.training.optimizers.row_sparse import summed_rows
 
 ROWS, WIDTH, STEPS = 40, 4, 50
 
@@ -182,3 +183,19 @@ def test_config_round_trip(name):
     again = keras.saving.deserialize_keras_object(config)
     assert type(again) is type(optimizer)
     assert again.get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_repeats_are_summed_in_their_order(dtype, count):
+    """To the last bit what adding one after the other gives."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 6, count)
+    values = rng.normal(size=(count, 5)).astype(dtype)
+    expected = np.zeros((10, 5), dtype)
+    for row, value in zip(ids, values, strict=True):
+        expected[row] += value
+    summed = summed_rows(tf.IndexedSlices(tf.constant(values), tf.constant(ids), (10, 5)))
+    rows = summed.indices.numpy()
+    assert sorted(rows) == sorted(set(ids.tolist()))
+    np.testing.assert_array_equal(summed.values, expected[rows])

@@ -6,16 +6,35 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rankup_keras._devices import has_accelerator
+from rankup_keras.embeddings.lookup import in_xla
+
 
 def summed_rows(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
     """The same gradient with every row named once, its repeats summed."""
     if getattr(gradient, "rows_are_summed", False):
         return gradient
     rows, place = tf.unique(gradient.indices)
-    values = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+    values = _sum_at(place, gradient.values, tf.size(rows))
     summed = tf.IndexedSlices(values, rows, gradient.dense_shape)
     summed.rows_are_summed = True
     return summed
+
+
+def _sum_at(place: tf.Tensor, values: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """`values` summed by place, (count, width)."""
+    plain = values.dtype == tf.float32 and values.shape.rank == 2
+    if not plain or has_accelerator() or in_xla():
+        return tf.math.unsorted_segment_sum(values, place, count)
+    # A sparse matrix of ones times the values: the same sums in the same order, and on CPUs in
+    # half the time of the segment sum, which makes a tensor of every row.
+    number = tf.size(place)
+    return tf.raw_ops.SparseTensorDenseMatMul(
+        a_indices=tf.stack([place, tf.range(number)], axis=1),
+        a_values=tf.ones([number], values.dtype),
+        a_shape=tf.cast(tf.stack([count, number]), tf.int64),
+        b=values,
+    )
 
 
 def _with_values(gradient: Any, values: tf.Tensor) -> Any:

@@ -200,6 +200,9 @@ class Split(keras.optimizers.Optimizer):
         for part, pairs in ((self.embeddings, tables), (self.dense, dense)):
             if pairs:
                 part.apply_gradients(pairs)
+        if not any(self._is_table):
+            # Where a TPU trains the tables by itself, their schedule goes on.
+            self.embeddings.iterations.assign_add(1)
         self._iterations.assign_add(1)
 
     def finalize_variable_values(self, var_list):

@@ -1,0 +1,119 @@
+"""The optimizers of tables that a TPU trains."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+TPU_OPTIMIZERS = (
+    keras.optimizers.SGD,
+    keras.optimizers.Adagrad,
+    keras.optimizers.Adam,
+    keras.optimizers.Ftrl,
+)
+NAMES = ("sgd", "adagrad", "adam", "ftrl")
+# What a `Split` does to the gradients of both parts, and a TPU's tables never see.
+OUT_OF_REACH = ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor")
+
+
+def tpu_optimizer(optimizer: Any, table: str) -> Any:
+    """The optimizer for one table, of those that the TPU has.
+
+    A `Split` counts by its tables' part. The TPU's Adam is lazy, as `LazyAdam` is.
+
+    Args:
+        optimizer: for all tables, or a dict from a table's name to its own.
+        table: the table's name.
+    """
+    if isinstance(optimizer, Mapping):
+        if table not in optimizer:
+            raise ValueError(
+                f"`optimizer` has no entry for table '{table}', only {sorted(optimizer)[:20]}."
+            )
+        optimizer = optimizer[table]
+    if hasattr(optimizer, "embeddings"):
+        given = {
+            name: getattr(optimizer, name) for name in OUT_OF_REACH if getattr(optimizer, name)
+        }
+        if given:
+            raise ValueError(
+                "A TPU trains its tables by itself, where a model's optimizer cannot clip or scale "
+                f"their gradients. Received: {given} in the optimizer '{optimizer.name}'."
+            )
+        optimizer = optimizer.embeddings
+    if optimizer not in NAMES and not isinstance(optimizer, TPU_OPTIMIZERS):
+        what = repr(optimizer) if isinstance(optimizer, str) else type(optimizer).__name__
+        raise ValueError(
+            f"Table '{table}' cannot be trained by {what} on a TPU, whose embedding hardware has "
+            "SGD, Adagrad, Adam (lazy) and Ftrl."
+        )
+    return optimizer
+
+
+class Following:
+    """Optimizers for the TPU's configuration, whose rates are read at every step.
+
+    keras-rs takes an optimizer's number as it is when the tables are made, so
+    that a callback which changes it later would not reach them; and it makes a
+    function of its own for every table with a schedule, so that TensorFlow holds
+    their optimizers to be different and stacks none of these tables. Here all
+    tables of one optimizer have one function, which reads the optimizer's rate.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Any, Any]] = {}
+
+    def __call__(self, optimizer: Any) -> Any:
+        """What to give to keras-rs for an optimizer."""
+        if isinstance(optimizer, str):
+            return optimizer
+        if id(optimizer) not in self._made:
+
+            def rate() -> Any:
+                return keras.ops.convert_to_tensor(optimizer.learning_rate)
+
+            config = {**optimizer.get_config(), "learning_rate": rate}
+            self._made[id(optimizer)] = (optimizer, type(optimizer).from_config(config))
+        return self._made[id(optimizer)][1]
+
+
+def check_compiled(own: Any, compiled: Any) -> None:
+    """Refuses a `Split` whose tables' part is not what the TPU trains the tables by.
+
+    Args:
+        own: the optimizer that the tables were made with.
+        compiled: the optimizer of the model's `compile`.
+
+    Raises:
+        ValueError: both say something of the tables, and not the same.
+    """
+    compiled = getattr(compiled, "inner_optimizer", compiled)
+    if not hasattr(compiled, "embeddings"):
+        return
+    own = getattr(own, "embeddings", own)
+    if own is not compiled.embeddings and _settings(own) != _settings(compiled.embeddings):
+        raise ValueError(
+            "The TPU trains the tables by the `optimizer` that `TPUTables` had while the model was "
+            f"built, {_named(own)}; `compile` wants {_named(compiled.embeddings)} for them. Give "
+            "both the same Split."
+        )
+
+
+def _settings(optimizer: Any) -> Any:
+    if isinstance(optimizer, str):
+        optimizer = keras.optimizers.get(optimizer)
+    if isinstance(optimizer, Mapping):
+        return None
+    return {**optimizer.get_config(), "name": None, "kind": _kind(optimizer)}
+
+
+def _kind(optimizer: Any) -> str:
+    return next(kind.__name__ for kind in TPU_OPTIMIZERS if isinstance(optimizer, kind))
+
+
+def _named(optimizer: Any) -> str:
+    if isinstance(optimizer, str):
+        return repr(optimizer)
+    if isinstance(optimizer, Mapping):
+        return "one for each table"
+    return f"{type(optimizer).__name__} with {optimizer.get_config()}"
