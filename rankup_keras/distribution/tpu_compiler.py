@@ -1,6 +1,6 @@
 """Compiles an HLO module with Google's TPU compiler, in a process without TensorFlow.
 
-    python tpu_compiler.py MODULE.hlo v5e:2x2 RESULT.json
+    python tpu_compiler.py MODULE.hlo v5e:2x2 RESULT.json COMPILED.txt
 
 A process of its own, so that a crash of the compiler is an error message and JAX's settings do not
 reach the user's program. It imports nothing of this package, so that it starts quickly.
@@ -12,9 +12,6 @@ import pathlib
 import re
 import sys
 from typing import Any
-
-# Names a file for the compiled module's text, to look into.
-KEEP = "RANKUP_KERAS_TPU_HLO"
 
 
 def to_stablehlo(hlo: bytes) -> str:
@@ -30,15 +27,16 @@ def to_stablehlo(hlo: bytes) -> str:
     )
 
 
-def compile_module(hlo: bytes, topology: str) -> dict[str, Any]:
-    """Compiles for one device of a topology; memory and cost, or the compiler's refusal."""
+def compile_module(hlo: bytes, topology: str) -> tuple[dict[str, Any], str]:
+    """Compiles for one device: memory and cost, or the compiler's refusal; the compiled text."""
     from jax._src.interpreters import mlir
     from jax._src.lib.mlir import ir
     from jax.experimental import topologies
     from jaxlib import xla_client
 
     text = to_stablehlo(hlo)
-    devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+    # JAX's types say less of a device than it has.
+    devices: Any = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
     options = xla_client.CompileOptions()
     with mlir.make_ir_context():
         module = ir.Module.parse(text)
@@ -47,14 +45,12 @@ def compile_module(hlo: bytes, topology: str) -> dict[str, Any]:
                 module, xla_client.DeviceList((devices[0],)), options
             )
         except Exception as error:
-            return {"error": str(error), "device": devices[0].device_kind}
+            return {"error": str(error), "device": devices[0].device_kind}, ""
     memory = compiled.get_compiled_memory_stats()
-    if KEEP in os.environ:
-        modules = [module.to_string() for module in compiled.hlo_modules()]
-        pathlib.Path(os.environ[KEEP]).write_text("\n".join(modules))
+    (optimized,) = compiled.hlo_modules()
     cost = compiled.cost_analysis()
     cost = cost[0] if isinstance(cost, list) else cost
-    return {
+    result = {
         "device": devices[0].device_kind,
         "arguments": memory.argument_size_in_bytes,
         "outputs": memory.output_size_in_bytes,
@@ -64,16 +60,18 @@ def compile_module(hlo: bytes, topology: str) -> dict[str, Any]:
         "flops": cost["flops"],
         "bytes": cost["bytes accessed"],
     }
+    return result, optimized.to_string()
 
 
-def main(source: str, topology: str, target: str) -> None:
-    """Reads a module, writes the result as JSON."""
+def main(source: str, topology: str, target: str, compiled: str) -> None:
+    """Reads a module, writes the result as JSON and the text of what was compiled."""
     # Without these the compiler asks Google Cloud for a machine's metadata.
     os.environ["TPU_SKIP_MDS_QUERY"] = "1"
     os.environ["JAX_PLATFORMS"] = "cpu"
     # Several compilations at once are harmless: there is no TPU to share.
     os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
-    result = compile_module(pathlib.Path(source).read_bytes(), topology)
+    result, text = compile_module(pathlib.Path(source).read_bytes(), topology)
+    pathlib.Path(compiled).write_text(text)
     pathlib.Path(target).write_text(json.dumps(result))
 
 
