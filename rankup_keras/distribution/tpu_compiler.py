@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import sys
+import tempfile
 from typing import Any
 
 
@@ -27,8 +28,14 @@ def to_stablehlo(hlo: bytes) -> str:
     )
 
 
-def compile_module(hlo: bytes, topology: str) -> tuple[dict[str, Any], str]:
-    """Compiles for one device: memory and cost, or the compiler's refusal; the compiled text."""
+def compile_module(hlo: bytes, topology: str, folder: str) -> tuple[dict[str, Any], str]:
+    """Compiles for one device: memory and cost, or the compiler's refusal; the compiled text.
+
+    Args:
+        hlo: the module.
+        topology: such as `"v5e:2x2"`.
+        folder: an empty folder, which the compiler writes into.
+    """
     from jax._src.interpreters import mlir
     from jax._src.lib.mlir import ir
     from jax.experimental import topologies
@@ -38,6 +45,9 @@ def compile_module(hlo: bytes, topology: str) -> tuple[dict[str, Any], str]:
     # JAX's types say less of a device than it has.
     devices: Any = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
     options = xla_client.CompileOptions()
+    # The program's own `hlo_modules` fails on operations that were begun and are not done.
+    debug = options.executable_build_options.debug_options
+    debug.xla_dump_to, debug.xla_dump_hlo_as_text = folder, True
     with mlir.make_ir_context():
         module = ir.Module.parse(text)
         try:
@@ -47,7 +57,7 @@ def compile_module(hlo: bytes, topology: str) -> tuple[dict[str, Any], str]:
         except Exception as error:
             return {"error": str(error), "device": devices[0].device_kind}, ""
     memory = compiled.get_compiled_memory_stats()
-    (optimized,) = compiled.hlo_modules()
+    (optimized,) = pathlib.Path(folder).glob("*after_optimizations.txt")
     cost = compiled.cost_analysis()
     cost = cost[0] if isinstance(cost, list) else cost
     result = {
@@ -60,7 +70,7 @@ def compile_module(hlo: bytes, topology: str) -> tuple[dict[str, Any], str]:
         "flops": cost["flops"],
         "bytes": cost["bytes accessed"],
     }
-    return result, optimized.to_string()
+    return result, optimized.read_text()
 
 
 def main(source: str, topology: str, target: str, compiled: str) -> None:
@@ -70,7 +80,8 @@ def main(source: str, topology: str, target: str, compiled: str) -> None:
     os.environ["JAX_PLATFORMS"] = "cpu"
     # Several compilations at once are harmless: there is no TPU to share.
     os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
-    result, text = compile_module(pathlib.Path(source).read_bytes(), topology)
+    with tempfile.TemporaryDirectory() as folder:
+        result, text = compile_module(pathlib.Path(source).read_bytes(), topology, folder)
     pathlib.Path(compiled).write_text(text)
     pathlib.Path(target).write_text(json.dumps(result))
 

@@ -139,10 +139,12 @@ class Residual(keras.layers.Layer):
         own = [keras.ops.convert_to_tensor(weight) for weight in tiling.weights]
         if self.placement == "pre":
             return in_tiles(added, x, tile, own, shared)
-        if not own:
+        if not own and self.norm is not None:
             return in_tiles(added_and_normed, x, tile, own, shared)
         # By itself: with the layer in one tile, the norm's gradient would need its products again.
         y = in_tiles(added, x, tile, own)
+        if self.norm is None:
+            return y
         tile = (1, tile_rows(x.shape[1], x.shape[2]) or 0)
         return in_tiles(lambda y, _, shared: normed(y, shared), y, tile, (), shared)
 

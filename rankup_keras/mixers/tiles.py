@@ -107,9 +107,9 @@ class _Loops:
             def of_rows(j: Any, y: Any) -> Any:
                 return self._put(y, self.function(self._tile(self.x, t, j), own, self.shared), t, j)
 
-            return _loop(self.steps[1], of_rows, y)
+            return _loop(self.steps[1], of_rows, y)[0]
 
-        return _loop(self.steps[0], of_tokens, tf.zeros_like(self.x))
+        return _loop(self.steps[0], of_tokens, tf.zeros_like(self.x))[0]
 
     def backward(self, upstream: Any) -> tuple[Any, Sequence[Any]]:
         count = len(self.by_token)
@@ -164,7 +164,7 @@ def _update(x: Any, part: Any, begin: Sequence[Any]) -> Any:
     return xla.dynamic_update_slice(x, part, tf.stack(begin))
 
 
-def _loop(steps: int, body: Callable[..., Any], *state: Any) -> Any:
+def _loop(steps: int, body: Callable[..., Any], *state: Any) -> Sequence[Any]:
     """What `steps` calls of `body(index, *state)` make of the state."""
 
     def next_state(index: Any, *state: Any) -> Any:
@@ -172,4 +172,4 @@ def _loop(steps: int, body: Callable[..., Any], *state: Any) -> Any:
         return index + 1, *(result if isinstance(result, tuple | list) else [result])
 
     _, *state = tf.while_loop(lambda index, *_: index < steps, next_state, [tf.constant(0), *state])
-    return state if len(state) > 1 else state[0]
+    return state

@@ -1,10 +1,14 @@
 """What a TPU computes in tiles equals the plain layers, forward and backward."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import rankup_keras as rk
+from rankup_keras.distribution.training_step import dense_part
 from rankup_keras.mixers import (
     MixerBlock,
     PerTokenFFN,
@@ -83,8 +87,8 @@ def test_tiles_equal_the_plain_layer(small_tiles, kind, placement):
 
 @pytest.mark.parametrize("norm", ["rms_norm", None])
 def test_other_norms(small_tiles, norm):
-    for placement in ("pre", "post"):
-        layer = make(PerTokenFFN, placement=placement, norm=norm)
+    for placement, kind in itertools.product(("pre", "post"), (PerTokenFFN, TokenMixing)):
+        layer = make(kind, placement=placement, norm=norm)
         assert_equal(layer, tf.constant(random_inputs((TOKENS, BATCH, WIDTH))), 1e-5)
 
 
@@ -107,6 +111,33 @@ def test_a_block_of_two(small_tiles):
     block.build((TOKENS, None, WIDTH))
     randomize_weights(block)
     assert_equal(block, tf.constant(random_inputs((TOKENS, BATCH, WIDTH))), 1e-5)
+
+
+@pytest.mark.parametrize("model", [rk.RankUp, rk.RankMixer])
+def test_the_step_of_a_model(small_tiles, model):
+    features = rk.FeatureSet([rk.Categorical(f"c{i}", hash_buckets=5) for i in range(6)])
+    made = model(features, ["click"], token_dim=8)
+    network = dense_part(made).network
+    vectors = [tf.constant(random_inputs((BATCH, *tensor.shape[1:]))) for tensor in network.inputs]
+
+    @tf.function(jit_compile=True)
+    def step(*vectors):
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            loss = tf.reduce_mean(tf.sin(3.0 * network(list(vectors), training=True)["click"]))
+        return [loss, *tape.gradient(loss, [*vectors, *network.trainable_variables])]
+
+    plain = step(*vectors)
+    retraced = tf.function(step.python_function, jit_compile=True)
+    with whole_program():
+        tiled = retraced(*vectors)
+    ops = {n.op for n in retraced.get_concrete_function(*vectors).graph.as_graph_def().node}
+    assert any("While" in op for op in ops)
+    largest = max(abs(np.asarray(expected)).max() for expected in plain[1:])
+    for found, expected in zip(tiled, plain, strict=True):
+        # Some gradients are nothing but roundings: a norm takes out what its input has in common.
+        scale = max(abs(np.asarray(expected)).max(), 1e-3 * largest)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize(
