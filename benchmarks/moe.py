@@ -25,17 +25,13 @@ from benchmarks.quality_data import Problem, problem
 EXPERTS, TARGET, LAST_STEPS = 4, 0.25, 20
 SETTINGS: dict[str, Any] = {"token_dim": 32, "num_blocks": 2, "embedding_dim": 32}
 SETTINGS |= {"dropout": 0.1, "embedding_dropout": 0.3}
+# An expert's hidden layer is as wide as a token, the dense model's as all experts' together.
+MOE: dict[str, Any] = {"kind": "moe", "num_experts": EXPERTS, "expansion": 1}
+MOE |= {"target_share": TARGET}
 KINDS: dict[str, dict[str, Any]] = {
     "dense": {"expansion": EXPERTS},
-    "one router": {"ffn": {"kind": "moe", "num_experts": EXPERTS, "target_share": TARGET}},
-    "two routers": {
-        "ffn": {
-            "kind": "moe",
-            "num_experts": EXPERTS,
-            "target_share": TARGET,
-            "two_routers": True,
-        }
-    },
+    "one router": {"ffn": MOE},
+    "two routers": {"ffn": {**MOE, "two_routers": True}},
 }
 
 
