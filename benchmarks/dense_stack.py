@@ -16,6 +16,7 @@ PyTorch (eager, and `torch.compile`, which needs a C++ compiler) with its fused 
 """
 
 import argparse
+import importlib
 import json
 import os
 import statistics
@@ -98,6 +99,9 @@ def rate_of(tokens: int, width: int, hidden: int, batch: int, dtype: str) -> Cal
 
 
 def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> dict[str, Steps]:
+    if any(name.startswith("torch") for name in names):
+        # Before TensorFlow: Triton, which comes with it, crashes where TensorFlow is there first.
+        importlib.import_module("torch._dynamo")
     import keras
 
     from rankup_keras.training.optimizers import Split
@@ -215,7 +219,7 @@ def run_cell(key: str, shape: str, batch: int, dtype: str, task: str, o: Any) ->
     command += ["--rounds", str(o.rounds), "--contenders", *o.contenders]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{key} failed:\n{done.stderr[-3000:]}")
+        raise SystemExit(f"{key} failed ({done.returncode}):\n{done.stderr[-3000:]}")
     found = json.loads(done.stdout.strip().splitlines()[-1])
     shares = {name: found[name]["share"] for name in o.contenders}
     print(f"{key}: {found['matmul_gflops']} GFLOP/s; shares {shares}", flush=True)

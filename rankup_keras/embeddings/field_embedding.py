@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rankup_keras._devices import in_xla
 from rankup_keras._registry import serializable
 from rankup_keras.embeddings import layout as layout_lib
 from rankup_keras.embeddings import lookup
@@ -273,7 +274,7 @@ class FieldEmbedding(keras.layers.Layer):
             )
         if not self.validate:
             return ids
-        if lookup.in_xla():
+        if in_xla():
             raise ValueError(
                 f"Layer '{self.name}' names the feature of an id outside its table, and XLA has no "
                 "strings. Give the layer `validate=False`, or leave `jit_compile` off around it."

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
 
 from rankup_keras.embeddings.layout import BagGroup
 
@@ -21,13 +20,6 @@ def take_columns(ids: tf.Tensor, columns: np.ndarray) -> tf.Tensor:
         whole = ids[:, start : start + run]
         return whole if count == run else tf.tile(whole, (1, count // run))
     return tf.gather(ids, columns, axis=1)
-
-
-def in_xla() -> bool:
-    """Whether the graph in the making is one that XLA will compile."""
-    # TensorFlow's public names have nothing that tells.
-    graph = tf.compat.v1.get_default_graph()
-    return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
 
 
 def take_rows(

@@ -1,12 +1,13 @@
 """Layer normalisation in fewer passes over memory."""
 
+import functools
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.mixers.kernels import folds
+from rankup_keras.mixers.kernels import by_ops, folds, narrow
 
 
 @serializable
@@ -46,7 +47,8 @@ class LayerNorm(keras.layers.LayerNormalization):
         if training:
             x = tf.cast(inputs, self.compute_dtype)
             gamma, beta = (keras.ops.cast(w, "float32") for w in (self.gamma, self.beta))
-            return _normalize(self.epsilon, x, gamma, beta)
+            normalize = _normalize_by_products if by_ops() else _normalize
+            return normalize(self.epsilon, x, gamma, beta)
         return self._recognised(inputs) if folds() else super().call(inputs)
 
     def _recognised(self, inputs: Any) -> Any:
@@ -100,3 +102,58 @@ def _normalize(epsilon: float, inputs: Any, gamma: Any, beta: Any) -> Any:
         return tf.cast((wide - center) * scale * gamma + beta, x.dtype), gradient
 
     return normalize(inputs, gamma, beta)
+
+
+def _normalize_by_products(epsilon: float, inputs: Any, gamma: Any, beta: Any) -> Any:
+    """`_normalize` in a graph on CPUs.
+
+    XLA there does not vectorise sums along rows, and plain ops pass over memory once each. So sums
+    are matrix-vector products and reductions, and XLA makes one kernel of what lies between them.
+    """
+    width = inputs.shape[-1]
+
+    @tf.custom_gradient
+    def normalize(x: Any, gamma: Any, beta: Any) -> Any:
+        shape = tf.shape(x)
+        x = tf.reshape(x, (-1, width))
+        wide = tf.cast(x, tf.float32)
+        center = tf.reduce_mean(wide, axis=1, keepdims=True)
+        norm = tf.math.reduce_euclidean_norm(wide, axis=1, keepdims=True)
+        variance = tf.maximum(tf.square(norm) / width - tf.square(center), 0.0)
+        scale = tf.math.rsqrt(variance + epsilon)
+
+        def gradient(upstream: Any) -> Any:
+            upstream = tf.reshape(upstream, (-1, width))
+            wide, weights = tf.cast(upstream, tf.float32), tf.reshape(gamma, (width, 1))
+            along = _along(x, center, upstream)
+            mean = tf.matmul(wide, weights) / width
+            slope = tf.square(scale) * tf.matmul(along, weights) / width
+            dx = _gradient_of_rows(x, center, scale, gamma, upstream, mean, slope)
+            of_gamma = tf.matmul(scale, along, transpose_a=True)
+            of_beta = tf.matmul(tf.ones_like(scale), wide, transpose_a=True)
+            return tf.reshape(dx, shape), of_gamma[0], of_beta[0]
+
+        return tf.reshape(_normal_rows(x, center, scale, gamma, beta), shape), gradient
+
+    return tf.ensure_shape(normalize(inputs, gamma, beta), inputs.shape)
+
+
+_kernel = functools.partial(tf.function, jit_compile=True, autograph=False)
+
+
+@_kernel
+def _normal_rows(x: Any, center: Any, scale: Any, gamma: Any, beta: Any) -> Any:
+    return narrow((tf.cast(x, tf.float32) - center) * scale * gamma + beta, x.dtype)
+
+
+@_kernel
+def _along(x: Any, center: Any, upstream: Any) -> Any:
+    return (tf.cast(x, tf.float32) - center) * tf.cast(upstream, tf.float32)
+
+
+@_kernel
+def _gradient_of_rows(
+    x: Any, center: Any, scale: Any, gamma: Any, upstream: Any, mean: Any, slope: Any
+) -> Any:
+    inner = tf.cast(upstream, tf.float32) * gamma
+    return narrow(scale * (inner - mean - (tf.cast(x, tf.float32) - center) * slope), x.dtype)

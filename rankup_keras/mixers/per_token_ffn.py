@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from rankup_keras._registry import serializable
 from rankup_keras.mixers.kernels import (
+    add_bias,
     by_token,
     folds,
     fuses,
@@ -129,12 +131,18 @@ class PerTokenFFN(keras.layers.Layer):
         """The network on tokens-first `x` (T, batch, D)."""
         if training and fuses(self.activation):
             product = ops.matmul(x, self.up.kernel)
-            weights = [ops.convert_to_tensor(self.up.bias)] if self.use_bias else []
-            hidden = one_kernel(gated_hidden, self.activation, self.gated)(product, *weights)
-            return self.down(self.hidden_dropout(hidden, training=training))
+            up_bias, down_bias = self._biases()
+            hidden = one_kernel(gated_hidden, self.activation, self.gated)(product, up_bias)
+            y = ops.matmul(self.hidden_dropout(hidden, training=training), self.down.kernel)
+            return y if down_bias is None else add_bias(y, down_bias)
         if not training and folds():
             return by_token(self._of_token, x, *self._weights())
         return self.down(self.hidden_dropout(self.hidden(self.up(x)), training=training))
+
+    def _biases(self) -> list[Any]:
+        if not self.use_bias:
+            return [None, None]
+        return [tf.convert_to_tensor(dense.bias) for dense in (self.up, self.down)]
 
     def _weights(self) -> list[Any]:
         up, down = self.up, self.down

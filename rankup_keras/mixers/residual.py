@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from rankup_keras._registry import serializable
-from rankup_keras.mixers.kernels import on_tpu
+from rankup_keras.mixers.kernels import add, on_tpu, twice
 from rankup_keras.mixers.layer_norm import LayerNorm
 from rankup_keras.mixers.tiles import Tiling, in_tiles, tile_rows
 
@@ -103,12 +103,15 @@ class Residual(keras.layers.Layer):
         tiling = self._tiling(x.shape) if training and on_tpu() else None
         if tiling is not None and tile_rows(x.shape[1], tiling.width):
             return self._in_tiles(x, tiling)
-        inner = self.norm(x) if self.norm is not None and self.placement == "pre" else x
+        x, inner = twice(x) if training else (x, x)
+        if self.norm is not None and self.placement == "pre":
+            inner = self.norm(inner)
         if self.layer._call_has_training_arg:
             inner = self.layer(inner, training=training)
         else:
             inner = self.layer(inner)
-        y = x + self.output_dropout(inner, training=training)
+        inner = self.output_dropout(inner, training=training)
+        y = add(x, inner) if training else x + inner
         return self.norm(y) if self.norm is not None and self.placement == "post" else y
 
     def _tiling(self, shape: Sequence[int | None]) -> Tiling | None:

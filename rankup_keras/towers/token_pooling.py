@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from rankup_keras._registry import serializable
@@ -56,17 +57,18 @@ class TokenPooling(keras.layers.Layer):
     def call(self, tokens: Any) -> Any:
         shared = self._shared(tokens.shape)
         axis = 0 if self.tokens_first else 1
-        common = tokens[:shared] if self.tokens_first else tokens[:, :shared]
+        common, own = tokens, None
+        if self.num_task_tokens:
+            # One concatenation is its gradient, where two slices have two tensors of zeros.
+            common, own = ops.split(tokens, [shared], axis=axis)
         if self.pooling == "mean":
-            pooled = ops.mean(common, axis=axis)
+            pooled = _mean(common, axis)
         else:
             common = ops.transpose(common, (1, 0, 2)) if self.tokens_first else common
             pooled = ops.reshape(common, (-1, shared * tokens.shape[2]))
-        if not self.num_task_tokens:
+        if own is None:
             return pooled
-        if self.tokens_first:
-            return pooled, tokens[shared:]
-        return pooled, ops.transpose(tokens[:, shared:], (1, 0, 2))
+        return pooled, own if self.tokens_first else ops.transpose(own, (1, 0, 2))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
         shared = self._shared(input_shape)
@@ -84,3 +86,17 @@ class TokenPooling(keras.layers.Layer):
             tokens_first=self.tokens_first,
         )
         return config
+
+
+def _mean(x: Any, axis: int) -> Any:
+    """The mean over an axis, whose gradient divides before it repeats."""
+    count, shape = x.shape[axis], tf.shape(x)
+
+    @tf.custom_gradient
+    def mean(x: Any) -> Any:
+        def gradient(upstream: Any) -> Any:
+            return tf.broadcast_to(tf.expand_dims(upstream / count, axis), shape)
+
+        return ops.mean(x, axis=axis), gradient
+
+    return mean(x)

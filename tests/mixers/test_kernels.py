@@ -1,12 +1,16 @@
 """The forms that save passes over memory give what the plain ones give, forward and backward."""
 
+import math
+
+import hypothesis
+import hypothesis.strategies
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from rankup_keras.mixers import MixerBlock, PerTokenFFN, PerTokenGLU, PerTokenSwiGLU
-from rankup_keras.mixers.kernels import is_plain, one_kernel
+from rankup_keras.mixers.kernels import exact_gelu, is_plain, narrow, one_kernel
 from rankup_keras.mixers.layer_norm import LayerNorm
 from tests.helpers.layer_test import random_inputs, randomize_weights
 from tests.reference import mixers as reference
@@ -114,10 +118,74 @@ def test_layer_norm_while_training(offset):
         np.testing.assert_allclose(one, other, rtol=10 * tolerance, atol=10 * tolerance)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_layer_norm_in_a_graph_for_training(dtype, offset):
+    """There sums are products: the same as Keras's, forward and backward."""
+    layer, plain = LayerNorm(dtype=dtype), keras.layers.LayerNormalization(epsilon=1e-6)
+    x = random_inputs((3, 40, 16)) + np.float32(offset)
+    x = tf.cast(tf.cast(x, layer.compute_dtype), tf.float32)
+    for norm in (layer, plain):
+        norm.build(x.shape)
+    randomize_weights(layer)
+    plain.set_weights(layer.get_weights())
+    weight = tf.constant(random_inputs(x.shape, seed=1))
+
+    def step(norm, x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = norm(x, training=True)
+            loss = tf.reduce_sum(tf.cast(y, tf.float32) * weight)
+        return [y, *tape.gradient(loss, [x, *norm.trainable_variables])]
+
+    wanted = step(plain, x)
+    actual = tf.function(lambda x: step(layer, x))(x)
+    tolerance = 2e-5 if not offset else 2e-3
+    if dtype == "mixed_bfloat16":
+        tolerance = 2e-2
+    for one, other in zip(actual, wanted, strict=True):
+        scale = float(tf.reduce_max(tf.abs(other)))
+        np.testing.assert_allclose(tf.cast(one, tf.float32), other, atol=tolerance * scale)
+
+
+def test_graphs_in_bfloat16_equal_eager_execution():
+    """Forward and backward, to the rounding of bfloat16."""
+    layer = MixerBlock(PerTokenFFN(tokens_first=True), dtype="mixed_bfloat16", placement="post")
+    x = tf.constant(random_inputs((4, 64, 8)), tf.bfloat16)
+    layer(x)
+    randomize_weights(layer)
+    expected = gradients(layer, x, training=True)
+    step = tf.function(lambda x: gradients(layer, x, training=True))
+    for actual, wanted in zip(step(x), expected, strict=True):
+        assert actual.dtype == wanted.dtype
+        wanted = tf.cast(wanted, tf.float32).numpy()
+        spread = np.sqrt(np.mean(np.square(wanted)))
+        error = np.sqrt(np.mean(np.square(tf.cast(actual, tf.float32).numpy() - wanted)))
+        assert error < 0.03 * spread
+
+
+@hypothesis.given(hypothesis.strategies.lists(hypothesis.strategies.floats(width=32), min_size=1))
+@hypothesis.example([np.nan, np.inf, -np.inf, -0.0, 3.4e38, 1e-40, 1.00390625, 1.01171875])
+def test_narrowing_rounds_as_a_cast(values):
+    x = tf.constant(values, tf.float32)
+    actual, wanted = narrow(x, tf.bfloat16), tf.cast(x, tf.bfloat16)
+    np.testing.assert_array_equal(tf.cast(actual, tf.float32), tf.cast(wanted, tf.float32))
+
+
+def test_exact_gelu():
+    x = np.linspace(-12, 12, 4001, dtype="float32")
+    wanted = [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in x.tolist()]
+    for compiled in (False, True):
+        error = tf.function(exact_gelu, jit_compile=compiled)(x) - wanted
+        np.testing.assert_array_less(np.abs(error), 1.5e-7 * (1 + np.abs(x)))
+
+
 def test_layer_norm_of_equal_entries_is_its_offset():
     layer = LayerNorm()
     x = np.full((2, 3, 8), 1000.0, "float32")
     np.testing.assert_array_equal(layer(x, training=True), np.zeros_like(x))
+    step = tf.function(lambda x: layer(x, training=True))
+    np.testing.assert_array_equal(step(x), np.zeros_like(x))
 
 
 def test_layer_norm_in_bfloat16_has_statistics_in_float32():

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rankup_keras.towers import Task, TaskTowers, TokenPooling
 from tests.helpers.layer_test import random_inputs, randomize_weights, run_layer_test
@@ -34,6 +35,25 @@ def test_pooling(tasks, pooling, tokens_first):
         np.testing.assert_allclose(a, e, atol=1e-6)
         assert tuple(a.shape) == shape
     assert TokenPooling.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "flatten"])
+@pytest.mark.parametrize("tasks", [0, 2])
+def test_gradients_of_pooling(tasks, pooling):
+    x = tf.constant(random_inputs((5, 3, 4)))
+    layer = TokenPooling(pooling, tasks, tokens_first=True)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = tf.nest.flatten(layer(x))
+        weights = [tf.constant(random_inputs(o.shape, seed=i)) for i, o in enumerate(outputs)]
+        loss = sum(tf.reduce_sum(w * o) for w, o in zip(weights, outputs, strict=True))
+    pooled = np.asarray(weights[0])
+    if pooling == "mean":
+        expected = np.broadcast_to(pooled / (5 - tasks), (5 - tasks, 3, 4))
+    else:
+        expected = first(pooled.reshape(3, 5 - tasks, 4))
+    expected = np.concatenate([expected, *(np.asarray(w) for w in weights[1:])])
+    np.testing.assert_allclose(tape.gradient(loss, x), expected, atol=1e-6)
 
 
 def test_pooling_without_task_tokens_as_a_layer():

@@ -6,8 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rankup_keras._devices import has_accelerator
-from rankup_keras.embeddings.lookup import in_xla
+from rankup_keras._devices import has_accelerator, in_xla
 
 
 def summed_rows(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
