@@ -173,8 +173,9 @@ def write_saved_model(
     model: keras.Model, place: Path, makers: Signatures, names: Sequence[str]
 ) -> None:
     """Traces the signatures and writes the SavedModel into `place`."""
+    # Variables that endpoints use are tracked by themselves, and those that none uses are left out:
+    # with held kernels the ones that they were cast from.
     archive = keras.export.ExportArchive()
-    archive.track(model)
     archive.track(model.features)
     for name in names:
         function, spec = makers.endpoint(name)

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from rankup_keras.serving.guard import assert_one_row, guarded
+from rankup_keras.serving.held_kernels import HeldKernels
 from rankup_keras.serving.rank_graph import RankGraph
 from rankup_keras.serving.sides import Sides
 
@@ -41,6 +42,7 @@ class Signatures:
         self.sides = Sides(self.features, user_columns)
         self._pooled = pooled
         self._graph = RankGraph(model, self.sides)
+        self._held = HeldKernels(model)
         # One trace of the preprocessing and one of the model, that all signatures share.
         encoded = {
             key: tf.TensorSpec((None, *shape), dtype, name=key)
@@ -90,7 +92,9 @@ class Signatures:
         return self.features(guarded(columns, self.spec))
 
     def _raw_scores(self, encoded: Mapping[str, tf.Tensor]) -> Tensors:
-        return self._flat(self.model(encoded, training=False))
+        with self._held.scope():
+            outputs = self.model(encoded, training=False)
+        return self._flat(outputs)
 
     def _flat(self, outputs: Mapping[str, tf.Tensor]) -> Tensors:
         return {task: tf.reshape(tf.cast(outputs[task], tf.float32), (-1,)) for task in self.tasks}
@@ -108,7 +112,10 @@ class Signatures:
         )
         with tf.control_dependencies([assert_one_row(user, "the user's columns")]):
             user = {name: tf.identity(value) for name, value in user.items()}
-        return self._flat(self._graph(*sides.encode(self._encode, user, candidates)))
+        encoded = sides.encode(self._encode, user, candidates)
+        with self._held.scope():
+            outputs = self._graph(*encoded)
+        return self._flat(outputs)
 
     def _embed(self, columns: Tensors) -> Tensors:
         return {EMBEDDING: self.embeddings(self._encode(columns))}
@@ -118,7 +125,8 @@ class Signatures:
         output = self.model.get_layer(self._pooled).output
         # With task tokens the pooling hands those on beside the shared vector.
         output = output[0] if isinstance(output, list | tuple) else output
-        vectors = keras.Model(self.model.input, output)(encoded, training=False)
+        with self._held.scope():
+            vectors = keras.Model(self.model.input, output)(encoded, training=False)
         width = math.prod(vectors.shape[1:])
         return tf.cast(tf.reshape(vectors, (-1, width)), tf.float32)
 

@@ -1,0 +1,41 @@
+"""Kernels in the half precision that they are multiplied in: cast once, not at every request."""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+_HALVES = ("bfloat16", "float16")
+
+
+class HeldKernels:
+    """The kernels of a model under a mixed policy, as its layers cast them.
+
+    Under `mixed_bfloat16` a layer casts its float32 kernel in every call. Training has to; a graph
+    that is served does so at each request, which for small batches takes longer than the products.
+
+    Args:
+        model: a built model. The casts are those of its present weights.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._casts: list[tuple[keras.Variable, tf.Variable]] = []
+        for layer in model._flatten_layers(include_self=False):
+            kernel = getattr(layer, "kernel", None)
+            half = layer.compute_dtype in _HALVES and isinstance(kernel, keras.Variable)
+            if half and kernel.dtype == "float32":
+                value = tf.cast(tf.convert_to_tensor(kernel.value), layer.compute_dtype)
+                self._casts.append((kernel, tf.Variable(value, trainable=False, name=kernel.name)))
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        """Within it, layers find the casts in place of their kernels."""
+        if not self._casts:
+            yield
+            return
+        with keras.StatelessScope() as scope:
+            for kernel, cast in self._casts:
+                # Not as the scope's `state_mapping`, which would cast it back.
+                scope.add_update((kernel, cast.value()))
+            yield
