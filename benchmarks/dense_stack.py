@@ -6,7 +6,8 @@
 
 RankMixer's blocks as published (post-norm, exact GELU, biases), float32 weights, the mean over
 tokens and one logit. Training goes through `fit`, with loss and Adam; inference through a
-`tf.function` as an exported signature is. The rate is that of `tf.matmul` on the two products of
+`tf.function` as an exported signature is; in bfloat16 this package's exports hold their kernels
+cast, Keras's cast them in every call. The rate is that of `tf.matmul` on the two products of
 a block, measured in every round between the contenders, with which it takes turns. A cell has a
 process of its own, and its result stays in `results/dense_stack.json`, so that an interrupted run
 goes on where it was (`--again` for anew).
@@ -16,6 +17,7 @@ PyTorch (eager, and `torch.compile`, which needs a C++ compiler) with its fused 
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -59,7 +61,9 @@ def own_stack(tokens: int, width: int, blocks: int, expansion: float) -> Any:
     return keras.Model(inputs, TaskTowers(["y"])(pooled)["y"])
 
 
-def by_keras(model: Any, optimizer: Any, x: Any, y: Any, steps: int, jit: bool) -> Steps:
+def by_keras(
+    model: Any, optimizer: Any, x: Any, y: Any, steps: int, jit: bool, held: Any = None
+) -> Steps:
     import tensorflow as tf
 
     model.compile(optimizer, "binary_crossentropy", jit_compile=jit)
@@ -69,8 +73,13 @@ def by_keras(model: Any, optimizer: Any, x: Any, y: Any, steps: int, jit: bool) 
     options.autotune.enabled = False
     batch = batch.with_options(options)
     fixed = tf.constant(x)
+
+    def scores(t: Any) -> Any:
+        with held.scope() if held else contextlib.nullcontext():
+            return model(t, training=False)
+
     call = tf.function(
-        lambda t: model(t, training=False),
+        scores,
         jit_compile=jit,
         autograph=False,
         # Any batch, as in an export; XLA would compile for each.
@@ -104,6 +113,7 @@ def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> di
         importlib.import_module("torch._dynamo")
     import keras
 
+    from rankup_keras.serving.held_kernels import HeldKernels
     from rankup_keras.training.optimizers import Split
 
     tokens, width, blocks, expansion = shape
@@ -125,7 +135,8 @@ def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> di
             )
         elif name == "rankup_keras":
             own = own_stack(tokens, width, blocks, expansion)
-            made[name] = by_keras(own, Split(dense="adam"), x, y, steps, jit=False)
+            held = HeldKernels(own)
+            made[name] = by_keras(own, Split(dense="adam"), x, y, steps, jit=False, held=held)
         else:
             from benchmarks.peers import keras_stack
 

@@ -106,13 +106,20 @@ class Residual(keras.layers.Layer):
         x, inner = twice(x) if training else (x, x)
         if self.norm is not None and self.placement == "pre":
             inner = self.norm(inner)
-        if self.layer._call_has_training_arg:
-            inner = self.layer(inner, training=training)
-        else:
-            inner = self.layer(inner)
-        inner = self.output_dropout(inner, training=training)
-        y = add(x, inner) if training else x + inner
+        y = None if training else self._folded(x, inner)
+        if y is None:
+            if self.layer._call_has_training_arg:
+                inner = self.layer(inner, training=training)
+            else:
+                inner = self.layer(inner)
+            inner = self.output_dropout(inner, training=training)
+            y = add(x, inner) if training else x + inner
         return self.norm(y) if self.norm is not None and self.placement == "post" else y
+
+    def _folded(self, x: Any, inner: Any) -> Any:
+        """`x + layer(inner)` where the layer can fold the sum, else `None`."""
+        alike = self.layer.compute_dtype == self.compute_dtype
+        return self.layer.added_to(x, inner) if alike and hasattr(self.layer, "added_to") else None
 
     def _tiling(self, shape: Sequence[int | None]) -> Tiling | None:
         # A tile is computed again for the gradient, which dropout would change.
