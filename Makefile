@@ -72,8 +72,14 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.rankup_parquet --short
 	$(BIN)/python -m benchmarks.served_graph --short
 	$(BIN)/python -m benchmarks.dlrm --short
+	$(BIN)/python -m benchmarks.dlrm --short --model dcnv2
 	$(BIN)/python -m benchmarks.growth --short
 	$(BIN)/python -m benchmarks.effective_rank speed
+	$(BIN)/python benchmarks/embeddings_step.py --short
+	$(BIN)/python benchmarks/embeddings_throughput.py --short
+	folder=$$(mktemp -d) && trap "rm -r $$folder" EXIT && \
+		$(BIN)/python benchmarks/data_files.py --rows 300000 --folder "$$folder"
+	$(BIN)/python benchmarks/serving.py --seconds 3
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

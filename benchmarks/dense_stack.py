@@ -10,7 +10,8 @@ tokens and one logit. Training goes through `fit`, with loss and Adam; inference
 cast, Keras's cast them in every call. The rate is that of `tf.matmul` on the two products of
 a block, measured in every round between the contenders, with which it takes turns. A cell has a
 process of its own, and its result stays in `results/dense_stack.json`, so that an interrupted run
-goes on where it was (`--again` for anew).
+goes on where it was (`--again` for anew). `ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16` measures as on a
+processor without AMX.
 
 Peers, the same model: plain Keras (EinsumDense and `fit`, Keras's Adam; as a graph and with XLA),
 PyTorch (eager, and `torch.compile`, which needs a C++ compiler) with its fused Adam.
@@ -34,6 +35,8 @@ import numpy as np
 from benchmarks import common
 
 SHAPES = ("16,256,2,4", "32,512,2,2")
+# oneDNN's own limit on instructions, which PyTorch's obeys as well.
+ISA = os.environ.get("ONEDNN_MAX_CPU_ISA")
 CONTENDERS = ("rankup_keras", "keras", "keras_xla", "torch", "torch_compile")
 Steps = tuple[Callable[[], Any], Callable[[], Any]]
 
@@ -206,6 +209,7 @@ def main() -> None:
             for dtype in o.dtype:
                 for task in o.task:
                     key = f"T,D,L,k {shape}, batch {batch}, {dtype}, {task}"
+                    key += f", {ISA}" if ISA else ""
                     if key in have and not o.short:
                         continue
                     run_cell(key, shape, batch, dtype, task, o)

@@ -2,6 +2,7 @@
 
     python -m benchmarks.dlrm            # 26 tables of 100,000 rows, batch 4096; about 3 minutes
     python -m benchmarks.dlrm --short    # one round
+    python -m benchmarks.dlrm --model dcnv2    # a DCNv2 in its place, without TFRS
 
 26 tables of V x 16, 13 numbers, bottom network 64-16, dot interaction, top network 64-64-1,
 Adagrad for tables and Adam for the rest (TFRS's own default pairing; the peer on Keras 3 trains
@@ -9,6 +10,10 @@ all with Adagrad, its only rule with rows). Ids are given as integers below V, w
 up as they are and this package's model encodes in every step (missing, out of range). Every
 contender has a process of its own and trains by `fit`, 40 steps an epoch; the processes take turns.
 TFRS needs Keras 2, `TF_USE_LEGACY_KERAS=1`, and the extra [tfrs].
+
+The DCNv2 gives every number a vector of 16 as well, has two full cross layers (keras-rs's
+`FeatureCross` on both sides) on the 39 x 16 entries beside a deep network 64-64, and a tower of the
+two.
 """
 
 import argparse
@@ -30,6 +35,7 @@ FIELDS, NUMBERS, WIDTH = 26, 13, 16
 # Different batches, and how often an epoch has each.
 BATCHES, REPEATS = 10, 4
 CONTENDERS = ("rankup_keras", "keras_rs", "tfrs")
+MODELS = {"dlrm": CONTENDERS, "dcnv2": CONTENDERS[:2]}
 
 
 def data(rows: int, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -39,7 +45,7 @@ def data(rows: int, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return ids, rng.normal(size=(count, NUMBERS)).astype("float32"), rng.integers(0, 2, (count, 1))
 
 
-def rankup_keras(rows: int, batch: int) -> tuple[Any, Any, Any]:
+def rankup_keras(kind: str, rows: int, batch: int) -> tuple[Any, Any, Any]:
     import rankup_keras as rk
 
     ids, numbers, labels = data(rows, batch)
@@ -49,12 +55,16 @@ def rankup_keras(rows: int, batch: int) -> tuple[Any, Any, Any]:
         [rk.Categorical(f"c{i}", num_ids=rows) for i in range(FIELDS)]
         + [rk.Numeric(f"n{i}", normalize=None) for i in range(NUMBERS)]
     )
-    model = rk.models.DLRM(features, ["y"], top_units=(64, 64), embedding_dim=WIDTH)
+    model: Any
+    if kind == "dlrm":
+        model = rk.models.DLRM(features, ["y"], top_units=(64, 64), embedding_dim=WIDTH)
+    else:
+        model = rk.models.DCNv2(features, ["y"], hidden_units=(64, 64), embedding_dim=WIDTH)
     model.compile(rk.optimizers.Split(), metrics=[])
     return model, columns, {"y": labels.astype("float32")}
 
 
-def keras_rs(rows: int, batch: int) -> tuple[Any, Any, Any]:
+def keras_rs(kind: str, rows: int, batch: int) -> tuple[Any, Any, Any]:
     import keras
     import keras_rs as rs
     from keras import layers
@@ -77,18 +87,27 @@ def keras_rs(rows: int, batch: int) -> tuple[Any, Any, Any]:
     given = {f"c{i}": keras.Input((1,), dtype="int32", name=f"c{i}") for i in range(FIELDS)}
     dense = keras.Input((NUMBERS,), name="numbers")
     vectors = rs.layers.DistributedEmbedding(configs)(given)
-    bottom = layers.Dense(WIDTH, "relu")(layers.Dense(64, "relu")(dense))
-    dots = rs.layers.DotInteraction()([*vectors.values(), bottom])
-    x = layers.Concatenate()([dots, bottom])
-    for units in (64, 64):
-        x = layers.Dense(units, "relu")(x)
+    if kind == "dlrm":
+        bottom = layers.Dense(WIDTH, "relu")(layers.Dense(64, "relu")(dense))
+        dots = rs.layers.DotInteraction()([*vectors.values(), bottom])
+        x = layers.Concatenate()([dots, bottom])
+        for units in (64, 64):
+            x = layers.Dense(units, "relu")(x)
+    else:
+        scaled = layers.EinsumDense("bn,nd->bnd", (NUMBERS, WIDTH), bias_axes="nd")(dense)
+        base = layers.Concatenate()([*vectors.values(), layers.Flatten()(scaled)])
+        crossed = base
+        for _ in range(2):
+            crossed = rs.layers.FeatureCross()(base, crossed)
+        deep = layers.Dense(64, "relu")(layers.Dense(64, "relu")(base))
+        x = layers.Concatenate()([crossed, deep])
     model = keras.Model({**given, "numbers": dense}, layers.Dense(1, "sigmoid")(x))
     model.compile("adagrad", "binary_crossentropy")
     columns = {f"c{i}": ids[:, i : i + 1].astype("int32") for i in range(FIELDS)}
     return model, {**columns, "numbers": numbers}, labels.astype("float32")
 
 
-def tfrs(rows: int, batch: int) -> tuple[Any, Any, Any]:
+def tfrs(kind: str, rows: int, batch: int) -> tuple[Any, Any, Any]:
     import tensorflow as tf
     import tensorflow_recommenders as recommenders
     import tf_keras
@@ -123,11 +142,11 @@ def tfrs(rows: int, batch: int) -> tuple[Any, Any, Any]:
     return model, columns, labels.astype("float32").reshape(-1)
 
 
-def run(name: str, rows: int, batch: int, epochs: int = 4) -> list[float]:
+def run(name: str, kind: str, rows: int, batch: int, epochs: int = 4) -> list[float]:
     """Samples a second of every epoch but the first."""
     import tensorflow as tf
 
-    model, x, y = globals()[name](rows, batch)
+    model, x, y = globals()[name](kind, rows, batch)
     options = tf.data.Options()
     options.autotune.enabled = False
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch, drop_remainder=True)
@@ -146,19 +165,21 @@ def main() -> None:
     parser.add_argument("--rows-a-table", type=int, default=100_000)
     parser.add_argument("--batch", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
+    parser.add_argument("--model", default="dlrm", choices=MODELS)
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, help="default: all")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.short:
         o.rounds = 1
     if o.one:
-        print(json.dumps(run(o.one, o.rows_a_table, o.batch)))
+        print(json.dumps(run(o.one, o.model, o.rows_a_table, o.batch)))
         return
-    rates: dict[str, list[float]] = {name: [] for name in o.contenders}
+    contenders = o.contenders or MODELS[o.model]
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(o.rounds):
-        for name in o.contenders:
-            command = [sys.executable, "-m", "benchmarks.dlrm", "--one", name]
+        for name in contenders:
+            command = [sys.executable, "-m", "benchmarks.dlrm", "--one", name, "--model", o.model]
             command += ["--rows-a-table", str(o.rows_a_table), "--batch", str(o.batch)]
             legacy = {"TF_USE_LEGACY_KERAS": "1"} if name == "tfrs" else {}
             done = subprocess.run(
@@ -176,9 +197,8 @@ def main() -> None:
         if own:
             found[name]["ours_is"] = round(own / median, 2)
     print(json.dumps(found, indent=1))
-    common.record(
-        "dlrm_short" if o.short else "dlrm", {f"V {o.rows_a_table}, batch {o.batch}": found}
-    )
+    key = f"{o.model}, V {o.rows_a_table}, batch {o.batch}"
+    common.record("dlrm_short" if o.short else "dlrm", {key: found})
 
 
 if __name__ == "__main__":

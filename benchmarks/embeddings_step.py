@@ -174,6 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 20_000_000])
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--short", action="store_true", help="a million rows, one round")
     parser.add_argument("--contender", choices=CONTENDERS)
     parser.add_argument("--size", type=int)
     parser.add_argument("--epochs", type=int)
@@ -184,7 +185,10 @@ def main() -> None:
         print(json.dumps({"seconds": seconds, "peak_mib": common.peak_mib()}))
         return
     names = [name for name in CONTENDERS if installed(name)]
-    common.record("embeddings_step", measure(arguments.sizes, arguments.rounds, names))
+    if arguments.short:
+        arguments.sizes, arguments.rounds = [100_000, 1_000_000], 1
+    name = "embeddings_step_short" if arguments.short else "embeddings_step"
+    common.record(name, measure(arguments.sizes, arguments.rounds, names))
 
 
 if __name__ == "__main__":

@@ -130,9 +130,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000, help="rows of every table")
     parser.add_argument("--batch", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--short", action="store_true", help="two rounds")
     arguments = parser.parse_args()
+    if arguments.short:
+        arguments.rounds = 2
     common.record(
-        "embeddings_throughput",
+        "embeddings_throughput_short" if arguments.short else "embeddings_throughput",
         {
             "rows_of_every_table": arguments.rows,
             **{

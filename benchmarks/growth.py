@@ -97,8 +97,12 @@ def point(size: dict[str, int], seconds: float) -> dict[str, float]:
     options = tf.data.Options()
     options.autotune.enabled = False
     batch = tf.data.Dataset.from_tensors((x, y)).cache().repeat().with_options(options)
-    call = tf.function(lambda ids: model(ids, training=False), autograph=False)
     fixed = {name: tf.constant(value) for name, value in x.items()}
+    # Any batch, as in an export.
+    spec = {name: tf.TensorSpec((None, slots), value.dtype) for name, value in fixed.items()}
+    call = tf.function(
+        lambda ids: model(ids, training=False), autograph=False, input_signature=[spec]
+    )
 
     def train(steps: int) -> None:
         model.fit(batch, steps_per_epoch=steps, verbose=0)
