@@ -23,8 +23,9 @@ class HeldKernels:
         self._casts: list[tuple[keras.Variable, tf.Variable]] = []
         for layer in model._flatten_layers(include_self=False):
             kernel = getattr(layer, "kernel", None)
-            half = layer.compute_dtype in _HALVES and isinstance(kernel, keras.Variable)
-            if half and kernel.dtype == "float32":
+            if layer.compute_dtype not in _HALVES or not isinstance(kernel, keras.Variable):
+                continue
+            if kernel.dtype == "float32":
                 value = tf.cast(tf.convert_to_tensor(kernel.value), layer.compute_dtype)
                 self._casts.append((kernel, tf.Variable(value, trainable=False, name=kernel.name)))
 
