@@ -142,10 +142,12 @@ class PerTokenFFN(keras.layers.Layer):
     def added_to(self, base: Any, x: Any) -> Any:
         """`base + layer(x)`, both (T, batch, D), the sum folded into a product.
 
-        In a graph for inference on a CPU in bfloat16, where sums by themselves are slow; elsewhere
-        `None`.
+        In a graph for inference on a CPU in bfloat16, where sums by themselves are slow; elsewhere,
+        and in a subclass that computes something else, `None`.
         """
-        if not (self.tokens_first and self.compute_dtype == "bfloat16" and folds()):
+        kind = type(self)
+        own = kind.call is PerTokenFFN.call and kind._network is PerTokenFFN._network
+        if not (own and self.tokens_first and self.compute_dtype == "bfloat16" and folds()):
             return None
 
         def of_token(x: Any, base: Any, *weights: Any) -> Any:

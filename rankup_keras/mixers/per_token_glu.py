@@ -45,9 +45,6 @@ class PerTokenGLU(PerTokenFFN):
         self.linear.build((self._tokens(input_shape), None, dim))
         super().build(input_shape)
 
-    def added_to(self, base: Any, x: Any) -> Any:
-        return None
-
     def hidden(self, product: Any) -> Any:
         gate, value = ops.split(product, 2, axis=-1)
         return self.activation(gate) * value

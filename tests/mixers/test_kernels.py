@@ -148,20 +148,39 @@ def test_layer_norm_in_a_graph_for_training(dtype, offset):
         np.testing.assert_allclose(tf.cast(one, tf.float32), other, atol=tolerance * scale)
 
 
-def test_graphs_in_bfloat16_equal_eager_execution():
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("of_network", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("kind", [PerTokenFFN, PerTokenSwiGLU, PerTokenGLU])
+def test_graphs_in_bfloat16_equal_eager_execution(kind, of_network, training):
     """Forward and backward, to the rounding of bfloat16."""
-    layer = MixerBlock(PerTokenFFN(tokens_first=True), dtype="mixed_bfloat16", placement="post")
+    network = kind(tokens_first=True, dtype=of_network)
+    layer = MixerBlock(network, dtype="mixed_bfloat16", placement="post")
     x = tf.constant(random_inputs((4, 64, 8)), tf.bfloat16)
     layer(x)
     randomize_weights(layer)
-    expected = gradients(layer, x, training=True)
-    step = tf.function(lambda x: gradients(layer, x, training=True))
+    expected = gradients(layer, x, training=training)
+    step = tf.function(lambda x: gradients(layer, x, training=training))
     for actual, wanted in zip(step(x), expected, strict=True):
         assert actual.dtype == wanted.dtype
         wanted = tf.cast(wanted, tf.float32).numpy()
         spread = np.sqrt(np.mean(np.square(wanted)))
         error = np.sqrt(np.mean(np.square(tf.cast(actual, tf.float32).numpy() - wanted)))
         assert error < 0.03 * spread
+
+
+def test_what_a_subclass_computes_is_not_left_out():
+    class Doubled(PerTokenFFN):
+        def call(self, x, training=None):
+            return 2 * super().call(x, training)
+
+    layer = MixerBlock(
+        Doubled(tokens_first=True, dtype="mixed_bfloat16"), dtype="mixed_bfloat16", norm=None
+    )
+    x = tf.constant(random_inputs((4, 6, 8)), tf.bfloat16)
+    expected = layer(x)
+    actual = tf.function(lambda x: layer(x, training=False))(x)
+    difference = tf.cast(actual, tf.float32) - tf.cast(expected, tf.float32)
+    assert float(tf.reduce_max(tf.abs(difference))) < 0.05
 
 
 @hypothesis.given(hypothesis.strategies.lists(hypothesis.strategies.floats(width=32), min_size=1))
