@@ -14,8 +14,9 @@ from rankup_keras.mixers.kernels import by_ops, folds, narrow
 class LayerNorm(keras.layers.LayerNormalization):
     """Keras's `LayerNormalization` over the last axis, with the same weights and fewer passes.
 
-    - Training: mean and mean of squares in float32, read once; the gradient keeps
-      the input and two numbers a row.
+    - Training: mean and mean of squares in float32; the gradient keeps the input
+      and two numbers a row. On CPUs sums are products and reductions, on TPUs
+      the input is read once.
     - A graph for inference on a CPU: the ops in which TensorFlow recognises a
       layer norm, to run it as one kernel of oneDNN.
 
