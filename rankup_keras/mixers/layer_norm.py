@@ -1,13 +1,12 @@
 """Layer normalisation in fewer passes over memory."""
 
-import functools
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.mixers.kernels import by_ops, folds, narrow
+from rankup_keras.mixers.kernels import by_ops, folds, narrow, xla_kernel
 
 
 @serializable
@@ -139,20 +138,17 @@ def _normalize_by_products(epsilon: float, inputs: Any, gamma: Any, beta: Any) -
     return tf.ensure_shape(normalize(inputs, gamma, beta), inputs.shape)
 
 
-_kernel = functools.partial(tf.function, jit_compile=True, autograph=False)
-
-
-@_kernel
+@xla_kernel
 def _normal_rows(x: Any, center: Any, scale: Any, gamma: Any, beta: Any) -> Any:
     return narrow((tf.cast(x, tf.float32) - center) * scale * gamma + beta, x.dtype)
 
 
-@_kernel
+@xla_kernel
 def _along(x: Any, center: Any, upstream: Any) -> Any:
     return (tf.cast(x, tf.float32) - center) * tf.cast(upstream, tf.float32)
 
 
-@_kernel
+@xla_kernel
 def _gradient_of_rows(
     x: Any, center: Any, scale: Any, gamma: Any, upstream: Any, mean: Any, slope: Any
 ) -> Any:

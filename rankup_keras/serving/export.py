@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from rankup_keras.serving import card as card_lib
 from rankup_keras.serving import gate, rows, version_directory
@@ -173,10 +174,13 @@ def write_saved_model(
     model: keras.Model, place: Path, makers: Signatures, names: Sequence[str]
 ) -> None:
     """Traces the signatures and writes the SavedModel into `place`."""
-    # Variables that endpoints use are tracked by themselves, and those that none uses are left out:
-    # with held kernels the ones that they were cast from.
+    # Not the model, whose variables would be written twice: those that endpoints use are tracked by
+    # themselves, and those that none uses, which held kernels were cast from, are left out.
     archive = keras.export.ExportArchive()
     archive.track(model.features)
+    for part in tf.train.TrackableView(model).descendants():
+        if isinstance(part, tf.saved_model.experimental.TrackableResource):
+            archive.track(part)
     for name in names:
         function, spec = makers.endpoint(name)
         archive.add_endpoint(name, function, [spec])

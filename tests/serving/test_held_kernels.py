@@ -44,6 +44,32 @@ def test_an_export_has_every_variable_once(model, tmp_path):
     assert sum(kind == half for kind, _ in wanted) >= 4
 
 
+class LookedUp(keras.layers.Layer):
+    """Has a table of TensorFlow's, which is no variable."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        keys = tf.lookup.KeyValueTensorInitializer(tf.constant([1], tf.int64), tf.constant([0.25]))
+        self.table = tf.lookup.StaticHashTable(keys, 0.0)
+
+    def call(self, x):
+        return x * self.table.lookup(tf.cast(x > 0, tf.int64))
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@pytest.mark.parametrize("model", ["float32"], indirect=True)
+def test_an_export_has_the_lookup_tables_of_its_layers(model, tmp_path):
+    whole = keras.Model(model.input, {"click": LookedUp()(model.output["click"])})
+    whole.features = model.features
+    path = export(whole, tmp_path / "m", warmup=ROWS, batch_sizes=(1,))
+    with load_session(path) as session:
+        got = session.run({name: np.array(values, object) for name, values in ROWS.items()})
+    want = model.predict(ROWS, verbose=0)["click"].reshape(-1) / 4
+    np.testing.assert_allclose(got["click"], want, atol=1e-6)
+
+
 @pytest.mark.parametrize("model", ["mixed_bfloat16"], indirect=True)
 def test_no_request_casts_a_kernel(model, tmp_path):
     path = export(model, tmp_path / "m", warmup=ROWS, batch_sizes=(1,))
