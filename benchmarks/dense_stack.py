@@ -51,9 +51,9 @@ def own_stack(tokens: int, width: int, blocks: int, expansion: float) -> Any:
     """The package's stack behind an input (batch, T, D)."""
     import keras
 
+    from rankup_keras.layers.tokens import TokenAssembly
+    from rankup_keras.layers.towers import TaskTowers, TokenPooling
     from rankup_keras.models.stack import mixer_stack
-    from rankup_keras.tokens import TokenAssembly
-    from rankup_keras.towers import TaskTowers, TokenPooling
 
     policy = keras.config.dtype_policy()
     inputs = keras.Input((tokens, width))
@@ -116,8 +116,8 @@ def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> di
         importlib.import_module("torch._dynamo")
     import keras
 
-    from rankup_keras.serving.held_kernels import HeldKernels
-    from rankup_keras.training.optimizers import Split
+    from rankup_keras.optimizers import Split
+    from rankup_keras.serving.exporting.held_kernels import HeldKernels
 
     tokens, width, blocks, expansion = shape
     hidden = expansion * width

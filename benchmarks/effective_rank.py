@@ -95,7 +95,7 @@ def overhead(rows: int = 80_000, epochs: int = 4) -> dict[str, float]:
     import keras
     from keras import layers, ops
 
-    from rankup_keras.diagnostics import EffectiveRank
+    from rankup_keras.callbacks import EffectiveRank
 
     tokens, width, ids = 16, 64, 10_000
 

@@ -52,9 +52,9 @@ def by_fit(model, optimizer, rows: int, epochs: int, steps: int) -> list[float]:
 def rankup_keras(rows: int, epochs: int, steps: int) -> list[float]:
     import keras
 
-    from rankup_keras.embeddings.field_embedding import FieldEmbedding
     from rankup_keras.features.spec import FieldSpec, TableSpec
-    from rankup_keras.training.optimizers import Adagrad, Split
+    from rankup_keras.layers.embeddings.field_embedding import FieldEmbedding
+    from rankup_keras.optimizers import Adagrad, Split
 
     ids = keras.Input((IDS,), dtype="int32")
     fields = [FieldSpec(f"f{i}", "t", i) for i in range(IDS)]

@@ -21,8 +21,8 @@ import numpy as np
 def ours(fields: int, sets: int, rows: int, width: int):
     import tensorflow as tf
 
-    from rankup_keras.embeddings.field_embedding import FieldEmbedding
     from rankup_keras.features.spec import FieldSpec, TableSpec
+    from rankup_keras.layers.embeddings.field_embedding import FieldEmbedding
 
     layer = FieldEmbedding(
         [TableSpec(f"f{i}", rows) for i in range(fields)],
@@ -97,7 +97,7 @@ def measure(fields: int, sets: int, rows: int, width: int, batch: int, rounds: i
     import keras
     import tensorflow as tf
 
-    from rankup_keras.training.optimizers import Adagrad
+    from rankup_keras.optimizers import Adagrad
 
     ids = tf.constant(np.random.default_rng(0).integers(1, rows, (batch, fields)), tf.int32)
     contenders = {

@@ -14,7 +14,7 @@ import numpy as np
 def measure(updates: int, rows: int, width: int, rounds: int) -> dict:
     import tensorflow as tf
 
-    from rankup_keras.training.optimizers.row_sparse import read_rows, write_rows
+    from rankup_keras.optimizers.row_sparse import read_rows, write_rows
 
     table = tf.Variable(tf.zeros((rows, width)))
     slot = tf.Variable(tf.fill((rows, width), 0.1))

@@ -46,7 +46,7 @@ class Shares(keras.callbacks.Callback):
 
     def _layers(self) -> list[Any]:
         layers = self.model._flatten_layers()
-        return [layer for layer in layers if isinstance(layer, rk.mixers.PerTokenMoE)]
+        return [layer for layer in layers if isinstance(layer, rk.layers.PerTokenMoE)]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if batch == self.steps - LAST_STEPS - 1:

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 import rankup_keras as rk
-from rankup_keras.data import movielens_100k, movielens_features, random_split
-from rankup_keras.embeddings import PretrainedVectors
+from rankup_keras.data import random_split
+from rankup_keras.datasets import movielens_100k, movielens_features
 from rankup_keras.features import Feature
+from rankup_keras.layers.embeddings import PretrainedVectors
 
 DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 VARIABLE = "RANKUP_KERAS_BENCHMARK_DATA"

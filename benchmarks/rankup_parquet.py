@@ -92,10 +92,10 @@ def dense_stack(tokens: int, width: int, blocks: int, expansion: int) -> Any:
     """What follows the tokens in `whole_model`, behind an input (batch, T, D)."""
     import keras
 
-    from rankup_keras.mixers.residual import make_norm
+    from rankup_keras.layers.mixers.residual import make_norm
+    from rankup_keras.layers.tokens import TokenAssembly
+    from rankup_keras.layers.towers import TaskTowers, TokenPooling
     from rankup_keras.models.stack import mixer_stack
-    from rankup_keras.tokens import TokenAssembly
-    from rankup_keras.towers import TaskTowers, TokenPooling
 
     policy = keras.config.dtype_policy()
     inputs = keras.Input((tokens, width))

@@ -64,7 +64,7 @@ def rows_of(tokens: int, count: int) -> Columns:
 def requests(rows: Columns, sides: Any, names: Any) -> dict[str, Columns]:
     """The same rows as every signature takes them."""
     from rankup_keras.serving import messages
-    from rankup_keras.serving.warmup import one_user
+    from rankup_keras.serving.exporting.warmup import one_user
 
     examples = messages.example_column(messages.to_examples(rows))
     special = {"rank": one_user(rows, sides), "classify": examples, "regress": examples}
@@ -75,7 +75,7 @@ def cell(shape: list[int], candidates: int, rounds: int, batches: list[int]) -> 
     """One shape, in this process."""
     from benchmarks.dense_stack import rate_of
     from rankup_keras.serving import load_session
-    from rankup_keras.serving.sides import Sides
+    from rankup_keras.serving.exporting.sides import Sides
 
     tokens, width, blocks, expansion = shape
     with tempfile.TemporaryDirectory() as folder:

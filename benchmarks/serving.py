@@ -26,9 +26,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 import rankup_keras as rk
-from rankup_keras.data import movielens_100k, movielens_features
+from rankup_keras.datasets import movielens_100k, movielens_features
 from rankup_keras.serving import Client, load_session, messages
-from rankup_keras.serving.sides import Sides
+from rankup_keras.serving.exporting.sides import Sides
 
 Columns = dict[str, np.ndarray]
 
@@ -68,7 +68,7 @@ def measure(calls: dict[str, Any], seconds: float) -> dict[str, dict[str, float]
 
 def serve(base: Path) -> tuple[subprocess.Popen, str]:
     """A server of the exported model in a process of its own, and its address."""
-    command = [sys.executable, "-m", "rankup_keras.serving.serve", str(base), "--port", "0"]
+    command = [sys.executable, "-m", "rankup_keras.serving.server.serve", str(base), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:

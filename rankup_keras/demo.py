@@ -14,10 +14,10 @@ import keras
 import numpy as np
 
 import rankup_keras as rk
-from rankup_keras.data import movielens_100k
-from rankup_keras.data.movielens_features import movielens_features
 from rankup_keras.data.rows import Rows
 from rankup_keras.data.splits import Splits
+from rankup_keras.datasets import movielens_100k
+from rankup_keras.datasets.movielens_features import movielens_features
 from rankup_keras.serving import load_session
 
 TASKS = ("like", "love")

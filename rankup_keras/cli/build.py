@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 import rankup_keras as rk
+from rankup_keras import metrics
 from rankup_keras.cli import signatures
 from rankup_keras.cli.check import make_feature
 from rankup_keras.cli.problems import ConfigError, RunError, nearest
@@ -18,7 +19,6 @@ from rankup_keras.data.files import Files
 from rankup_keras.data.where import OneOf, Share, Where
 from rankup_keras.features import FeatureSet
 from rankup_keras.models import from_preset
-from rankup_keras.training import metrics
 
 PARTS = ("train", "validation", "test")
 

@@ -236,7 +236,7 @@ def serve(
     run: RunFolder = None,
 ) -> None:
     """Serve the newest export until interrupted."""
-    from rankup_keras.serving.serve import serve as serve_export
+    from rankup_keras.serving.server.serve import serve as serve_export
 
     checked, file = load(config, changes)
     configured = Path(checked.export.path) if checked.export.path else None

@@ -12,7 +12,7 @@ from rankup_keras.cli.problems import RunError
 from rankup_keras.cli.settings import Config, SplitOptimizer
 from rankup_keras.cli.training import Training
 from rankup_keras.cli.yaml_file import YamlFile
-from rankup_keras.models.cost import measure
+from rankup_keras.models.model_cost import measure
 
 # Copies of a weight that an optimizer keeps beside it.
 _SLOTS = {"adam": 2, "lazy_adam": 2, "ftrl": 2, "adagrad": 1, "row_wise_adagrad": 0, "sgd": 0}
@@ -91,7 +91,7 @@ def check_for_tpu(
             "compile for TPUs. Install them with: pip install 'rankup-keras[tpu]'"
         )
     from rankup_keras.distribution import tpu_check
-    from rankup_keras.distribution.tpu_chips import chip_of
+    from rankup_keras.distribution.tpu.chips import chip_of
 
     chip_of(chip)
     training = Training(config, file, out)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key
-from rankup_keras.training.metrics import exact
+from rankup_keras.metrics import exact
 
 
 def score(model: Any, files: Files, batch_size: int) -> Iterator[tuple[pa.Table, dict[str, Any]]]:

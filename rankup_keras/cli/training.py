@@ -12,6 +12,7 @@ import keras
 from ruamel.yaml import YAML
 
 import rankup_keras as rk
+from rankup_keras.callbacks.resume import Resume
 from rankup_keras.cli import build, scoring
 from rankup_keras.cli.callbacks import MetricsLog
 from rankup_keras.cli.output import Output
@@ -23,7 +24,6 @@ from rankup_keras.data.adapting import adapt
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.files import Files
 from rankup_keras.data.statistics import Statistics, scan
-from rankup_keras.training.resume import Resume
 from rankup_keras.training.resume_store import CheckpointStore
 
 # What may change between a training and its going on.

@@ -1,23 +1,12 @@
 """Where rows come from: files, public data sets, splits, and columns made from earlier rows."""
 
 from rankup_keras.data.adapting import adapt as adapt
-from rankup_keras.data.ali_ccp import ali_ccp as ali_ccp
-from rankup_keras.data.avazu import avazu as avazu
 from rankup_keras.data.bad_rows import BadRows as BadRows
-from rankup_keras.data.criteo import criteo as criteo
 from rankup_keras.data.csv_options import CsvOptions as CsvOptions
 from rankup_keras.data.data_error import DataError as DataError
 from rankup_keras.data.earlier import earlier_items as earlier_items
 from rankup_keras.data.earlier import earlier_statistics as earlier_statistics
 from rankup_keras.data.files import Files as Files
-from rankup_keras.data.frappe import frappe as frappe
-from rankup_keras.data.kuairand import kuairand as kuairand
-from rankup_keras.data.movielens import movielens_100k as movielens_100k
-from rankup_keras.data.movielens_features import movielens_features as movielens_features
-from rankup_keras.data.movielens_large import movielens_1m as movielens_1m
-from rankup_keras.data.movielens_large import movielens_20m as movielens_20m
-from rankup_keras.data.movielens_large import movielens_32m as movielens_32m
-from rankup_keras.data.public_set import PublicSet as PublicSet
 from rankup_keras.data.rows import Rows as Rows
 from rankup_keras.data.splits import Splits as Splits
 from rankup_keras.data.splits import random_split as random_split

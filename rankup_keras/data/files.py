@@ -33,7 +33,7 @@ from rankup_keras.data.tfrecord_source import TFRecordSource
 from rankup_keras.data.where import Where
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.autotuning import without_autotuner
-from rankup_keras.towers import Task
+from rankup_keras.layers.towers import Task
 
 CHUNK = 32_768
 SHUFFLE_ROWS = 131_072

@@ -9,7 +9,7 @@ import pyarrow as pa
 from rankup_keras.data.data_error import DataError
 from rankup_keras.features import Categorical, FeatureSet, Numeric, Pretrained
 from rankup_keras.features import Sequence as SequenceFeature
-from rankup_keras.towers import Task
+from rankup_keras.layers.towers import Task
 
 Kind = Literal["string", "int64", "float32"]
 Shape = Literal["single", "list", "vector"]

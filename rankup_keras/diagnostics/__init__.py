@@ -1,6 +1,5 @@
 """What the representation is doing: rank measures, and the callback that watches them."""
 
-from rankup_keras.diagnostics.effective_rank_callback import EffectiveRank as EffectiveRank
 from rankup_keras.diagnostics.findings import Finding as Finding
 from rankup_keras.diagnostics.findings import find_problems as find_problems
 from rankup_keras.diagnostics.profile import rank_profile as rank_profile

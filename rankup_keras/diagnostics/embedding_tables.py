@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from rankup_keras.embeddings import FieldEmbedding, TableView
+from rankup_keras.layers.embeddings import FieldEmbedding, TableView
 
 
 def embedding_tables(model: Any) -> dict[str, TableView]:

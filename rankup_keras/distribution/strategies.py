@@ -133,7 +133,7 @@ def _tpu(address: str | None) -> tf.distribute.Strategy:
         raise RuntimeError(
             f"No TPU was found at tpu={address!r}; give its name or address as `tpu` or in the "
             "environment variable TPU_NAME, or check a model without one by "
-            f"`rankup_keras.distribution.tpu_check`. TensorFlow says: {first}"
+            f"`rankup_keras.distribution.tpu.ahead_of_time`. TensorFlow says: {first}"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 

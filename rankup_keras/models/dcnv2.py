@@ -8,10 +8,10 @@ import keras_rs
 
 from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
+from rankup_keras.layers.towers import Task, TaskTowers
 from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs, side_by_side
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
 from rankup_keras.models.stack import plain
-from rankup_keras.towers import Task, TaskTowers
 
 
 @serializable

@@ -7,12 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from rankup_keras.embeddings import FieldEmbedding, TPUFieldEmbedding
-from rankup_keras.embeddings.tpu_tables import placed
+from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
+from rankup_keras.distribution.tpu.tpu_tables import placed
 from rankup_keras.features import FeatureSet, Pretrained
 from rankup_keras.features.spec import FieldSpec
-from rankup_keras.tokens import NumericEmbedding, SequencePooling
-from rankup_keras.tokens.field_groups import FieldGroups
+from rankup_keras.layers.embeddings import FieldEmbedding
+from rankup_keras.layers.tokens import NumericEmbedding, SequencePooling
+from rankup_keras.layers.tokens.field_groups import FieldGroups
 
 
 def encoded_inputs(features: FeatureSet) -> dict[str, Any]:

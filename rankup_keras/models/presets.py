@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rankup_keras.features import FeatureSet
+from rankup_keras.layers.towers import Task
 from rankup_keras.models.rankelastor import RankElastor
 from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.models.rankmixer import RankMixer
 from rankup_keras.models.rankup import RankUp
-from rankup_keras.towers import Task
 
 # RankMixer's expansion k is not published. From its parameter count,
 # T (2 k D^2 + k D + D) + 4 D a block: 107M at (D 768, T 16, L 2) gives k = 2.83, for which 17/6

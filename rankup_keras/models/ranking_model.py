@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rankup_keras.embeddings import TPUFieldEmbedding
+from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.columns import as_mapping, dataset_columns
-from rankup_keras.towers import Task
+from rankup_keras.layers.towers import Task
 
 
 def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:

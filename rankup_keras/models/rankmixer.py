@@ -7,12 +7,12 @@ import keras
 
 from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
+from rankup_keras.layers.tokens import SliceTokenizer, TokenAssembly
+from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
 from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
 from rankup_keras.models.stack import mixer_stack, needs_divisor, plain
 from rankup_keras.models.token_counts import choose_tokens
-from rankup_keras.tokens import SliceTokenizer, TokenAssembly
-from rankup_keras.towers import Task, TaskTowers, TokenPooling
 
 
 @serializable

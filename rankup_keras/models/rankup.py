@@ -8,7 +8,9 @@ import keras
 from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
 from rankup_keras.features import Sequence as SequenceFeature
-from rankup_keras.mixers.residual import make_norm
+from rankup_keras.layers.mixers.residual import make_norm
+from rankup_keras.layers.tokens import TaskTokens, TokenAssembly
+from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
 from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs, side_by_side
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
 from rankup_keras.models.stack import mixer_stack, needs_divisor, plain
@@ -23,8 +25,6 @@ from rankup_keras.models.token_families import (
     sparse_fields,
     table_sets,
 )
-from rankup_keras.tokens import TaskTokens, TokenAssembly
-from rankup_keras.towers import Task, TaskTowers, TokenPooling
 
 
 @serializable

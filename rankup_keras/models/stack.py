@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from rankup_keras.mixers import (
+from rankup_keras.layers.mixers import (
     FullMixing,
     MixAndRevert,
     MixerBlock,

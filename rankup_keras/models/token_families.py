@@ -6,8 +6,7 @@ from typing import Any
 import keras
 import keras_rs
 
-from rankup_keras.models.embedded_row import EmbeddedRow, side_by_side
-from rankup_keras.tokens import (
+from rankup_keras.layers.tokens import (
     CrossedTokens,
     FactorizationMachine,
     GlobalToken,
@@ -17,6 +16,7 @@ from rankup_keras.tokens import (
     SliceTokenizer,
     TargetAttention,
 )
+from rankup_keras.models.embedded_row import EmbeddedRow, side_by_side
 
 FAMILIES = ("sparse", "global", "sequence", "interaction")
 TOKENIZERS = ("permutation", "semantic", "slice")

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 
+from rankup_keras.serving.exporting.signatures import EXAMPLES
 from rankup_keras.serving.serving_api import serving_api
-from rankup_keras.serving.signatures import EXAMPLES
 
 
 def tensor_proto(array: np.ndarray) -> tensor_pb2.TensorProto:

@@ -4,8 +4,8 @@ import pytest
 
 from rankup_keras.diagnostics.embedding_tables import embedding_tables
 from rankup_keras.diagnostics.measure import measure_tables
-from rankup_keras.embeddings import FieldEmbedding
 from rankup_keras.features.spec import FieldSpec, TableSpec
+from rankup_keras.layers.embeddings import FieldEmbedding
 from tests.reference import effective_rank as reference
 
 

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 import tensorflow as tf
 
-from rankup_keras.diagnostics import EffectiveRank, rank_profile, read_profiles, report
+from rankup_keras.callbacks import EffectiveRank
+from rankup_keras.diagnostics import rank_profile, read_profiles, report
 from rankup_keras.diagnostics import token_relations as relations_of
 from rankup_keras.diagnostics.svg import Line, heat_map, line_chart
 from tests.diagnostics.networks import Tied, column_rows, token_network

@@ -25,7 +25,8 @@ else:
 import keras  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
-from rankup_keras.diagnostics import EffectiveRank, rank_profile  # noqa: E402
+from rankup_keras.callbacks import EffectiveRank  # noqa: E402
+from rankup_keras.diagnostics import rank_profile  # noqa: E402
 from tests.diagnostics.networks import Tied, column_rows, token_network  # noqa: E402
 
 

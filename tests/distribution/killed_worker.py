@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from rankup_keras import distribution
-from rankup_keras.training.resume import Resume
+from rankup_keras.callbacks.resume import Resume
 
 folder, epochs = sys.argv[1], int(sys.argv[2])
 strategy = distribution.strategy("multi_worker")

@@ -3,7 +3,7 @@
 import pathlib
 import zipfile
 
-from rankup_keras.data.movielens_files import GENRES
+from rankup_keras.datasets.movielens_files import GENRES
 
 RATINGS = [
     (2, 11, 5, 881250949),

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 import rankup_keras as rk
-from rankup_keras.embeddings import FieldEmbedding, TPUFieldEmbedding, TPUTables
+from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
+from rankup_keras.distribution.tpu.tpu_tables import TPUTables
+from rankup_keras.layers.embeddings import FieldEmbedding
 from rankup_keras.serving import export, load_session
 from tests.helpers.tpu_stand_in import FEATURES, StandInSparseCores, play_tpu
 
@@ -190,7 +192,7 @@ def test_the_plan_of_tables_on_a_tpu(monkeypatch):
     monkeypatch.setattr(StandInSparseCores, "build", lambda self: None)
     with play_tpu(monkeypatch).scope(), TPUTables(BATCH, own):
         model = make_model()
-    plan = rk.embeddings.plan(model)
+    plan = rk.layers.plan(model)
     assert {t.device for t in plan.tables} == {"SparseCores"}
     state = {t.table: t.state_bytes / t.table_bytes for t in plan.tables}
     assert state == {"user": 0.0, "item": 1.0, "tags": 2.0}
@@ -218,7 +220,7 @@ def test_chips_without_sparse_cores_keep_whole_tables(monkeypatch):
 def test_a_model_without_its_batch_size_is_refused(monkeypatch):
     with (
         play_tpu(monkeypatch).scope(),
-        pytest.raises(ValueError, match=r"`with rankup_keras.embeddings.TPUTables\(batch_size"),
+        pytest.raises(ValueError, match=r"`with rankup_keras.distribution.TPUTables\(batch_size"),
     ):
         make_model()
 

@@ -84,7 +84,7 @@ def test_ranks_are_read_of_the_tokens_that_enter_the_first_block():
     assert profile.layers["tokens"].mean == pytest.approx(float(np.mean(ranks)), rel=1e-4)
     # Without the norm, those are the tokens as they are assembled.
     plain = make(token_norm=False)
-    assert isinstance(plain.get_layer("tokens"), rk.tokens.TokenAssembly)
+    assert isinstance(plain.get_layer("tokens"), rk.layers.TokenAssembly)
 
 
 def tables(model):

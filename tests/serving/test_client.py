@@ -10,7 +10,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from rankup_keras.serving import Client, ServingError, load_session
 from tests.serving import stand_in
-from tests.serving.test_export import candidates_of
+from tests.serving.exporting.test_export import candidates_of
 
 
 @pytest.fixture(scope="module")

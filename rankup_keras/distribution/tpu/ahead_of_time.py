@@ -1,0 +1,220 @@
+"""Compiles a model's training step for a TPU on a machine without one."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import keras
+
+from rankup_keras.distribution.tpu.chips import Chip, chip_of
+from rankup_keras.distribution.tpu.hlo_traffic import count_traffic
+from rankup_keras.distribution.tpu.training_step import RefusedOpsError, dense_part, lower
+from rankup_keras.models.model_cost import measure
+
+# The compiler's two ways of saying how much memory is missing.
+OVERFLOW = r"\(([\d.]+)([KMG]?)\) exceeds available HBM|Used ([\d.]+)([KMG]?) of [\d.]+[KMG]? hbm"
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+
+
+@dataclasses.dataclass(frozen=True)
+class TPUReport:
+    """What the compiler says of a training step on one chip; `print` shows it.
+
+    Attributes:
+        topology: such as `"v5e:2x2"`.
+        batch_size: rows a chip.
+        chip: limits of the chip.
+        fits: whether it compiles within the chip's memory.
+        hbm: bytes of memory needed: weights, slots, inputs and temporaries;
+            where it does not fit, what the compiler says was too much. `None`
+            where an op is refused.
+        temporary: bytes of it that live during a step only.
+        flops: operations of the compiled step, those included that are
+            computed again for the gradient; 0 where it does not fit.
+        model_flops: operations of the matrix products that the mathematics
+            asks for, forward and backward.
+        bytes: bytes that the step's fused ops read from the chip's memory (HBM)
+            and write to it, counted from the compiled program: whole tiles of
+            their layouts, a loop's body at every turn, what the compiler
+            placed in the chip's fast memory left out.
+        fast_bytes: the same for its fast memory (VMEM).
+        compiler_bytes: the compiler's own count, which takes a loop's body once
+            and both memories together.
+        refused: ops that a TPU does not have.
+        outside: layers whose look-ups are not part of the check.
+    """
+
+    topology: str
+    batch_size: int
+    chip: Chip
+    fits: bool
+    hbm: float | None = None
+    temporary: float = 0.0
+    flops: float = 0.0
+    model_flops: float = 0.0
+    bytes: float = 0.0
+    fast_bytes: float = 0.0
+    compiler_bytes: float = 0.0
+    refused: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+    @property
+    def compute_seconds(self) -> float:
+        """Least time of a step that its operations allow."""
+        return self.flops / self.chip.flops
+
+    @property
+    def memory_seconds(self) -> float:
+        """Time of a step that its traffic to memory allows."""
+        return self.bytes / self.chip.bandwidth
+
+    @property
+    def seconds(self) -> float:
+        """Roofline bound of a step: the larger of the two."""
+        return max(self.compute_seconds, self.memory_seconds)
+
+    @property
+    def limit(self) -> str:
+        """What bounds the step: `"compute"` or `"memory"`."""
+        return "compute" if self.compute_seconds >= self.memory_seconds else "memory"
+
+    @property
+    def mfu(self) -> float:
+        """Share of the chip's peak that the model's own operations reach at the bound."""
+        return self.model_flops / self.chip.flops / self.seconds if self.seconds else 0.0
+
+    def __str__(self) -> str:
+        where = f"{self.topology}, {self.batch_size:,} rows a chip"
+        if self.refused:
+            return f"{where}: a TPU refuses {', '.join(self.refused)}"
+        needed = f"{(self.hbm or 0) / 2**30:.1f} GiB of {self.chip.memory / 2**30:.0f}"
+        if not self.fits:
+            return f"{where}: does not fit, {needed}"
+        bound = f"{1e3 * self.seconds:.2f} ms by {self.limit}"
+        rate = f"{self.batch_size / self.seconds:,.0f} rows a second"
+        fast = f" ({self.fast_bytes / 1e9:.2f} GB in fast memory beside it)"
+        lines = [
+            f"{where}: compiles and fits",
+            f"  memory     {needed} ({self.temporary / 2**30:.1f} temporary)",
+            f"  operations {self.flops / 1e12:.2f} TFLOP, {1e3 * self.compute_seconds:.2f} ms",
+            f"  traffic    {self.bytes / 1e9:.2f} GB, {1e3 * self.memory_seconds:.2f} ms{fast}",
+            f"  bound      {bound}: {rate}, MFU at most {self.mfu:.0%}",
+        ]
+        if self.outside:
+            lines.append(
+                f"  not in it  look-ups and updates of {', '.join(self.outside)}: they run on the "
+                "SparseCore, and their tables need memory of their own"
+            )
+        return "\n".join(lines)
+
+
+def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") -> TPUReport:
+    """Compiles the training step of a model with the compiler that a TPU would use.
+
+    No TPU is needed: `pip install 'rankup-keras[tpu]'` brings Google's compiler,
+    which compiles ahead of time. The step is the real one, forward, loss,
+    gradients, the dense optimizer's update and the metrics, for one chip. The
+    report's bound is a roofline of the compiled program's operations and of its
+    traffic to the chip's memory; a real step also waits. Embedding tables lie outside it: on a TPU
+    the SparseCore looks them up.
+
+    Args:
+        model: a compiled Functional model; built under the policy that it shall
+            train with (`keras.config.set_dtype_policy("mixed_bfloat16")`).
+        batch_size: rows a chip, the global batch divided by the chips.
+        topology: `"v4:2x2x1"`, `"v5e:2x2"`, `"v5p:2x2x1"`, `"v6e:2x2"` or a larger
+            one. Defaults to `"v5e:2x2"`.
+
+    Returns:
+        A `TPUReport`.
+
+    Raises:
+        ImportError: the compiler is not installed.
+        ValueError: the model is not compiled, or the topology is unknown.
+
+    Example:
+
+    ```python
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = rk.from_preset("rankmixer_100m", features, ["click"])
+    model.compile(rk.optimizers.Split())
+    print(rk.distribution.tpu_check(model, 4096, "v6e:2x2"))
+    ```
+    """
+    chip = chip_of(topology)
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}.")
+    if not getattr(model, "compiled", False) or model.optimizer is None:
+        raise ValueError("`model` must be compiled with an optimizer: call `model.compile` first.")
+    missing = [name for name in ("jax", "libtpu") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"`tpu_check` needs {' and '.join(missing)}: pip install 'rankup-keras[tpu]'."
+        )
+    part = dense_part(model)
+    outside = tuple(part.tables)
+    try:
+        hlo = lower(model, part, batch_size)
+    except RefusedOpsError as error:
+        return TPUReport(
+            topology, batch_size, chip, False, refused=tuple(error.ops), outside=outside
+        )
+    result = _compile(hlo, topology)
+    if "error" in result:
+        needed = re.search(OVERFLOW, result["error"])
+        if needed is None:
+            raise RuntimeError(
+                f"The TPU compiler does not take model '{model.name}': {result['error'][:1000]}"
+            )
+        groups = needed.groups()
+        number, unit = groups[:2] if groups[0] else groups[2:]
+        hbm = float(number) * UNITS[unit]
+        return TPUReport(topology, batch_size, chip, False, hbm=hbm, outside=outside)
+    held = result["arguments"] + result["outputs"] - result["aliased"]
+    # A backward pass has two products for each of the forward pass.
+    products = 3 * batch_size * measure(part.network).flops
+    return TPUReport(
+        topology,
+        batch_size,
+        chip,
+        True,
+        hbm=held + result["temporary"] + result["code"],
+        temporary=result["temporary"],
+        # The compiler's has element-wise work besides, and loops' bodies once.
+        flops=max(result["flops"], result["products"]),
+        model_flops=products or result["flops"],
+        bytes=result["traffic"],
+        fast_bytes=result["fast_traffic"],
+        compiler_bytes=result["bytes"],
+        outside=outside,
+    )
+
+
+def _compile(hlo: bytes, topology: str) -> dict[str, Any]:
+    program = pathlib.Path(__file__).with_name("compiler.py")
+    with tempfile.TemporaryDirectory() as folder:
+        files = ("step.hlo", "result.json", "compiled.txt")
+        source, target, compiled = (pathlib.Path(folder, name) for name in files)
+        source.write_bytes(hlo)
+        done = subprocess.run(
+            [sys.executable, str(program), str(source), topology, str(target), str(compiled)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not target.exists():
+            raise RuntimeError(
+                f"The TPU compiler ended with code {done.returncode}: {done.stderr.strip()[-1000:]}"
+            )
+        result = json.loads(target.read_text())
+        if "error" not in result:
+            found = count_traffic(compiled.read_text())
+            result |= {"products": found.flops, "traffic": found.bytes}
+            result["fast_traffic"] = found.fast_bytes
+        return result

@@ -1,0 +1,202 @@
+"""Operations of a compiled TPU program, and its traffic to the chip's main memory.
+
+The compiler's own analysis counts a loop's body once, whatever the number of turns, and counts what
+stays in fast memory as if it went through main memory. Both matter for a step that computes in
+tiles.
+"""
+
+import dataclasses
+import math
+import re
+
+from rankup_keras.distribution.tpu.hlo_text import Computation, Instruction, Module, parse
+
+# No bytes move: names, and ends of what was counted at its start.
+_FREE = (
+    "parameter",
+    "constant",
+    "bitcast",
+    "tuple",
+    "get-tuple-element",
+    "copy-done",
+    "async-done",
+    "async-update",
+    "after-all",
+    "partition-id",
+    "replica-id",
+)
+_FREE_CALLS = ("AllocateBuffer", "AssumeGatherIndicesInBound")
+
+
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+    """What a program does.
+
+    Attributes:
+        flops: operations of its matrix products.
+        bytes: bytes that it reads from main memory and writes to it.
+        fast_bytes: the same for the chip's fast memory.
+    """
+
+    flops: float = 0.0
+    bytes: float = 0.0
+    fast_bytes: float = 0.0
+
+    def __add__(self, other: "Traffic") -> "Traffic":
+        return Traffic(
+            self.flops + other.flops,
+            self.bytes + other.bytes,
+            self.fast_bytes + other.fast_bytes,
+        )
+
+    def times(self, count: int) -> "Traffic":
+        """So many turns of it."""
+        return Traffic(self.flops * count, self.bytes * count, self.fast_bytes * count)
+
+
+def count_traffic(text: str) -> Traffic:
+    """Counts an optimized module.
+
+    - A fused op reads its operands and writes its results once, whole tiles of their
+      layouts; of an operand of which it takes only slices, the slices; of a result that
+      it updates in place, the update.
+    - An array lies where its layout says; what the compiler placed in no fast memory
+      counts as main memory.
+    - A loop counts as many times as its constant bound says, a branch as the largest one.
+
+    Args:
+        text: the module as the compiler prints it, with layouts.
+
+    Raises:
+        ValueError: a loop has no constant bound.
+    """
+    module = parse(text)
+    return _Count(module).of(module.computations[module.entry])
+
+
+class _Count:
+    def __init__(self, module: Module) -> None:
+        self.computations = module.computations
+
+    def of(self, computation: Computation) -> Traffic:
+        total = Traffic()
+        for instruction in computation.instructions.values():
+            total += self._instruction(instruction, computation)
+        return total
+
+    def _called(self, instruction: Instruction, attribute: str) -> Computation:
+        return self.computations[instruction.named(attribute)]
+
+    def _instruction(self, i: Instruction, where: Computation) -> Traffic:
+        if i.op in _FREE or any(f'"{target}"' in i.attributes for target in _FREE_CALLS):
+            return Traffic()
+        if i.op == "while":
+            return self.of(self._called(i, "body")).times(self._turns(i))
+        if i.op == "call":
+            return self.of(self._called(i, "to_apply"))
+        if i.op == "async-start":
+            return self.of(self._called(i, "calls"))
+        if i.op == "conditional":
+            names = re.search(r"branch_computations=\{([^}]*)\}", i.attributes)
+            found = re.findall(r"%?([\w.\-]+)", names.group(1)) if names else []
+            found += re.findall(r"(?:true|false)_computation=%?([\w.\-]+)", i.attributes)
+            branches = [self.of(self.computations[name]) for name in found]
+            return max(branches, key=lambda branch: branch.bytes, default=Traffic())
+        return self._moved(i, where)
+
+    def _moved(self, i: Instruction, where: Computation) -> Traffic:
+        operands = [where.instructions[name] for name in i.operands if name in where.instructions]
+        written = [(shape.bytes, shape.on_chip) for shape in i.shapes]
+        read = [(operand.bytes, _on_chip(operand)) for operand in operands]
+        flops = self._flops_of(i, where)
+        if i.op == "fusion":
+            inner = self._called(i, "calls")
+            flops = self._products(inner)
+            read = [
+                (self._read(inner, inner.parameters[place].name, size), fast)
+                for place, (size, fast) in enumerate(read)
+            ]
+            sizes = self._written(inner, inner.result)
+            written = [(n, s.on_chip) for n, s in zip(sizes, i.shapes, strict=True)]
+        elif i.op == "copy-start":
+            # Its result holds the source and a flag besides the copy.
+            written = written[:1]
+        elif i.op in ("slice", "dynamic-slice"):
+            read = [(i.bytes, _on_chip(operands[0]))]
+        elif i.op == "dynamic-update-slice":
+            update = operands[1]
+            read = [(update.bytes, _on_chip(update))]
+            written = [(update.bytes, i.shapes[0].on_chip)]
+        moved = read + written
+        main = sum(size for size, fast in moved if not fast)
+        return Traffic(flops, main, sum(size for size, fast in moved if fast))
+
+    def _read(self, inner: Computation, name: str, size: int) -> int:
+        """Bytes of a value of `size` that a fused computation reads."""
+        total = 0
+        for user, place in inner.users[name]:
+            if user.op in ("slice", "dynamic-slice") and place == 0:
+                total += user.bytes
+            elif user.op == "bitcast":
+                total += self._read(inner, user.name, size)
+            elif user.op == "fusion":
+                deeper = self._called(user, "calls")
+                total += self._read(deeper, deeper.parameters[place].name, size)
+            elif user.op != "dynamic-update-slice" or place != 0:
+                return size
+        return min(total, size)
+
+    def _written(self, inner: Computation, result: Instruction) -> list[int]:
+        """Bytes of every result that a fused computation writes."""
+        if result.op == "tuple":
+            parts = [inner.instructions[name] for name in result.operands]
+            return [size for part in parts for size in self._written(inner, part)]
+        if result.op == "bitcast":
+            return self._written(inner, inner.instructions[result.operands[0]])
+        if result.op == "fusion":
+            deeper = self._called(result, "calls")
+            return self._written(deeper, deeper.result)
+        if result.op == "dynamic-update-slice":
+            return [inner.instructions[result.operands[1]].bytes]
+        return [shape.bytes for shape in result.shapes]
+
+    def _products(self, inner: Computation) -> float:
+        total = 0.0
+        for i in inner.instructions.values():
+            total += (
+                self._products(self._called(i, "calls"))
+                if i.op == "fusion"
+                else self._flops_of(i, inner)
+            )
+        return total
+
+    def _flops_of(self, i: Instruction, where: Computation) -> float:
+        """Operations of a matrix product, which TPUs have as a convolution."""
+        if i.op not in ("convolution", "dot"):
+            return 0.0
+        left = where.instructions[i.operands[0]].shapes[0].dims
+        if i.op == "dot":
+            axes = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", i.attributes)
+            summed = [left[int(axis)] for axis in axes.group(1).split(",") if axis] if axes else []
+        else:
+            labels = re.search(r"dim_labels=(\w+)_\w+->", i.attributes)
+            summed = [left[labels.group(1).index("f")]] if labels else []
+        return 2.0 * math.prod(i.shapes[0].dims) * math.prod(summed)
+
+    def _turns(self, loop: Instruction) -> int:
+        condition = self._called(loop, "condition")
+        compare, inside, outer = condition.result, condition, None
+        if compare.op == "fusion":
+            inside, outer = self._called(compare, "calls"), compare
+            compare = inside.result
+        for name in compare.operands if "direction=LT" in compare.attributes else ():
+            bound = inside.instructions[name]
+            if bound.op == "parameter" and outer is not None:
+                bound = condition.instructions[outer.operands[int(bound.literal)]]
+            if bound.op == "constant":
+                return int(bound.literal)
+        raise ValueError(f"Loop '{loop.name}' of the compiled step has no constant bound.")
+
+
+def _on_chip(operand: Instruction) -> bool:
+    return bool(operand.shapes) and all(shape.on_chip for shape in operand.shapes)

@@ -1,0 +1,1 @@
+"""How a few hot functions are computed, by what the program will run on."""

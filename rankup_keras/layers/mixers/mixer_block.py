@@ -1,0 +1,99 @@
+"""One block: token mixing, then a per-token feed-forward network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from rankup_keras._registry import serializable
+from rankup_keras.layers.mixers.residual import Residual, inner_config
+from rankup_keras.layers.mixers.token_mixing import TokenMixing
+
+
+@serializable
+class MixerBlock(keras.layers.Layer):
+    """A residual mixer followed by a residual feed-forward network.
+
+    - pre-norm (RankUp): `H' = Mix(LN(H)) + H`, `H'' = FFN(LN(H')) + H'`
+    - post-norm (RankMixer): `S = LN(Mix(X) + X)`, `X' = LN(FFN(S) + S)`
+
+    A Functional model may call `block.mixer` and `block.ffn` one after the
+    other instead of the block, so that both are layers of the graph; the
+    models of this package do, for `EffectiveRank` to watch each.
+
+    Args:
+        ffn: the feed-forward layer, such as `PerTokenFFN` or `PerTokenSwiGLU`.
+        mixing: the mixing layer. Defaults to `TokenMixing()`, in the layout of
+            `ffn`.
+        placement: `"pre"` (default) or `"post"`.
+        norm: `"layer_norm"` (default), `"rms_norm"` or `None`.
+        epsilon: float added to the variance. Defaults to 1e-6.
+        dropout: float. Dropout rate on both outputs. Defaults to 0.
+
+    Call arguments:
+        x: float tensor (batch, T, D), or (T, batch, D) with a tokens-first `ffn`.
+        training: bool.
+
+    Returns:
+        Tensor of the same shape.
+
+    References:
+        - RankMixer, arXiv 2507.15551, section 3.3; RankUp, arXiv 2604.17878.
+    """
+
+    def __init__(
+        self,
+        ffn: keras.layers.Layer,
+        mixing: keras.layers.Layer | None = None,
+        placement: str = "pre",
+        norm: str | None = "layer_norm",
+        epsilon: float = 1e-6,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        tokens_first = bool(getattr(ffn, "tokens_first", False))
+        if mixing is None:
+            mixing = TokenMixing(tokens_first=tokens_first, dtype=self.dtype_policy)
+        settings: dict[str, Any] = {
+            "placement": placement,
+            "norm": norm,
+            "epsilon": epsilon,
+            "dropout": dropout,
+        }
+        self._settings = settings
+        dtype = self.dtype_policy
+        self.mixer = Residual(mixing, name=f"{self.name}_mixer", dtype=dtype, **settings)
+        self.ffn = Residual(ffn, name=f"{self.name}_ffn", dtype=dtype, **settings)
+
+    @property
+    def tokens_first(self) -> bool:
+        """Whether tokens are the first axis of this layer's tensors."""
+        return self.ffn.tokens_first
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        self.mixer.build(input_shape)
+        self.ffn.build(input_shape)
+        self.built = True
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return self.ffn(self.mixer(x, training=training), training=training)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(
+            ffn=inner_config(self.ffn.layer),
+            mixing=inner_config(self.mixer.layer),
+            **self._settings,
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "MixerBlock":
+        config = dict(config)
+        for part in ("ffn", "mixing"):
+            config[part] = keras.saving.deserialize_keras_object(config[part])
+        return cls(**config)

@@ -1,0 +1,105 @@
+"""RankMixer's tokenizer: equal slices of the concatenated embeddings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from rankup_keras._registry import serializable
+from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
+
+
+@serializable
+class SliceTokenizer(keras.layers.Layer):
+    """Cuts the concatenated embeddings into equal slices and projects each to a token.
+
+    `x_t = concat(e)[t w : (t + 1) w] W_t + b_t`, `w` the width of a slice. The
+    last slice is filled with zeros where the width does not divide. A slice
+    may begin in the middle of a field, as published; `PermutationTokenizer`
+    keeps fields whole.
+
+    Args:
+        num_tokens: int. Number of tokens T.
+        token_dim: int. Width D of a token.
+        shared: bool. Whether all slices share one projection, as in
+            RankElastor's code. Defaults to `False`, one a slice.
+        kernel_initializer: initializer of one token's projection.
+        kernel_regularizer: regularizer of the projections. Defaults to none.
+
+    Call arguments:
+        x: float tensor (batch, width).
+
+    Returns:
+        Tensor (batch, num_tokens, token_dim).
+
+    References:
+        - RankMixer, arXiv 2507.15551, section 3.2 (feature tokenization).
+    """
+
+    def __init__(
+        self,
+        num_tokens: int,
+        token_dim: int,
+        shared: bool = False,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if num_tokens < 1 or token_dim < 1:
+            raise ValueError(
+                "`num_tokens` and `token_dim` must be positive. "
+                f"Received: num_tokens={num_tokens}, token_dim={token_dim}."
+            )
+        self.num_tokens = num_tokens
+        self.token_dim = token_dim
+        self.shared = shared
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        width = input_shape[-1]
+        if width is None or width < self.num_tokens:
+            raise ValueError(
+                f"`num_tokens` must not exceed the width of the input, of which every token takes "
+                f"a slice. Received: num_tokens={self.num_tokens}, shape={tuple(input_shape)}."
+            )
+        self._slice = -(-width // self.num_tokens)
+        self._padding = self._slice * self.num_tokens - width
+        settings = {
+            "kernel_initializer": self.kernel_initializer,
+            "kernel_regularizer": self.kernel_regularizer,
+            "name": "projection",
+            "dtype": self.dtype_policy,
+        }
+        if self.shared:
+            self.projection = keras.layers.Dense(self.token_dim, **settings)
+        else:
+            starts = range(0, self._slice * self.num_tokens, self._slice)
+            fan_in = [max(1, min(self._slice, width - start)) for start in starts]
+            self.projection = PerTokenDense(
+                self.token_dim, tokens_first=True, fan_in=fan_in, **settings
+            )
+        self.projection.build((self.num_tokens, None, self._slice))
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        if self._padding:
+            x = ops.pad(x, [[0, 0], [0, self._padding]])
+        slices = ops.reshape(x, (-1, self.num_tokens, self._slice))
+        return ops.transpose(self.projection(ops.transpose(slices, (1, 0, 2))), (1, 0, 2))
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.num_tokens, self.token_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(
+            num_tokens=self.num_tokens,
+            token_dim=self.token_dim,
+            shared=self.shared,
+            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
+            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
+        )
+        return config

@@ -1,0 +1,72 @@
+"""FTRL-Proximal whose step costs what the batch's rows cost."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from rankup_keras._registry import serializable
+from rankup_keras.optimizers.row_sparse import RowSparse, read_rows, write_rows
+
+CHUNK_ROWS = 1 << 18
+
+
+@serializable
+class Ftrl(RowSparse, keras.optimizers.Ftrl):
+    """Keras's `Ftrl`, touching only the rows that a gradient names.
+
+    In FTRL-Proximal a weight is a function of its two accumulators alone, and
+    an untouched row's accumulators say zero. So Keras's dense `Ftrl` sets every
+    row that the first batch does not touch to zero at its first step. This
+    optimizer does the same, once, in pieces, and from then on passes over the
+    rows of the batch only; with a constant learning rate it equals Keras's on
+    every row. (With a schedule Keras rescales untouched rows at every step;
+    here they wait for their next batch.)
+
+    Args:
+        keep_initial: whether rows keep their initial values until a batch
+            touches them. Defaults to `False`, as Keras does.
+        **kwargs: those of `keras.optimizers.Ftrl`.
+
+    References:
+        - McMahan et al., KDD 2013, algorithm 1.
+    """
+
+    def __init__(
+        self, learning_rate: Any = 0.001, keep_initial: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.keep_initial = keep_initial
+
+    def update_rows(self, rows, gradient, variable, learning_rate):
+        if not self.keep_initial:
+            first = tf.equal(self._iterations.value, 0)
+            tf.cond(first, lambda: self._forget_others(rows, variable), tf.no_op)
+        accumulators = self._slot(self._accumulators, variable)
+        linears = self._slot(self._linears, variable)
+        weight = read_rows(variable, rows)
+        before = read_rows(accumulators, rows)
+        after = before + tf.square(gradient)
+        power = -self.learning_rate_power
+        old_root, root = tf.pow(before, power), tf.pow(after, power)
+        shrunk = gradient + 2 * self.l2_shrinkage_regularization_strength * weight
+        change = shrunk - (root - old_root) / learning_rate * weight
+        linear = read_rows(linears, rows) + change
+        l1 = self.l1_regularization_strength
+        l2 = self.l2_regularization_strength + self.beta / (2.0 * learning_rate)
+        weight = (tf.clip_by_value(linear, -l1, l1) - linear) / (root / learning_rate + 2 * l2)
+        write_rows(accumulators, rows, after)
+        write_rows(linears, rows, linear)
+        write_rows(variable, rows, weight)
+
+    def _forget_others(self, rows: tf.Tensor, variable: tf.Variable) -> tf.Operation:
+        kept = read_rows(variable, rows)
+        total = variable.shape[0]
+        for start in range(0, total, CHUNK_ROWS):
+            stop = min(total, start + CHUNK_ROWS)
+            variable[start:stop].assign(tf.zeros((stop - start, *variable.shape[1:]), kept.dtype))
+        write_rows(variable, rows, kept)
+        return tf.no_op()
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "keep_initial": self.keep_initial}

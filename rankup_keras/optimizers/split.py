@@ -1,0 +1,240 @@
+"""One optimizer for the user: one part for embedding tables, one for the dense weights."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from rankup_keras._registry import serializable
+from rankup_keras.optimizers.adagrad import Adagrad
+from rankup_keras.optimizers.adam import Adam
+from rankup_keras.optimizers.ftrl import Ftrl
+from rankup_keras.optimizers.lazy_adam import LazyAdam
+from rankup_keras.optimizers.row_sparse import RowSparse, clip_gradients, scale_gradient
+from rankup_keras.optimizers.row_wise_adagrad import RowWiseAdagrad
+from rankup_keras.optimizers.sgd import SGD
+
+EMBEDDINGS: dict[str, type] = {
+    "sgd": SGD,
+    "adagrad": Adagrad,
+    "row_wise_adagrad": RowWiseAdagrad,
+    "ftrl": Ftrl,
+    "lazy_adam": LazyAdam,
+}
+DENSE: dict[str, type] = {"adam": Adam, "adagrad": Adagrad, "sgd": SGD, "ftrl": Ftrl}
+ROW_SPARSE_FORMS: dict[type, type] = {
+    keras.optimizers.SGD: SGD,
+    keras.optimizers.Adagrad: Adagrad,
+    keras.optimizers.Ftrl: Ftrl,
+}
+
+
+def _embeddings_optimizer(given: Any) -> Any:
+    if isinstance(given, str):
+        if given not in EMBEDDINGS:
+            raise ValueError(
+                f"`embeddings` must be one of {sorted(EMBEDDINGS)} or an optimizer. "
+                f"Received: '{given}'."
+            )
+        return EMBEDDINGS[given]()
+    form = ROW_SPARSE_FORMS.get(type(given))
+    if form is not None:
+        return form.from_config(given.get_config())  # type: ignore[attr-defined]
+    if not isinstance(given, RowSparse):
+        raise ValueError(
+            f"`embeddings` must have a row-sparse form: one of {sorted(EMBEDDINGS)}. "
+            f"Received: {type(given).__name__}, which would pass over every row at every step."
+        )
+    return given
+
+
+def _dense_optimizer(given: Any) -> Any:
+    if isinstance(given, str) and given.lower() in DENSE:
+        return DENSE[given.lower()]()
+    return keras.optimizers.get(given)
+
+
+@serializable
+class Split(keras.optimizers.Optimizer):
+    """Trains embedding tables with one optimizer and all other weights with another.
+
+    Ranking models want Adagrad or its kin for their tables, and Adam for the
+    rest; and a table's optimizer must touch the batch's rows only. To Keras
+    this is one optimizer: it goes into `compile`, follows learning-rate
+    schedules and callbacks, clips, is saved in `.keras` files with its slots,
+    and resumes.
+
+    Args:
+        embeddings: `"adagrad"`, `"row_wise_adagrad"`, `"ftrl"`, `"sgd"`,
+            `"lazy_adam"`, one of these classes' instances, or Keras's own SGD,
+            Adagrad or Ftrl, which is replaced by its row-sparse form. Defaults
+            to `"adagrad"`.
+        dense: any Keras optimizer or its name; `"adam"` means the fused
+            `rankup_keras.optimizers.Adam`. Defaults to `"adam"`.
+        row_sparse: which variables `embeddings` trains, beside those of
+            `FieldEmbedding`: a list of parts of variable paths, or a
+            serializable function of a variable. Defaults to none.
+        clipnorm: clips every variable's gradient to this norm; the tables that a
+            `FieldEmbedding` keeps in one variable count together.
+        clipvalue: clips every value of a gradient.
+        global_clipnorm: clips the norm of all gradients taken together, tables
+            included. At most one of the three.
+        name: name of the optimizer.
+
+    `learning_rate` reads the dense part's; setting it, as the callbacks
+    `LearningRateScheduler` and `ReduceLROnPlateau` do, keeps the ratio between
+    the two. Where the optimizers have schedules, each follows its own.
+
+    Raises:
+        ValueError: when `embeddings` has no row-sparse form.
+
+    Example:
+
+    ```python
+    model.compile(
+        optimizer=rk.optimizers.Split(
+            embeddings=rk.optimizers.Adagrad(0.05),
+            dense=keras.optimizers.RMSprop(1e-3),
+            global_clipnorm=10.0,
+        )
+    )
+    ```
+
+    References:
+        - RankMixer, arXiv 2507.15551 (RMSProp for the dense part, Adagrad for the sparse).
+    """
+
+    def __init__(
+        self,
+        embeddings: Any = "adagrad",
+        dense: Any = "adam",
+        row_sparse: Sequence[str] | Callable[[Any], bool] | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str = "split",
+        loss_scale_factor: float | None = None,
+    ) -> None:
+        embeddings = _embeddings_optimizer(embeddings)
+        dense = _dense_optimizer(dense)
+        super().__init__(
+            learning_rate=lambda: dense.learning_rate,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+            loss_scale_factor=loss_scale_factor,
+            name=name,
+        )
+        self.embeddings = embeddings
+        self.dense = dense
+        self.row_sparse = row_sparse
+        self._ratio = self._rate_ratio()
+
+    def _rate_ratio(self) -> float | None:
+        rates = [getattr(part, "_learning_rate", None) for part in (self.embeddings, self.dense)]
+        if not all(isinstance(rate, keras.Variable) for rate in rates):
+            return None
+        of_embeddings, of_dense = (float(keras.ops.convert_to_numpy(rate)) for rate in rates)
+        return of_embeddings / of_dense if of_dense else None
+
+    def is_row_sparse(self, variable: Any) -> bool:
+        """Whether `embeddings` trains the variable."""
+        if getattr(variable, "row_sparse", False):
+            return True
+        if self.row_sparse is None:
+            return False
+        if callable(self.row_sparse):
+            return bool(self.row_sparse(variable))
+        path = getattr(variable, "path", variable.name)
+        return any(part in path for part in self.row_sparse)
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._is_table = [self.is_row_sparse(variable) for variable in variables]
+        for part, wanted in ((self.embeddings, True), (self.dense, False)):
+            own = [v for v, table in zip(variables, self._is_table, strict=True) if table is wanted]
+            if own:
+                with keras.name_scope(part.name, caller=part):
+                    part.build(own)
+
+    @property
+    def variables(self):
+        return [*self._variables, *self.embeddings.variables, *self.dense.variables]
+
+    @property
+    def learning_rate(self):
+        return self.dense.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        if self._ratio is None:
+            raise TypeError(
+                "A learning rate can be set only where both optimizers have a plain number; "
+                "here at least one has a schedule."
+            )
+        self.dense.learning_rate = value
+        self.embeddings.learning_rate = value * self._ratio
+
+    def apply(self, grads, trainable_variables=None):
+        grads = list(grads)
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        variables = list(trainable_variables)
+        if not grads:
+            return
+        if not self.built:
+            with keras.name_scope(self.name, caller=self):
+                self.build(variables)
+        self._check_variables_are_known(variables)
+        grads, variables = self._filter_empty_gradients(grads, variables)
+        if self.loss_scale_factor is not None:
+            grads = [scale_gradient(g, 1.0 / self.loss_scale_factor) for g in grads]
+        grads = clip_gradients(grads, self.clipnorm, self.clipvalue, self.global_clipnorm)
+        tables: list[tuple[Any, Any]] = []
+        dense: list[tuple[Any, Any]] = []
+        for grad, variable in zip(grads, variables, strict=True):
+            table = self._is_table[self._get_variable_index(variable)]
+            (tables if table else dense).append((grad, variable))
+        for part, pairs in ((self.embeddings, tables), (self.dense, dense)):
+            if pairs:
+                part.apply_gradients(pairs)
+        if not any(self._is_table):
+            # Where a TPU trains the tables by itself, their schedule goes on.
+            self.embeddings.iterations.assign_add(1)
+        self._iterations.assign_add(1)
+
+    def finalize_variable_values(self, var_list):
+        for part, wanted in ((self.embeddings, True), (self.dense, False)):
+            own = [v for v in var_list if self._is_table[self._get_variable_index(v)] is wanted]
+            if own:
+                part.finalize_variable_values(own)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Split":
+        return cls(
+            **{
+                key: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+                if isinstance(value, dict)
+                else value
+                for key, value in config.items()
+            }
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        row_sparse: Any = self.row_sparse
+        if callable(row_sparse):
+            row_sparse = keras.saving.serialize_keras_object(row_sparse)
+        elif row_sparse is not None:
+            row_sparse = list(row_sparse)
+        return {
+            "name": self.name,
+            "embeddings": keras.saving.serialize_keras_object(self.embeddings),
+            "dense": keras.saving.serialize_keras_object(self.dense),
+            "row_sparse": row_sparse,
+            "clipnorm": self.clipnorm,
+            "clipvalue": self.clipvalue,
+            "global_clipnorm": self.global_clipnorm,
+            "loss_scale_factor": self.loss_scale_factor,
+        }

@@ -1,0 +1,1 @@
+"""From a trained model to a version directory that TensorFlow Serving reads."""

@@ -1,0 +1,1 @@
+"""What answers requests: the development server, and the configuration of TensorFlow Serving."""

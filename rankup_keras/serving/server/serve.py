@@ -1,0 +1,133 @@
+"""Serves an export: on the real server where there is one, else on the development server.
+
+```
+python -m rankup_keras.serving.server.serve saved_models/ranker
+```
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rankup_keras.serving.server.development_server import DevelopmentServer
+from rankup_keras.serving.server.server_config import ServerConfig
+
+BINARY = "tensorflow_model_server"
+
+
+def serve(
+    path: str | os.PathLike,
+    config_directory: str | os.PathLike | None = None,
+    grpc_port: int = 8500,
+    rest_port: int = 8501,
+    batching: bool | None = None,
+    image: str = "tensorflow/serving:latest",
+) -> int:
+    """Serves the newest version under `path` until interrupted.
+
+    `tensorflow_model_server` is run where it is on PATH, else its container where Docker has the
+    image already, both with the generated configuration; else the development server. The
+    container and the development server are reached from this machine alone; the real server
+    listens on every interface and has no flag to change that, which is said when it starts.
+
+    Args:
+        path: the model's base path.
+        config_directory: where to write the server's configuration. Defaults to
+            `<path>/serving_config`, which the server ignores as it is no version.
+        grpc_port: defaults to 8500.
+        rest_port: defaults to 8501; the development server has none.
+        batching: see `ServerConfig`.
+        image: the container's image.
+
+    Returns:
+        The exit status of the server.
+    """
+    place = Path(config_directory or Path(path) / "serving_config")
+    binary = shutil.which(BINARY)
+    if binary is None and not has_image(image):
+        return _develop(path, grpc_port, image)
+    config = ServerConfig(
+        path, batching=batching, grpc_port=grpc_port, rest_port=rest_port, image=image
+    )
+    config.write(place)
+    if binary is not None:
+        print(
+            f"{BINARY} listens on every interface, ports {grpc_port} (gRPC) and {rest_port} "
+            "(REST); keep others out with a firewall.",
+            flush=True,
+        )
+        return _run([binary, *config.arguments(place)])
+    print(f"{image} on 127.0.0.1, ports {grpc_port} (gRPC) and {rest_port} (REST)", flush=True)
+    return _run(["docker", "compose", "--file", str(place / "docker-compose.yml"), "up"])
+
+
+def has_image(image: str) -> bool:
+    """Whether Docker runs here and has the image; nothing is downloaded unasked."""
+    if shutil.which("docker") is None:
+        return False
+    try:
+        command = ["docker", "image", "inspect", image]
+        return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _develop(path: str | os.PathLike, port: int, image: str) -> int:
+    with DevelopmentServer(path, port=port) as server:
+        print(
+            f"Neither {BINARY} nor the image {image} is here: this is the development server, "
+            f"not for production.\n{server.name} version {server.version} on {server.address} "
+            "(gRPC only, this machine alone)",
+            flush=True,
+        )
+        for version, reason in server.failed.items():
+            print(f"version {version} does not load: {reason}", file=sys.stderr, flush=True)
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(command: Sequence[str]) -> int:
+    process = subprocess.Popen(command)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        return process.wait()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rankup_keras.serving.server.serve", description="Serve an exported model."
+    )
+    parser.add_argument("path", help="the model's base path, e.g. saved_models/ranker")
+    parser.add_argument("--config-directory", help="where to write the server's configuration")
+    parser.add_argument("--port", type=int, default=8500, help="gRPC port")
+    parser.add_argument("--rest-port", type=int, default=8501)
+    parser.add_argument("--image", default="tensorflow/serving:latest")
+    options = parser.parse_args(arguments)
+    return serve(
+        options.path,
+        options.config_directory,
+        options.port,
+        options.rest_port,
+        image=options.image,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

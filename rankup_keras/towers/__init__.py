@@ -1,5 +1,0 @@
-"""Tokens to one probability a task: pooling, towers, tasks and their losses."""
-
-from rankup_keras.towers.task import Task as Task
-from rankup_keras.towers.task_towers import TaskTowers as TaskTowers
-from rankup_keras.towers.token_pooling import TokenPooling as TokenPooling

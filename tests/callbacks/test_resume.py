@@ -1,0 +1,200 @@
+"""A training killed anywhere ends as one that was not."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rankup_keras.callbacks.resume import Resume
+from rankup_keras.training.resume_store import CheckpointStore
+from tests.callbacks.resume_run import BATCHES, EPOCHS, run
+
+
+class Killed(BaseException):
+    """Ends a training as abruptly as a process can from inside."""
+
+
+class KillAt(keras.callbacks.Callback):
+    def __init__(self, batch):
+        super().__init__()
+        # No plain number: that would be restored with the rest.
+        self.batches = iter(range(batch))
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if next(self.batches, None) is None:
+            raise Killed
+
+
+def check_equal(found, expected):
+    for name in ("weights", "slots", "best"):
+        assert len(found[name]) == len(expected[name])
+        for ours, theirs in zip(found[name], expected[name], strict=True):
+            np.testing.assert_array_equal(ours, theirs, err_msg=name)
+    for name in ("history", "epochs", "stop", "csv", "ranks", "rank_file"):
+        assert found[name] == expected[name], name
+
+
+def run_with_kills(folder, batches, **arguments):
+    for batch in batches:
+        with pytest.raises(Killed):
+            run(folder, extra=[KillAt(batch)], **arguments)
+    return run(folder, extra=[KillAt(10**6)], **arguments)
+
+
+class KillAtValidation(keras.callbacks.Callback):
+    def on_test_begin(self, logs=None):
+        raise Killed
+
+
+def test_killed_between_the_last_batch_and_the_end_of_an_epoch(tmp_path):
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    settings = {"every": 1, "epochs": 2}
+    expected = run(tmp_path / "whole", extra=[KillAt(10**6)], **settings)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", extra=[KillAtValidation()], **settings)
+    check_equal(run(tmp_path / "killed", extra=[KillAt(10**6)], **settings), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kills"),
+    [
+        ("dataset", [5, BATCHES + 2]),
+        ("arrays", [BATCHES + 2]),
+        ("unknown", [5, BATCHES + 2]),
+        ("stream", [BATCHES + 2]),
+    ],
+)
+def test_killed_anywhere_ends_as_if_never(tmp_path, kind, kills):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    expected = run(tmp_path / "whole", kind=kind, extra=[KillAt(10**6)])
+    # In the first epoch; then in a later one, where the replay passes over whole epochs.
+    found = run_with_kills(tmp_path / "killed", kills, kind=kind)
+    check_equal(found, expected)
+    assert expected["epochs"] == list(range(EPOCHS))
+    assert len(expected["csv"].splitlines()) == 1 + EPOCHS
+
+
+def test_it_changes_nothing(tmp_path):
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+    with_it = run(tmp_path / "with", epochs=1)
+    without = run(tmp_path / "without", epochs=1, resume=False)
+    check_equal(with_it, without)
+
+
+def test_killed_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    expected = run(tmp_path / "whole", epochs=2, extra=[KillAt(10**6)])
+    rename = pathlib.Path.rename
+
+    def killed(self, target):
+        raise Killed
+
+    store = CheckpointStore(tmp_path / "killed" / "checkpoints")
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", epochs=2, extra=[KillAt(BATCHES + 1)])
+    before = store.numbers()
+    monkeypatch.setattr(pathlib.Path, "rename", killed)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", epochs=2, extra=[KillAt(10**6)])
+    monkeypatch.setattr(pathlib.Path, "rename", rename)
+    assert store.numbers() == before
+    assert (store.directory / "unfinished-chief").is_dir()
+    check_equal(run(tmp_path / "killed", epochs=2, extra=[KillAt(10**6)]), expected)
+
+    # A finished training that is started again trains nothing and has the same to say.
+    again = run(tmp_path / "killed", epochs=2, extra=[KillAt(0)])
+    check_equal(again, expected)
+
+    # The newest checkpoint loses its end: the one before is used, and leads to the same end.
+    newest = store.path(store.numbers()[-1]) / "variables.data-00000-of-00001"
+    with newest.open("r+b") as file:
+        file.truncate(newest.stat().st_size - 1)
+    with pytest.warns(UserWarning, match="is damaged and passed over: 'variables.data"):
+        mended = run(tmp_path / "killed", epochs=2, extra=[KillAt(10**6)])
+    check_equal(mended, expected)
+    assert len(store.numbers()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"every": 0}, "every"), ({"every": "batch"}, "every"), ({"keep": 0}, "keep=0")],
+)
+def test_wrong_arguments(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Resume(tmp_path, **arguments)
+
+
+def tiny(units=1):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def fit_tiny(model, resume, epochs=2, rows=8):
+    return model.fit(
+        np.ones((rows, 2)), np.ones((rows, 1)), 2, epochs=epochs, callbacks=[resume], verbose=0
+    )
+
+
+def test_another_model_is_refused(tmp_path):
+    fit_tiny(tiny(), Resume(tmp_path))
+    with pytest.raises(ValueError, match=r"of another model or optimizer.*\[2, 1\].*\[2, 3\]"):
+        fit_tiny(tiny(3), Resume(tmp_path))
+    with pytest.raises(ValueError, match="1 callbacks"):
+        fit_tiny(tiny(), Resume(tmp_path, [keras.callbacks.TerminateOnNaN()]))
+
+
+def test_data_that_ends_early_is_refused(tmp_path):
+    with pytest.raises(Killed):
+        fit_tiny(tiny(), Resume(tmp_path, [KillAt(3)], every=1))
+    dataset = tf.data.Dataset.from_tensors((np.ones((2, 2)), np.ones((2, 1))))
+    with pytest.raises(ValueError, match="data ended after 1 batches of epoch 0"):
+        tiny().fit(
+            dataset.filter(lambda x, y: True),
+            epochs=1,
+            callbacks=[Resume(tmp_path, [KillAt(99)], every=1)],
+            shuffle=False,
+            verbose=0,
+        )
+
+
+def test_more_epochs_go_on_from_the_end(tmp_path):
+    fit_tiny(tiny(), Resume(tmp_path), epochs=2)
+    model = tiny()
+    history = fit_tiny(model, Resume(tmp_path), epochs=5)
+    assert history.epoch == [0, 1, 2, 3, 4]
+    assert len(history.history["loss"]) == 5
+    assert int(model.optimizer.iterations.numpy()) == 5 * 4
+    # The model is its own again.
+    assert model._initial_epoch is None
+    assert model.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=1, verbose=0).epoch == [0]
+
+
+def test_a_last_validation_does_not_count_as_training(tmp_path):
+    """Its sums are in the checkpoint that the end of training leaves."""
+
+    def fit(folder, epochs):
+        keras.utils.set_random_seed(0)
+        return (
+            tiny()
+            .fit(
+                np.ones((8, 2)),
+                np.ones((8, 1)),
+                2,
+                epochs=epochs,
+                validation_data=(np.ones((8, 2)), np.full((8, 1), 9.0)),
+                callbacks=[Resume(folder)],
+                verbose=0,
+            )
+            .history
+        )
+
+    fit(tmp_path / "broken", 1)
+    assert fit(tmp_path / "broken", 2) == fit(tmp_path / "whole", 2)

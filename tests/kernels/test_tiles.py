@@ -1,0 +1,175 @@
+"""What a TPU computes in tiles equals the plain layers, forward and backward."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import rankup_keras as rk
+from rankup_keras.distribution.tpu.training_step import dense_part
+from rankup_keras.kernels import tiles
+from rankup_keras.kernels.elementwise import whole_program
+from rankup_keras.layers.mixers import (
+    MixerBlock,
+    PerTokenFFN,
+    PerTokenGLU,
+    PerTokenSwiGLU,
+    Residual,
+    TokenMixing,
+)
+from tests.helpers.layer_test import random_inputs, randomize_weights
+
+TOKENS, BATCH, WIDTH = 4, 512, 8
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    monkeypatch.setattr(tiles, "ENTRIES", 128 * TOKENS * WIDTH)
+
+
+def results(layer, x, in_tiles):
+    """Output and gradients of a compiled training step, and the ops of its graph."""
+
+    @tf.function(jit_compile=True)
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            wide = tf.cast(y, tf.float32)
+            loss = tf.reduce_mean(wide * tf.sin(wide))
+        return [y, *tape.gradient(loss, [x, *layer.trainable_variables])]
+
+    if not in_tiles:
+        return step(x), set()
+    with whole_program():
+        found = step(x)
+    graph = step.get_concrete_function(x).graph.as_graph_def()
+    return found, {node.op for node in graph.node}
+
+
+def assert_equal(layer, x, tolerance, tiled=True):
+    plain, _ = results(layer, x, in_tiles=False)
+    found, ops = results(layer, x, in_tiles=True)
+    assert any("While" in op for op in ops) == tiled
+    for actual, expected in zip(found, plain, strict=True):
+        assert actual.dtype == expected.dtype
+        actual, expected = (np.asarray(tf.cast(t, tf.float64)) for t in (actual, expected))
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * abs(expected).max())
+
+
+def make(layer, **residual):
+    dtype = residual.get("dtype")
+    layer = Residual(layer(tokens_first=True, dtype=dtype), **residual)
+    layer.build((TOKENS, None, WIDTH))
+    randomize_weights(layer)
+    return layer
+
+
+LAYERS = {
+    "mixing": TokenMixing,
+    "ffn": PerTokenFFN,
+    "relu without bias": lambda **k: PerTokenFFN(activation="relu", use_bias=False, **k),
+    "swiglu": PerTokenSwiGLU,
+    "swiglu with bias": lambda **k: PerTokenSwiGLU(use_bias=True, **k),
+    "glu": PerTokenGLU,
+    "glu with bias": lambda **k: PerTokenGLU(use_bias=True, **k),
+}
+
+
+@pytest.mark.parametrize("placement", ["pre", "post"])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_tiles_equal_the_plain_layer(small_tiles, kind, placement):
+    layer = make(LAYERS[kind], placement=placement)
+    assert_equal(layer, tf.constant(random_inputs((TOKENS, BATCH, WIDTH))), 1e-5)
+
+
+@pytest.mark.parametrize("norm", ["rms_norm", None])
+def test_other_norms(small_tiles, norm):
+    for placement, kind in itertools.product(("pre", "post"), (PerTokenFFN, TokenMixing)):
+        layer = make(kind, placement=placement, norm=norm)
+        assert_equal(layer, tf.constant(random_inputs((TOKENS, BATCH, WIDTH))), 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["mixing", "ffn", "swiglu"])
+def test_tiles_in_bfloat16(small_tiles, kind):
+    for placement in ("pre", "post"):
+        layer = make(LAYERS[kind], placement=placement, dtype="mixed_bfloat16")
+        x = tf.cast(random_inputs((TOKENS, BATCH, WIDTH)), tf.bfloat16)
+        # Eight bits a number, and a handful of roundings.
+        assert_equal(layer, x, 0.03)
+
+
+def test_tiles_in_float64(small_tiles):
+    layer = make(PerTokenFFN, dtype="float64")
+    assert_equal(layer, tf.constant(random_inputs((TOKENS, BATCH, WIDTH)), tf.float64), 1e-12)
+
+
+def test_a_block_of_two(small_tiles):
+    block = MixerBlock(PerTokenSwiGLU(tokens_first=True))
+    block.build((TOKENS, None, WIDTH))
+    randomize_weights(block)
+    assert_equal(block, tf.constant(random_inputs((TOKENS, BATCH, WIDTH))), 1e-5)
+
+
+@pytest.mark.parametrize("model", [rk.RankUp, rk.RankMixer])
+def test_the_step_of_a_model(small_tiles, model):
+    features = rk.FeatureSet([rk.Categorical(f"c{i}", hash_buckets=5) for i in range(6)])
+    made = model(features, ["click"], token_dim=8)
+    network = dense_part(made).network
+    vectors = [tf.constant(random_inputs((BATCH, *tensor.shape[1:]))) for tensor in network.inputs]
+
+    @tf.function(jit_compile=True)
+    def step(*vectors):
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            loss = tf.reduce_mean(tf.sin(3.0 * network(list(vectors), training=True)["click"]))
+        return [loss, *tape.gradient(loss, [*vectors, *network.trainable_variables])]
+
+    plain = step(*vectors)
+    retraced = tf.function(step.python_function, jit_compile=True)
+    with whole_program():
+        tiled = retraced(*vectors)
+    ops = {n.op for n in retraced.get_concrete_function(*vectors).graph.as_graph_def().node}
+    assert any("While" in op for op in ops)
+    largest = max(abs(np.asarray(expected)).max() for expected in plain[1:])
+    for found, expected in zip(tiled, plain, strict=True):
+        # Some gradients are nothing but roundings: a norm takes out what its input has in common.
+        scale = max(abs(np.asarray(expected)).max(), 1e-3 * largest)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: Residual(PerTokenFFN(tokens_first=True, activation=keras.layers.PReLU())),
+        lambda: Residual(PerTokenFFN()),
+    ],
+    ids=["an activation with weights", "batch first"],
+)
+def test_what_is_not_computed_in_tiles(small_tiles, layer):
+    layer = layer()
+    x = tf.constant(random_inputs((TOKENS, TOKENS if not layer.tokens_first else BATCH, WIDTH)))
+    layer(x)
+    assert_equal(layer, x, 1e-5, tiled=False)
+
+
+@pytest.mark.parametrize("where", ["hidden", "output"])
+def test_dropout_is_not_computed_in_tiles(where):
+    rate = {"hidden": 0.0, "output": 0.0, where: 0.5}
+    network = PerTokenFFN(tokens_first=True, dropout=rate["hidden"])
+    layer = Residual(network, dropout=rate["output"])
+    layer.build((TOKENS, None, WIDTH))
+    _, ops = results(layer, tf.constant(random_inputs((TOKENS, BATCH, WIDTH))), in_tiles=True)
+    assert not any("While" in op for op in ops)
+
+
+def test_rows_of_a_tile():
+    # A power of two that divides the batch, as large as its tensors may be.
+    assert tiles.tile_rows(32768, 1792) == 4096
+    assert tiles.tile_rows(65536, 2176) == 2048
+    assert tiles.tile_rows(3 * 256, 8) == 256
+    assert tiles.tile_rows(2**14, 2**20) == 128
+    assert tiles.tile_rows(100, 8) is None
+    assert tiles.tile_rows(None, 8) is None
