@@ -34,6 +34,8 @@ def public_objects() -> dict[str, Any]:
             value = getattr(module, name)
             if name.startswith("_") or not (inspect.isclass(value) or inspect.isfunction(value)):
                 continue
+            if inspect.isclass(value) and issubclass(value, BaseException):
+                continue  # users catch these; what raises them is documented where it stands
             if value.__module__.split(".")[0] == "rankup_keras" and id(value) not in seen:
                 seen.add(id(value))
                 found[f"{namespace}.{name}"] = value
