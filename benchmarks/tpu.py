@@ -11,7 +11,7 @@ import sys
 import keras
 
 import rankup_keras as rk
-from rankup_keras.distribution import tpu_check
+from rankup_keras.distribution.experimental import tpu_check
 
 PRESETS = ("rankmixer_100m", "rankup_100m")
 TOPOLOGIES = ("v5e:2x2", "v6e:2x2")

@@ -256,7 +256,7 @@ def test_no_exported_object_hides_a_submodule():
     problems = []
     for namespace in NAMESPACES:
         package = importlib.import_module(namespace)
-        for info in pkgutil.iter_modules(package.__path__):
+        for info in pkgutil.iter_modules(getattr(package, "__path__", [])):
             value = getattr(package, info.name, None)
             if value is not None and not inspect.ismodule(value):
                 problems.append(f"{namespace}.{info.name} hides the module of that name")

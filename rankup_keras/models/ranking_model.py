@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.columns import as_mapping, dataset_columns
+from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import Task
 
 
@@ -98,7 +98,7 @@ class RankingModel(keras.Model):
             optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, **kwargs
         )
         for layer in self.layers:
-            if isinstance(layer, TPUFieldEmbedding):
+            if isinstance(layer, FieldLookup):
                 layer.check_compiled(self.optimizer)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:

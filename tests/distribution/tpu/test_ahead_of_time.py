@@ -10,10 +10,9 @@ from rankup_keras import (
     Numeric,
     RankMixer,
     Sequence,
-    distribution,
     optimizers,
 )
-from rankup_keras.distribution.tpu.ahead_of_time import TPUReport
+from rankup_keras.distribution.experimental import TPUReport, tpu_check
 from rankup_keras.distribution.tpu.chips import CHIPS, chip_of
 from rankup_keras.distribution.tpu.training_step import RefusedOpsError, dense_part, lower
 
@@ -125,22 +124,22 @@ def test_bounds():
 def test_wrong_use():
     model = make_model()
     with pytest.raises(ValueError, match="batch_size=0"):
-        distribution.tpu_check(model, 0)
+        tpu_check(model, 0)
     with pytest.raises(ValueError, match="must be compiled"):
-        distribution.tpu_check(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), 8)
+        tpu_check(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), 8)
 
 
 @pytest.mark.skipif(INSTALLED, reason="the compiler is installed")
 def test_without_the_compiler_it_says_what_to_install():
     with pytest.raises(ImportError, match=r"pip install 'rankup-keras\[tpu\]'"):
-        distribution.tpu_check(make_model(), 8)
+        tpu_check(make_model(), 8)
 
 
 @pytest.mark.processes
 @pytest.mark.skipif(not INSTALLED, reason="needs the extra [tpu]")
 @pytest.mark.parametrize("topology", ["v5e:2x2", "v6e:2x2"])
 def test_the_compiler_takes_the_step(topology):
-    found = distribution.tpu_check(make_model(dtype="mixed_bfloat16"), 64, topology)
+    found = tpu_check(make_model(dtype="mixed_bfloat16"), 64, topology)
     assert found.fits
     assert not found.refused
     assert found.outside == ("embeddings",)
@@ -154,6 +153,6 @@ def test_the_compiler_takes_the_step(topology):
 def test_a_batch_too_large_does_not_fit():
     model = keras.Sequential([keras.Input((8192,)), keras.layers.Dense(8192, "relu")])
     model.compile("adam", "mse")
-    found = distribution.tpu_check(model, 2**19)
+    found = tpu_check(model, 2**19)
     assert not found.fits
     assert found.hbm > found.chip.memory

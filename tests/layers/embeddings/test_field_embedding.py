@@ -185,7 +185,7 @@ def test_a_restricted_layer_reads_the_same_variables():
     assert set(actual) == set(wanted)
     for key, value in wanted.items():
         np.testing.assert_allclose(actual[key], value, atol=1e-6)
-    assert {id(v) for v in part._stores} <= {id(v) for v in layer.variables}
+    assert {id(v) for v in part.table_variables} <= {id(v) for v in layer.variables}
 
 
 def test_one_gather_however_many_fields_and_table_sets():

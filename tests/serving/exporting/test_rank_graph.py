@@ -94,7 +94,7 @@ def test_the_candidates_do_not_look_up_the_user(features):
     assert {field.name for field in graph._own.fields} == {"item_id", "shop", "genres"}
     assert all(
         any(mine is theirs for theirs in model.get_layer("embeddings").weights)
-        for mine in graph._own._stores
+        for mine in graph._own.table_variables
     )
 
 
