@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rankup_keras.compat.layers import nested_layers
+from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.layers.embeddings.field_embedding import FieldEmbedding
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 
@@ -174,7 +174,9 @@ def plan(target: Any, optimizer: Any = None) -> EmbeddingPlan:
     print(rk.layers.plan(model, rk.optimizers.Split("adagrad", "adam")))
     ```
     """
-    every = nested_layers(target) if isinstance(target, keras.layers.Layer) else []
+    every = (
+        nested_layers(target, include_self=True) if isinstance(target, keras.layers.Layer) else []
+    )
     layers = [layer for layer in every if isinstance(layer, FieldLookup)]
     if not layers:
         raise ValueError(
