@@ -89,6 +89,8 @@ class TPUFieldEmbedding(FieldLookup):
         table_stacking: str | None = "auto",
         **kwargs: Any,
     ) -> None:
+        import keras_rs
+
         if placement not in PLACEMENTS:
             raise ValueError(f"`placement` must be one of {PLACEMENTS}. Received: {placement!r}.")
         on_tpu = placement != "default_device" and has_sparse_cores()
@@ -114,8 +116,11 @@ class TPUFieldEmbedding(FieldLookup):
         # TPUEmbedding, which keras-rs's "auto" would take on v2 to v4, cannot read these inputs.
         self._resolved = "sparsecore" if on_tpu else "default_device"
         self.table_stacking = table_stacking
-        self._for_keras_rs = table_optimizers.WithCurrentRate()
-        self.embedding = self._distributed()
+        self._with_current_rate = table_optimizers.WithCurrentRate()
+        # Weights and rows are float32 on the SparseCores, whatever the model computes in.
+        self.embedding = keras_rs.layers.DistributedEmbedding(
+            self.feature_configs(), table_stacking=table_stacking, name="tables", dtype="float32"
+        )
 
     def __dir__(self) -> list[str]:
         # Keras's saver goes through what this names: it shall find the layer as it would find a
@@ -131,7 +136,7 @@ class TPUFieldEmbedding(FieldLookup):
         table_optimizers.check_compiled(self.optimizer, optimizer)
 
     def feature_configs(self) -> dict[str, Any]:
-        """keras-rs's configuration: one feature for each field of a set, or slot of a sequence."""
+        """keras-rs's configuration: one feature per field of a set, or per slot of a sequence."""
         import keras_rs
 
         tables: dict[str, Any] = {}
@@ -141,50 +146,27 @@ class TPUFieldEmbedding(FieldLookup):
             width = self.width_of(table_set, field.table)
             key = f"{table_set}/{field.table}"
             if key not in tables:
+                optimizer = table_optimizers.tpu_optimizer(self.optimizer, field.table)
                 tables[key] = keras_rs.layers.TableConfig(
                     name=_name(key),
                     vocabulary_size=rows[field.table],
                     embedding_dim=width,
                     initializer=sparse_core.InShards(self.embeddings_initializer, key),
-                    optimizer=self._for_keras_rs(
-                        table_optimizers.tpu_optimizer(self.optimizer, field.table)
-                    ),
+                    optimizer=self._with_current_rate(optimizer),
                     combiner="sum",
                     placement=self._resolved,
                 )
-            one = field.kind == "sequence"
-            for name, _ in self._features(table_set, field):
+            for name, slots in _features(table_set, field):
                 configs[name] = keras_rs.layers.FeatureConfig(
                     name=name,
                     table=tables[key],
-                    input_shape=(self.batch_size, field.hashes if one else field.slots),
+                    input_shape=(self.batch_size, len(range(field.slots)[slots])),
                     output_shape=(self.batch_size, width),
                 )
         return configs
 
     def _entries(self) -> list[tuple[str, FieldSpec]]:
         return [(name, field) for name in self.table_sets for field in self.members(name)]
-
-    def _features(self, table_set: str, field: FieldSpec) -> list[tuple[str, slice]]:
-        name = f"{table_set}__{field.name}"
-        end = field.start + field.slots
-        if field.kind != "sequence":
-            return [(name, slice(field.start, end))]
-        # An item's ids by several hash functions stand a sequence's length apart.
-        return [
-            (f"{name}__{i}", slice(field.start + i, end, field.length)) for i in range(field.length)
-        ]
-
-    def _distributed(self) -> Any:
-        import keras_rs
-
-        # Weights and rows are float32 on the SparseCores, whatever the model computes in.
-        return keras_rs.layers.DistributedEmbedding(
-            self.feature_configs(),
-            table_stacking=self.table_stacking,
-            name="tables",
-            dtype="float32",
-        )
 
     def build(self, input_shape: Any = None) -> None:
         configs = self.feature_configs()
@@ -200,39 +182,41 @@ class TPUFieldEmbedding(FieldLookup):
             self._check_rows(ids)
         inputs, counts = {}, {}
         for table_set, field in self._entries():
+            own = ids[:, field.start : field.start + field.slots]
             coefficients = self._coefficients(ids, weights, field)
-            for i, (name, slots) in enumerate(self._features(table_set, field)):
-                inputs[name] = ids[:, slots]
-                one = field.kind == "sequence"
-                counts[name] = coefficients[:, i :: field.length] if one else coefficients
+            for name, slots in _features(table_set, field):
+                inputs[name], counts[name] = own[:, slots], coefficients[:, slots]
         rows = self.embedding(inputs, counts)
         outputs: dict[str, Any] = {}
         pooled: dict[str, list[Any]] = {}
         for table_set, field in self._entries():
-            parts = [rows[name] for name, _ in self._features(table_set, field)]
+            parts = [rows[name] for name, _ in _features(table_set, field)]
             if field.kind == "sequence":
-                outputs[f"{table_set}/{field.name}"] = tf.cast(
-                    tf.stack(parts, axis=1), self.compute_dtype
-                )
+                outputs[f"{table_set}/{field.name}"] = tf.stack(parts, axis=1)
             else:
-                pooled.setdefault(table_set, []).append(parts[0])
-        for name, parts in pooled.items():
-            outputs[name] = tf.cast(tf.concat(parts, axis=1), self.compute_dtype)
-        return outputs
+                pooled.setdefault(table_set, []).extend(parts)
+        outputs |= {name: tf.concat(parts, axis=1) for name, parts in pooled.items()}
+        return {key: tf.cast(x, self.compute_dtype) for key, x in outputs.items()}
+
+    def _coefficients(self, ids: tf.Tensor, weights: Any, field: FieldSpec) -> tf.Tensor:
+        """The weight of each slot, (batch, slots)."""
+        if field.kind == "sequence":
+            own = ids[:, field.start : field.start + field.slots]
+            return tf.cast(own > 0, tf.float32) / field.hashes
+        return gather_and_pool.bag_coefficients(ids, weights, bag_group([field]), tf.float32)[:, 0]
 
     def _zeros(self, ids: tf.Tensor) -> dict[str, Any]:
-        spec = self.compute_output_spec(ids)
         rows = tf.shape(ids)[:1]
         return {
             key: tf.zeros(tf.concat([rows, x.shape[1:]], axis=0), x.dtype)
-            for key, x in spec.items()
+            for key, x in self.compute_output_spec(ids).items()
         }
 
     def _check_rows(self, ids: tf.Tensor) -> None:
         if tf.executing_eagerly():
             raise ValueError(
-                f"Layer '{self.name}' has its tables on a TPU and is called by `fit`, `evaluate` "
-                "and `predict` alone; for other uses see `rankup_keras.models.off_tpu`."
+                f"Layer '{self.name}' has its tables on a TPU and can be called by `fit`, "
+                "`evaluate` and `predict` only; for other uses see `rankup_keras.models.off_tpu`."
             )
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if ids.shape[0] != self.batch_size // replicas:
@@ -242,13 +226,6 @@ class TPUFieldEmbedding(FieldLookup):
                 f"replicas. Received: {ids.shape[0] or 'any number of'} rows for one; "
                 f"`dataset.batch({self.batch_size}, drop_remainder=True)` gives them."
             )
-
-    def _coefficients(self, ids: tf.Tensor, weights: Any, field: FieldSpec) -> tf.Tensor:
-        """(batch, slots) floats: what each slot counts for."""
-        if field.kind == "sequence":
-            own = ids[:, field.start : field.start + field.slots]
-            return tf.cast(own > 0, tf.float32) / field.hashes
-        return gather_and_pool.bag_coefficients(ids, weights, bag_group([field]), tf.float32)[:, 0]
 
     def get_tables(self) -> dict[str, np.ndarray]:
         """Copies of all tables, as `set/table` → (rows, width).
@@ -285,13 +262,10 @@ class TPUFieldEmbedding(FieldLookup):
         self.set_tables(to_tables(self.stacks, values))
 
     def get_config(self) -> dict[str, Any]:
-        base = super().get_config()
-        definition = {name: base.pop(name) for name in self.definition()}
+        fields = FieldEmbedding(**self.definition(), name=self.name)
         return {
-            **base,
-            "fields_layer": keras.saving.serialize_keras_object(
-                FieldEmbedding(**definition, name=self.name)
-            ),
+            **super(FieldLookup, self).get_config(),
+            "fields_layer": keras.saving.serialize_keras_object(fields),
             "batch_size": self.batch_size,
             "optimizer": table_optimizers.serialized(self.optimizer),
             "placement": self.placement,
@@ -301,6 +275,15 @@ class TPUFieldEmbedding(FieldLookup):
 
 # Keras's files find a layer by the name of its class, and these are a `FieldEmbedding`'s.
 TPUFieldEmbedding.__name__ = FieldEmbedding.__name__
+
+
+def _features(table_set: str, field: FieldSpec) -> list[tuple[str, slice]]:
+    """The features of a field, and which of its slots each reads."""
+    name = f"{table_set}__{field.name}"
+    if field.kind != "sequence":
+        return [(name, slice(None))]
+    # The ids of an item by several hash functions stand a sequence's length apart.
+    return [(f"{name}__{i}", slice(i, None, field.length)) for i in range(field.length)]
 
 
 def _name(key: str) -> str:
