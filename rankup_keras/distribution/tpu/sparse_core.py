@@ -7,10 +7,9 @@ device one after the other.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
 from rankup_keras.layers.embeddings.initializers import reseeded
@@ -79,31 +78,19 @@ def write_tables(embedding: Any, tables: dict[str, np.ndarray]) -> None:
             value.assign(part)
 
 
-class InShards(keras.initializers.Initializer):
-    """Gives every shard of every table on a TPU numbers of its own.
+def in_shards(initializer: Any, table: str) -> Callable[..., Any]:
+    """An initializer that gives every shard of every table on a TPU numbers of its own.
 
     TensorFlow asks for one shard after the other, and a Keras initializer returns
     the same numbers at each call: all devices and tables would start with the
     same rows.
-
-    Args:
-        initializer: a Keras initializer, or a callable `(shape, dtype) -> tensor`.
-        table: the table's name.
     """
 
-    def __init__(self, initializer: Any, table: str) -> None:
-        self.initializer = initializer
-        self.table = table
-
-    def __call__(self, shape, dtype=None, shard_info=None):
+    def initial(shape: Any, dtype: Any = None, shard_info: Any = None) -> Any:
         start = 0
         if shard_info is not None:
             shape, start = shard_info.shape, shard_info.offset[0]
-        index = zlib.crc32(f"{self.table} {start}".encode())
-        return reseeded(self.initializer, index)(shape, dtype=dtype)
+        index = zlib.crc32(f"{table} {start}".encode())
+        return reseeded(initializer, index)(shape, dtype=dtype)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "initializer": keras.saving.serialize_keras_object(self.initializer),
-            "table": self.table,
-        }
+    return initial

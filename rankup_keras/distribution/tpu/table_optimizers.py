@@ -106,30 +106,18 @@ def check_compiled(own: Any, compiled: Any) -> None:
     compiled = getattr(compiled, "inner_optimizer", compiled)
     if not hasattr(compiled, "embeddings"):
         return
-    own = getattr(own, "embeddings", own)
-    if own is not compiled.embeddings and _settings(own) != _settings(compiled.embeddings):
+    own, wanted = getattr(own, "embeddings", own), _described(compiled.embeddings)
+    if own is not compiled.embeddings and _described(own) != wanted:
         raise ValueError(
             "The TPU trains the tables with the `optimizer` that `TPUTables` had while the model "
-            f"was built, {_named(own)}; `compile` wants {_named(compiled.embeddings)} for them. "
-            "Give both the same Split."
+            f"was built, {_described(own)}; `compile` wants {wanted} for them. Give both the same "
+            "Split."
         )
 
 
-def _settings(optimizer: Any) -> Any:
-    if isinstance(optimizer, str):
-        optimizer = keras.optimizers.get(optimizer)
-    if isinstance(optimizer, Mapping):
-        return None
-    return {**optimizer.get_config(), "name": None, "kind": _kind(optimizer)}
-
-
-def _kind(optimizer: Any) -> str:
-    return next(kind.__name__ for kind in TPU_OPTIMIZERS if isinstance(optimizer, kind))
-
-
-def _named(optimizer: Any) -> str:
-    if isinstance(optimizer, str):
-        return repr(optimizer)
+def _described(optimizer: Any) -> str:
     if isinstance(optimizer, Mapping):
         return "one for each table"
-    return f"{type(optimizer).__name__} with {optimizer.get_config()}"
+    optimizer = keras.optimizers.get(optimizer)
+    kinds = [kind for kind in TPU_OPTIMIZERS if isinstance(optimizer, kind)] or [type(optimizer)]
+    return f"{kinds[0].__name__} with { {**optimizer.get_config(), 'name': None} }"

@@ -151,7 +151,7 @@ class TPUFieldEmbedding(FieldLookup):
                     name=_name(key),
                     vocabulary_size=rows[field.table],
                     embedding_dim=width,
-                    initializer=sparse_core.InShards(self.embeddings_initializer, key),
+                    initializer=sparse_core.in_shards(self.embeddings_initializer, key),
                     optimizer=self._with_current_rate(optimizer),
                     combiner="sum",
                     placement=self._resolved,

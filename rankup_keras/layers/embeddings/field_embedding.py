@@ -10,7 +10,7 @@ import tensorflow as tf
 from rankup_keras._registry import serializable
 from rankup_keras.layers.embeddings import gather_and_pool
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
-from rankup_keras.layers.embeddings.initializers import InPieces
+from rankup_keras.layers.embeddings.initializers import in_pieces
 from rankup_keras.layers.embeddings.layout import Stack, by_gather, by_variable, in_blocks_of
 from rankup_keras.layers.embeddings.table_view import TableView
 
@@ -148,7 +148,7 @@ class FieldEmbedding(FieldLookup):
             variable = self.add_weight(
                 name=f"{'_'.join(stack.table_set for stack in stacks)}_{sum(widths)}",
                 shape=(stacks[0].rows, sum(widths)),
-                initializer=InPieces(self.embeddings_initializer),
+                initializer=in_pieces(self.embeddings_initializer),
                 dtype=self.variable_dtype,
                 autocast=False,
             )
@@ -161,14 +161,14 @@ class FieldEmbedding(FieldLookup):
 
     def call(self, ids: Any, weights: Any = None) -> dict[str, Any]:
         ids = self.checked(ids)
-        pooled: dict[str, list[tuple[int, Any]]] = {name: [] for name in self.table_sets}
+        pooled: dict[str, list[tuple[Stack, Any]]] = {name: [] for name in self.table_sets}
         outputs: dict[str, Any] = {}
         for stacks in by_gather(self.stacks):
             for stack, rows in zip(stacks, self._gather(stacks, ids), strict=True):
                 vectors, sequences = self._reduce(stack, rows, ids, weights)
                 outputs.update(sequences)
-                if vectors is not None:
-                    pooled[stack.table_set].append((stack.width, vectors))
+                if stack.pooled:
+                    pooled[stack.table_set].append((stack, vectors))
         for name, parts in pooled.items():
             if parts:
                 outputs[name] = self._join(name, parts)
@@ -190,15 +190,13 @@ class FieldEmbedding(FieldLookup):
 
     def _reduce(
         self, stack: Stack, rows: tf.Tensor, ids: tf.Tensor, weights: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        """The pooled vectors (batch, fields * width) of one stack, and its sequences."""
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Vectors (batch, fields, width) of singles and bags of one stack; its sequences."""
         sizes = [stack.singles, *(g.fields * g.length for g in stack.bags)]
         sizes += [len(run.slots) for run in stack.sequences]
         sizes = [size for size in sizes if size]
         parts = tf.split(rows, sizes, axis=1) if len(sizes) > 1 else [rows]
-        vectors = []
-        if stack.singles:
-            vectors.append(parts.pop(0))
+        vectors = [parts.pop(0)] if stack.singles else []
         for group in stack.bags:
             float_type = tf.as_dtype(self.variable_dtype)
             coefficients = gather_and_pool.bag_coefficients(ids, weights, group, float_type)
@@ -208,26 +206,26 @@ class FieldEmbedding(FieldLookup):
             present = tf.cast(gather_and_pool.take_columns(ids, run.first) > 0, rows.dtype)
             items = gather_and_pool.mean_of_hashes(parts.pop(0), run.hashes)
             sequences[run.key] = items * present[:, :, None]
-        if not vectors:
-            return None, sequences
-        flat = vectors[0] if len(vectors) == 1 else tf.concat(vectors, axis=1)
-        if stack.order is not None:
-            flat = gather_and_pool.permute_columns(flat, stack.order)
-        return tf.reshape(flat, (-1, stack.pooled * stack.width)), sequences
+        return vectors, sequences
 
-    def _join(self, name: str, parts: list[tuple[int, Any]]) -> Any:
-        """Vectors of several widths, back in the order of declaration."""
-        if len(parts) == 1:
-            return parts[0][1]
-        flat = tf.concat([part for _, part in parts], axis=1)
-        dims = np.array(self.field_dims(name))
-        step = math.gcd(*(int(d) for d in dims))
-        by_width = np.concatenate([np.flatnonzero(dims == width) for width, _ in parts])
-        starts = np.empty(len(dims), np.int64)
-        starts[by_width] = np.cumsum(dims[by_width]) - dims[by_width]
-        pairs = zip(starts // step, dims // step, strict=True)
-        order = np.concatenate([np.arange(s, s + n) for s, n in pairs]).astype(np.int32)
-        if np.array_equal(order, np.arange(len(order))):
-            return flat
-        cut = tf.reshape(flat, (-1, len(order), step))
-        return tf.reshape(gather_and_pool.permute_columns(cut, order), (-1, len(order) * step))
+    def _join(self, name: str, stacks: list[tuple[Stack, list[Any]]]) -> Any:
+        """The vectors of all stacks of a table set, side by side in the order of declaration."""
+        names = [field for stack, _ in stacks for field in stack.pooled]
+        dims = [stack.width for stack, _ in stacks for _ in stack.pooled]
+        step = math.gcd(*dims)
+        # In pieces of `step` columns, (batch, pieces, step): where each field begins.
+        ends = np.cumsum(dims) // step
+        pieces = {
+            field: np.arange(end - dim // step, end)
+            for field, end, dim in zip(names, ends, dims, strict=True)
+        }
+        order = np.concatenate([pieces[field] for field in self.field_names(name)])
+        cut = [
+            tf.reshape(x, (-1, x.shape[1] * (stack.width // step), step))
+            for stack, vectors in stacks
+            for x in vectors
+        ]
+        flat = cut[0] if len(cut) == 1 else tf.concat(cut, axis=1)
+        if not np.array_equal(order, np.arange(len(order))):
+            flat = gather_and_pool.permute_columns(flat, order.astype(np.int32))
+        return tf.reshape(flat, (-1, len(order) * step))

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-CHUNK_ELEMENTS = 1 << 22
+PIECE_ELEMENTS = 1 << 22
 
 FAN_DEPENDENT = (
     keras.initializers.VarianceScaling,
@@ -38,8 +38,8 @@ def reseeded(initializer: Any, index: int) -> Callable[..., Any]:
     return type(initializer).from_config(config)
 
 
-class InPieces(keras.initializers.Initializer):
-    """Fills a table piece by piece with another initializer.
+def in_pieces(initializer: Any, elements: int = PIECE_ELEMENTS) -> Callable[..., Any]:
+    """An initializer that fills a table piece by piece with another one.
 
     Keras's random initializers make two or three temporaries of the size of the
     variable; at 20 million rows they alone exceed the memory that training needs.
@@ -50,26 +50,18 @@ class InPieces(keras.initializers.Initializer):
         elements: values per piece. Defaults to 4 million (16 MiB of float32).
     """
 
-    def __init__(self, initializer: Any, elements: int = CHUNK_ELEMENTS) -> None:
-        self.initializer = initializer
-        self.elements = elements
-
-    def __call__(self, shape, dtype=None):
+    def initial(shape: Any, dtype: Any = None) -> Any:
         rows, width = int(shape[0]), int(shape[1])
-        step = max(1, self.elements // width)
+        step = max(1, elements // width)
         if rows <= step:
-            return self.initializer((rows, width), dtype=dtype)
-        dtype = tf.as_dtype(dtype or keras.config.floatx())
+            return initializer((rows, width), dtype=dtype)
+        kind = tf.as_dtype(dtype or keras.config.floatx())
         with tf.init_scope():
-            table = tf.Variable(tf.zeros((rows, width), dtype), trainable=False)
+            table = tf.Variable(tf.zeros((rows, width), kind), trainable=False)
             for index, start in enumerate(range(0, rows, step)):
                 stop = min(rows, start + step)
-                values = reseeded(self.initializer, index)((stop - start, width), dtype=dtype.name)
+                values = reseeded(initializer, index)((stop - start, width), dtype=kind.name)
                 table[start:stop].assign(tf.convert_to_tensor(values))
             return table.read_value()
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "initializer": keras.saving.serialize_keras_object(self.initializer),
-            "elements": self.elements,
-        }
+    return initial

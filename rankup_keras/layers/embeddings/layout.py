@@ -65,8 +65,7 @@ class Stack:
     piece of memory, and an update looks for repeated ids once for all sets.
 
     The gathered rows are: single-valued fields, then bags by length, then
-    sequences. `order` puts the pooled vectors of singles and bags back into
-    the order of declaration.
+    sequences.
     """
 
     table_set: str
@@ -77,8 +76,7 @@ class Stack:
     singles: int
     bags: tuple[BagGroup, ...]
     sequences: tuple[SequenceRun, ...]
-    order: np.ndarray | None
-    pooled: int  # number of pooled fields
+    pooled: tuple[str, ...]  # the fields of singles and bags, in that order
     variable: int = 0  # index of the variable that holds the stack
     start: int = 0  # its first column there
 
@@ -163,8 +161,6 @@ def _build_stack(
 
     pooled = singles + [field for group in groups.values() for field in group]
     gathered = pooled + sequences
-    place = {field.name: index for index, field in enumerate(pooled)}
-    declared = [place[field.name] for field in entries if field.kind != "sequence"]
     return Stack(
         table_set=table_set,
         width=width,
@@ -176,8 +172,7 @@ def _build_stack(
         sequences=tuple(
             SequenceRun(f"{table_set}/{f.name}", _slots(f), f.hashes) for f in sequences
         ),
-        order=None if declared == sorted(declared) else np.array(declared, np.int32),
-        pooled=len(pooled),
+        pooled=tuple(field.name for field in pooled),
     )
 
 
