@@ -57,7 +57,7 @@ def main(presets=PRESETS, topologies=TOPOLOGIES, batch=None):
             print(report, flush=True)
             rows.append((preset, report))
     print(
-        "| model | chip | rows a chip | memory, GiB | TFLOP | GB | bound, ms | by | MFU at most |"
+        "| model | chip | rows per chip | memory, GiB | TFLOP | GB | bound, ms | by | MFU at most |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for preset, r in rows:

@@ -11,7 +11,16 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "rankup_keras"
 
 # Source file → where it is tested instead, and why there.
-EXPLAINED: dict[str, tuple[str, str]] = {}
+EXPLAINED: dict[str, tuple[str, str]] = {
+    "distribution/tpu/compiler.py": (
+        "tests/distribution/tpu/test_ahead_of_time.py",
+        "a program that runs in a process of its own, for `tpu_check`",
+    ),
+    "layers/embeddings/placement.py": (
+        "tests/distribution/tpu/test_tpu_tables.py",
+        "only a strategy that passes for a TPU's shows where tables are placed",
+    ),
+}
 
 
 def has_behaviour(source: pathlib.Path) -> bool:

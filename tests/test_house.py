@@ -68,17 +68,22 @@ class Module:
 
     @functools.cached_property
     def bound(self):
-        """Name in this module → full name of what it imports."""
+        """Name in this module, or in the stub of this package, → full name of what it imports."""
+        stub = self.path.with_suffix(".pyi")
+        trees = [self.tree, *([ast.parse(stub.read_text())] if stub.exists() else [])]
         found = {}
-        for node in ast.walk(self.tree):
+        for node in (node for tree in trees for node in ast.walk(tree)):
             if isinstance(node, ast.ImportFrom):
+                # Relative ones stand in the stubs of packages.
+                package = "rankup_keras." + self.name.removesuffix("__init__")
+                start = package.rstrip(".") + "." if node.level else ""
+                source = f"{start}{node.module or ''}".rstrip(".")
                 for alias in node.names:
-                    found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                    found[alias.asname or alias.name] = f"{source}.{alias.name}"
             elif isinstance(node, ast.Import):
                 for alias in node.names:
-                    found[alias.asname or alias.name.split(".")[0]] = (
-                        alias.name if alias.asname else alias.name.split(".")[0]
-                    )
+                    first = alias.name.split(".")[0]
+                    found[alias.asname or first] = alias.name if alias.asname else first
         return found
 
     @functools.cached_property
