@@ -1,13 +1,13 @@
 """One training step by the size of the table, and the memory that training takes.
 
 `python benchmarks/embeddings_step.py` trains a table of V x 16 read by 26 ids
-a row, batch 1024, and one dense output, by Adagrad: this package, Keras's
+per row, batch 1024, and one dense output, with Adagrad: this package, Keras's
 `Embedding`, keras-rs's `DistributedEmbedding` and PyTorch's
-`EmbeddingBag(sparse=True)` (where torch is installed). Every contender and V
+`EmbeddingBag(sparse=True)` (where torch is installed). Each contender and V
 has a process of its own, which runs epochs of twenty steps of `fit` (PyTorch:
-of a loop), of four where a step takes seconds; the processes take turns, and
-the figure is the median of all epochs but the first. `peak_mib` is the
-process's most memory above that of the same process with a table of 1,000 rows.
+of a loop), or of four where a step takes seconds; the processes take turns, and
+the figure is the median of all epochs but the first. `peak_mib` is the peak
+memory of the process above that of the same process with a table of 1,000 rows.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""Rows a second of many fields in several table sets.
+"""Rows per second of many fields in several table sets.
 
 `python benchmarks/embeddings_throughput.py` compares `FieldEmbedding` with
 keras-rs's `DistributedEmbedding`, where every field and table set is a feature
 of its own: 26 fields in 3 sets and 200 fields in 2, width 16, batch 4096. Both
-give one concatenated vector a table set. Two measures, the contenders taking
-turns in one process:
+give one concatenated vector per table set. Two measures, with the contenders
+taking turns in one process:
 
 - `gradients`: forward and backward, up to the gradients of all tables;
-- `training`: the same and the update of the tables by Adagrad, ours by
+- `training`: the same, and the update of the tables by Adagrad: ours by
   `rankup_keras.optimizers.Adagrad`, theirs by Keras's.
 """
 
