@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(rankup_keras.__file__).parent
 
 # A room imports from those before it, from its neighbours in the same line, and from itself.
 ROOMS = (
-    "_registry",
+    "_registry text_tables",
     "compat",
     "kernels",
     "features",

@@ -221,7 +221,9 @@ class FieldEmbedding(FieldLookup):
         }
         order = np.concatenate([pieces[field] for field in self.field_names(name)])
         cut = [
-            tf.reshape(x, (-1, x.shape[1] * (stack.width // step), step))
+            x
+            if stack.width == step
+            else tf.reshape(x, (-1, x.shape[1] * (stack.width // step), step))
             for stack, vectors in stacks
             for x in vectors
         ]
