@@ -45,7 +45,8 @@ PRIVATE_MODULES = re.compile(
 # Documented by the language, although they begin with an underscore.
 DOCUMENTED = {"_asdict", "_replace", "_fields", "_make", "_exit"}
 EQUATIONS = ("layers.tokens", "layers.mixers", "layers.towers")
-PLATFORM_TESTS = {"on_tpu", "folds", "by_ops", "fuses", "has_accelerator", "in_xla"}
+PLATFORM_TESTS = {"on_tpu", "folds", "by_ops", "fuses", "has_accelerator", "in_xla", "for_tpu"}
+PLATFORM_MODULES = ("tensorflow", "rankup_keras.kernels.program", "rankup_keras.compat.xla")
 MAX_LINES = 400
 
 
@@ -128,7 +129,7 @@ def test_equations_neither_import_tensorflow_nor_ask_for_the_platform():
         if not module.name.startswith(EQUATIONS):
             continue
         for node, source, name in module.imports():
-            if source.split(".")[0] == "tensorflow" or source.endswith("kernels.devices"):
+            if f"{source}.".startswith(tuple(f"{name}." for name in PLATFORM_MODULES)):
                 problems.append(f"{module.at(node)} imports {source}")
             elif name in PLATFORM_TESTS:
                 problems.append(f"{module.at(node)} imports the platform test {name}")

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from rankup_keras.compat.nested_layers import nested_layers
-from rankup_keras.kernels.elementwise import whole_program
+from rankup_keras.kernels.program import for_tpu
 from rankup_keras.optimizers import Split
 
 
@@ -121,7 +121,7 @@ def lower(model: keras.Model, part: DensePart, batch_size: int) -> bytes:
 
     compiled = tf.function(step, jit_compile=True, autograph=False)
     try:
-        with whole_program(), warnings.catch_warnings():
+        with for_tpu(), warnings.catch_warnings():
             # The replacement, `platform_name`, does not take functions that read variables.
             warnings.filterwarnings("ignore", "device_name is being deprecated")
             stages = compiled.experimental_get_compiler_ir(*specs)
