@@ -10,8 +10,16 @@ import sys
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "rankup_keras"
 
-# Source file → where it is tested instead, and why there.
+# Where source files without a test file of their own are tested, and why there.
+_FORMS = ("tests/kernels/test_kernels.py", "one test holds every form against its reference")
+_NETWORKS = ("tests/layers/mixers/test_per_token_networks.py", "one test against the equations")
+_BLOCKS = ("tests/layers/mixers/test_blocks.py", "residual sums show only within blocks")
+_GROUPS = ("tests/layers/tokens/test_tokenizers.py", "one test against loops over the groups")
+_SMALL = ("tests/layers/tokens/test_other_tokens.py", "layers of a few lines, tested together")
+_TOWERS = ("tests/layers/towers/test_towers.py", "one test from tokens to logits")
+
 EXPLAINED: dict[str, tuple[str, str]] = {
+    "data/source.py": ("tests/data/test_files.py", "what every reader of files has to offer"),
     "distribution/tpu/compiler.py": (
         "tests/distribution/tpu/test_ahead_of_time.py",
         "a program that runs in a process of its own, for `tpu_check`",
@@ -20,6 +28,42 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "tests/distribution/tpu/test_tpu_tables.py",
         "only a strategy that passes for a TPU's shows where tables are placed",
     ),
+    "layers/mixers/rms_norm.py": (
+        "tests/layers/mixers/test_blocks.py",
+        "as the norm of a block, against the equations",
+    ),
+    "layers/tokens/per_token_initializer.py": (
+        "tests/layers/tokens/test_per_token_dense.py",
+        "shows in the kernels of the layers that it initializes",
+    ),
+    "training/two_tower_job.py": (
+        "tests/training/test_two_tower.py",
+        "a program that runs in a process of its own, on Keras 2",
+    ),
+    "kernels/__init__.py": _FORMS,
+    "kernels/cpu_inference.py": _FORMS,
+    "kernels/layout.py": _FORMS,
+    "kernels/program.py": _FORMS,
+    "kernels/reference.py": _FORMS,
+    "kernels/sparse_experts.py": _FORMS,
+    "kernels/training.py": _FORMS,
+    "layers/mixers/per_token_ffn.py": _NETWORKS,
+    "layers/mixers/per_token_swiglu.py": _NETWORKS,
+    "layers/mixers/mixer_block.py": _BLOCKS,
+    "layers/mixers/residual.py": _BLOCKS,
+    "layers/tokens/crossed_tokens.py": _SMALL,
+    "layers/tokens/global_token.py": _SMALL,
+    "layers/tokens/numeric_embedding.py": _SMALL,
+    "layers/tokens/sequence_pooling.py": _SMALL,
+    "layers/tokens/sequence_tokens.py": _SMALL,
+    "layers/tokens/task_tokens.py": _SMALL,
+    "layers/tokens/token_assembly.py": _SMALL,
+    "layers/tokens/field_groups.py": _GROUPS,
+    "layers/tokens/group_tokenizer.py": _GROUPS,
+    "layers/tokens/permutation_tokenizer.py": _GROUPS,
+    "layers/tokens/slice_tokenizer.py": _GROUPS,
+    "layers/towers/task_towers.py": _TOWERS,
+    "layers/towers/token_pooling.py": _TOWERS,
 }
 
 
