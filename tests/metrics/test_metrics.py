@@ -73,7 +73,7 @@ def test_one_class_has_no_value():
 
 
 def test_lengths_must_agree():
-    with pytest.raises(ValueError, match=r"one length\. Received: 2, 3 and 2"):
+    with pytest.raises(ValueError, match=r"equal length\. Received: 2, 3 and 2"):
         metrics.exact.auc([0, 1], [0.1, 0.2, 0.3])
 
 
