@@ -10,8 +10,8 @@ class RefusesGraphClone:
     config, but asks for the clone function after it has set one, so that it clones
     the graph and gives a plain `Functional` without preprocessing. Nothing public
     tells a model that it is being cloned; the graph is run with the two arguments
-    `operation_fn` and `call_fn` for clones alone. Read in Keras 3.15.1. It can go once `clone_model`
-    honours `get_config`.
+    `operation_fn` and `call_fn` for clones alone. Read in Keras 3.15.1. It can go
+    once `clone_model` honours `get_config`.
     """
 
     def _run_through_graph(self, *args: Any, **kwargs: Any) -> Any:

@@ -72,6 +72,7 @@ class GAUC(keras.metrics.Metric):
         self.max_groups = int(max_groups)
         self.bins = int(bins)
         self.slot: int | None = None
+        self.rows = 0
         self._direction = "up"
         # A strategy's replicas are traced in threads that take turns.
         self._current = threading.local()

@@ -1,4 +1,4 @@
-"""The optimizer of a model with tables: the default, and a warning of dense ones on large tables."""
+"""The optimizer of a model with tables: the default, and a warning of dense ones."""
 
 import warnings
 from typing import Any

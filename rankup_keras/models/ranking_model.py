@@ -7,15 +7,14 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from rankup_keras.compat.cloning import RefusesGraphClone
 from rankup_keras.compat.trainer import evaluates_within_fit
 from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.towers import Task
-from rankup_keras.metrics import GAUC
 from rankup_keras.models import vocabulary_digest
+from rankup_keras.models.compiled_metrics import bind_groups, metrics_by_task
 from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
 from rankup_keras.models.raw_rows import RawRows
 
@@ -146,7 +145,8 @@ class RankingModel(RefusesGraphClone, keras.Model):
             loss_weights = loss_weights or {task.name: task.weight for task in self.tasks}
         if metrics is None:
             metrics = {task.name: task.metrics() for task in self.tasks}
-        metrics, weighted_metrics = map(self._for_tasks, (metrics, weighted_metrics))
+        metrics = metrics_by_task(metrics, self.tasks)
+        weighted_metrics = metrics_by_task(weighted_metrics, self.tasks)
         super().compile(
             optimizer=default_optimizer(self) if optimizer is None else optimizer,
             loss=loss,
@@ -156,27 +156,11 @@ class RankingModel(RefusesGraphClone, keras.Model):
             **kwargs,
         )
         warn_of_dense_passes(self)
-        flat = keras.tree.flatten([metrics, weighted_metrics])
-        grouped = [metric for metric in flat if isinstance(metric, GAUC)]
         with self.distribute_strategy.scope():
-            for metric in grouped:
-                metric.bind(self.features)
-
-        # A function, since Keras would take a list of metrics for more metrics of the model.
-        def read_groups(x: Any) -> None:
-            for metric in grouped:
-                metric.read_groups(x)
-
-        self._read_groups = read_groups
+            self._read_groups = bind_groups([metrics, weighted_metrics], self.features)
         for layer in self.layers:
             if isinstance(layer, TPUFieldEmbedding):
                 layer.check_compiled(self.optimizer)
-
-    def _for_tasks(self, metrics: Any) -> Any:
-        """Metrics by task, where every task shall have the same."""
-        if not isinstance(metrics, list | tuple) or not all(map(_is_metric, metrics)):
-            return metrics
-        return {task.name: [_own(metric) for metric in metrics] for task in self.tasks}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as a saved model was; Keras skips models with a `compile` of their own."""
@@ -311,7 +295,11 @@ class RankingModel(RefusesGraphClone, keras.Model):
     # Saving
 
     def export(
-        self, path: str | os.PathLike, *args: Any, format: str = "tf_saved_model", **kwargs: Any
+        self,
+        path: str | os.PathLike,
+        *args: Any,
+        format: str = "tf_saved_model",  # noqa: A002 (as Keras calls it)
+        **kwargs: Any,
     ) -> Any:
         """Writes a checked version directory for TensorFlow Serving; see `rankup_keras.export`.
 
@@ -406,14 +394,3 @@ def _check_shared(batch_size: int, replicas: int) -> None:
             f"replicas. Received: batch_size={batch_size}. The next that is: "
             f"{batch_size + replicas - batch_size % replicas}."
         )
-
-
-def _is_metric(metric: Any) -> bool:
-    return isinstance(metric, str | keras.metrics.Metric) or callable(metric)
-
-
-def _own(metric: Any) -> Any:
-    """A metric's copy, so that no two tasks add to one count."""
-    if isinstance(metric, keras.metrics.Metric):
-        return type(metric).from_config(metric.get_config())
-    return metric

@@ -74,7 +74,8 @@ class RawRows:
 
     def _item(self, item: Any, class_weight: Any) -> tuple[Any, ...]:
         parts = item if isinstance(item, tuple | list) else (item,)
-        found = self.batch(*parts, class_weight=class_weight)
+        x, y, weight = (*parts, None, None)[:3]
+        found = self.batch(x, y, weight, class_weight)
         return found if found[2] is not None else found[:2]
 
     def _dataset(self, data: tf.data.Dataset, class_weight: Any) -> tf.data.Dataset:

@@ -1,9 +1,10 @@
-"""Normalised entropy, calibration and AUC within users, against scikit-learn and NumPy."""
+"""Normalized entropy, calibration and AUC within users, against scikit-learn and NumPy."""
 
 import keras
 import numpy as np
 import pytest
 import sklearn.metrics
+import tensorflow as tf
 
 import rankup_keras as rk
 from rankup_keras import metrics
@@ -16,6 +17,10 @@ def _rows(n=20_000, users=300, seed=0):
     labels = (rng.random(n) < 1 / (1 + np.exp(-logits))).astype(np.float32)
     scores = (1 / (1 + np.exp(-logits - rng.normal(0, 1, n)))).astype(np.float32)
     return labels, scores, groups
+
+
+def users(count):
+    return rk.FeatureSet([rk.Categorical("user", num_ids=count)])
 
 
 def _entropy(rate):
@@ -84,7 +89,7 @@ def test_streams_equal_the_exact_forms(weighted):
     streams = {
         "ne": metrics.NormalizedEntropy(),
         "calibration": metrics.Calibration(),
-        "gauc": metrics.GAUC(rows=300, slot=0),
+        "gauc": metrics.GAUC("user").bind(users(300)),
     }
     for start in range(0, len(labels), 1024):
         part = slice(start, start + 1024)
@@ -105,46 +110,78 @@ def test_streams_equal_the_exact_forms(weighted):
 
 def test_of_many_groups_a_fair_part_is_watched():
     labels, scores, groups = _rows(60_000, users=3000)
-    stream = metrics.GAUC(rows=3000, slot=0, max_groups=1000)
+    stream = metrics.GAUC("user", max_groups=1000).bind(users(3000))
     stream.update_state(labels, scores, groups=groups)
-    watched = float(np.sum(stream._positives) + np.sum(stream._negatives)) / len(labels)
+    watched = sum(float(np.sum(v)) for v in stream.variables) / len(labels)
     assert 0.28 < watched < 0.39
     assert float(stream.result()) == pytest.approx(
         metrics.exact.gauc(labels, scores, groups), abs=0.01
     )
 
 
-def test_within_fit_and_evaluate():
+def rows_and_model(tasks=("click",)):
     rng = np.random.default_rng(0)
     rows = {"user": rng.integers(0, 9, 512).astype(str), "item": rng.integers(0, 50, 512)}
     labels = (rng.random(512) < 0.1 + 0.8 * (rows["item"] % 2)).astype(np.float32)
     features = rk.FeatureSet([rk.Categorical("user"), rk.Categorical("item")]).adapt(rows)
-    model = rk.DLRM(features, ["click"], embedding_dim=4, top_units=(8,))
-    gauc = metrics.GAUC.for_feature(features, "user")
+    return rows, labels, rk.DLRM(features, list(tasks), embedding_dim=4, top_units=(8,))
+
+
+def test_within_fit_and_evaluate(tmp_path):
+    rows, labels, model = rows_and_model()
     model.compile(
         keras.optimizers.Adam(0.05),
-        metrics={"click": [metrics.NormalizedEntropy(), metrics.Calibration(), gauc]},
+        metrics=[metrics.NormalizedEntropy(), metrics.Calibration(), metrics.GAUC("user")],
     )
-    gauc.watch(model)
     history = model.fit(rows, labels, epochs=3, batch_size=128, verbose=0).history
     assert history["gauc"][-1] > history["gauc"][0]
     scores = model.predict(rows, verbose=0)["click"]
+    exact = metrics.exact.gauc(labels, scores, rows["user"])
     found = model.evaluate(rows, labels, batch_size=100, verbose=0, return_dict=True)
-    assert found["gauc"] == pytest.approx(
-        metrics.exact.gauc(labels, scores, rows["user"]), abs=1e-3
-    )
+    assert found["gauc"] == pytest.approx(exact, abs=1e-3)
     assert found["ne"] == pytest.approx(metrics.exact.normalized_entropy(labels, scores), abs=1e-4)
     assert found["calibration"] == pytest.approx(
         metrics.exact.calibration(labels, scores), abs=1e-4
     )
+    # Without a word from the user: on datasets, encoded or not, and after a reload.
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    dataset = tf.data.Dataset.from_tensor_slices((rows, labels)).batch(100)
+    for data in (dataset, model.encode(dataset), {**rows, "click": labels}):
+        for trained in (model, again):
+            found = trained.evaluate(data, verbose=0, return_dict=True)
+            assert found["gauc"] == pytest.approx(exact, abs=1e-3)
+
+
+def test_each_task_has_a_gauc_of_its_own_and_weights_count():
+    rows, labels, model = rows_and_model(["click", "buy"])
+    model.compile(
+        keras.optimizers.Adam(0.05),
+        metrics=[metrics.GAUC("user")],
+        weighted_metrics=[metrics.GAUC("user", name="w")],
+    )
+    weights = np.random.default_rng(1).random(512)
+    both = {"click": labels, "buy": 1 - labels}
+    model.fit(rows, both, verbose=0)
+    found = model.evaluate(rows, both, sample_weight=weights, verbose=0, return_dict=True)
+    for task, scores in model.predict(rows, verbose=0).items():
+        exact = metrics.exact.gauc(both[task], scores, rows["user"])
+        assert found[f"{task}_gauc"] == pytest.approx(exact, abs=1e-3)
+        exact = metrics.exact.gauc(both[task], scores, rows["user"], weights)
+        assert found[f"{task}_w"] == pytest.approx(exact, abs=1e-3)
 
 
 def test_groups_must_be_known():
     features = rk.FeatureSet([rk.Categorical("user", num_ids=3), rk.Numeric("age", normalize=None)])
+    model = rk.DLRM(features, ["click"], embedding_dim=4, top_units=(8,))
     with pytest.raises(ValueError, match=r"one of \['user'\]. Received: group='age'"):
-        metrics.GAUC.for_feature(features, "age")
-    with pytest.raises(ValueError, match="call `watch"):
-        metrics.GAUC(3, 0).update_state([1.0], [0.5])
+        model.compile(metrics=[metrics.GAUC("age")])
+    with pytest.raises(ValueError, match="has no groups"):
+        metrics.GAUC("user").update_state([1.0], [0.5])
+    gauc = metrics.GAUC("user").bind(features)
+    assert gauc.bind(features) is gauc
+    with pytest.raises(ValueError, match="bound to another feature set"):
+        gauc.bind(users(5))
 
 
 @pytest.mark.parametrize("make", [metrics.NormalizedEntropy, metrics.Calibration])
@@ -157,7 +194,7 @@ def test_configs_round_trip(make):
 
 
 def test_gauc_config_round_trip():
-    config = keras.saving.serialize_keras_object(metrics.GAUC(7, 2, bins=64))
+    config = keras.saving.serialize_keras_object(metrics.GAUC("user", bins=64))
     assert keras.saving.deserialize_keras_object(config).get_config() == {
-        "rows": 7, "slot": 2, "max_groups": 8192, "bins": 64, "name": "gauc", "dtype": "float32",
+        "group": "user", "max_groups": 8192, "bins": 64, "name": "gauc", "dtype": "float32",
     }  # fmt: skip

@@ -30,8 +30,8 @@ class Task:
     import keras
     import rankup_keras as rk
 
-    rows = {"ad": ["a", "b", "a", "c"], "click": [1, 0, 1, 0], "bought": [0, 0, 1, 0]}
-    features = rk.FeatureSet([rk.Categorical("ad")]).adapt(rows)
+    rows = {"ad": ["a", "b"], "user": ["x", "y"], "click": [1, 0], "bought": [1, 1]}
+    features = rk.FeatureSet([rk.Categorical("ad"), rk.Categorical("user")]).adapt(rows)
     buy = rk.Task("buy", weight=2.0, label="bought", loss=keras.losses.BinaryFocalCrossentropy())
     model = rk.DLRM(features, ["click", buy], embedding_dim=4, top_units=(8,))
     model.compile()
