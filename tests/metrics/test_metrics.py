@@ -162,7 +162,7 @@ def test_each_task_has_a_gauc_of_its_own_and_weights_count():
     )
     weights = np.random.default_rng(1).random(512)
     both = {"click": labels, "buy": 1 - labels}
-    model.fit(rows, both, verbose=0)
+    model.fit(rows, both, epochs=3, verbose=0)
     found = model.evaluate(rows, both, sample_weight=weights, verbose=0, return_dict=True)
     for task, scores in model.predict(rows, verbose=0).items():
         exact = metrics.exact.gauc(both[task], scores, rows["user"])
