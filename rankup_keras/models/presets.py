@@ -53,7 +53,7 @@ PRESETS: dict[str, tuple[type[Any], dict[str, Any]]] = {
 def from_preset(
     preset: str, features: FeatureSet, tasks: Sequence[Task | str], **overrides: Any
 ) -> RankingModel:
-    """Builds a model from a named configuration.
+    """Builds a model from a named configuration; also a class method of each model.
 
     Args:
         preset: one of `PRESETS`.
@@ -62,13 +62,22 @@ def from_preset(
         **overrides: arguments of the model that the preset sets otherwise, or
             does not set.
 
+    Returns:
+        The model.
+
     Raises:
         ValueError: an unknown name.
 
     Example:
 
     ```python
-    model = rankup_keras.from_preset("rankup_base", features, ["click"], dropout=0.1)
+    import rankup_keras as rk
+
+    rows = {"ad": ["a", "b"], "user": ["x", "y"]}
+    features = rk.FeatureSet([rk.Categorical("ad"), rk.Categorical("user")]).adapt(rows)
+    model = rk.from_preset("rankmixer_small", features, ["click"], num_blocks=1)
+    same = rk.RankMixer.from_preset("rankmixer_small", features, ["click"], num_blocks=1)
+    print(model.count_params() == same.count_params())
     ```
     """
     return build_preset(preset, RankingModel, features, tasks, overrides)
