@@ -62,6 +62,7 @@ class DownsampledCrossentropy(keras.losses.Loss):
         self.keep_rate = float(keep_rate)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         kept = y_pred / (y_pred + self.keep_rate * (1 - y_pred))
         return keras.losses.binary_crossentropy(ops.cast(y_true, kept.dtype), kept)
 
