@@ -107,11 +107,13 @@ def restore_callback(callback: Any, state: Mapping[str, Any], packer: Packer) ->
 
 def random_state(packer: Packer) -> Any:
     """State of Python's, NumPy's and Keras's global random numbers."""
+    # First, since Keras draws its start from Python's when it is first asked.
+    of_keras = keras.ops.convert_to_numpy(global_seed_state())
     return packer.pack(
         {
             "python": random.getstate(),
             "numpy": np.random.get_state(),  # noqa: NPY002 (the state that others draw from)
-            "keras": keras.ops.convert_to_numpy(global_seed_state()),
+            "keras": of_keras,
         }
     )
 
