@@ -7,7 +7,8 @@ import keras
 import tensorflow as tf
 
 from rankup_keras.compat.optimizers import ClipsNamedRows, slot
-from rankup_keras.kernels.devices import has_accelerator, in_xla
+from rankup_keras.compat.xla import in_xla
+from rankup_keras.kernels.program import has_accelerator
 
 
 def summed_rows(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
