@@ -216,7 +216,8 @@ class TPUFieldEmbedding(FieldLookup):
         if tf.executing_eagerly():
             raise ValueError(
                 f"Layer '{self.name}' has its tables on a TPU and can be called by `fit`, "
-                "`evaluate` and `predict` only; for other uses see `rankup_keras.models.off_tpu`."
+                "`evaluate` and `predict` only; for other uses see "
+                "`rankup_keras.models.copy_to_host`."
             )
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if ids.shape[0] != self.batch_size // replicas:
