@@ -117,7 +117,7 @@ def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> di
     import keras
 
     from rankup_keras.optimizers import Split
-    from rankup_keras.serving.exporting.held_kernels import HeldKernels
+    from rankup_keras.serving.exporting.precast_kernels import PrecastKernels
 
     tokens, width, blocks, expansion = shape
     hidden = expansion * width
@@ -138,7 +138,7 @@ def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> di
             )
         elif name == "rankup_keras":
             own = own_stack(tokens, width, blocks, expansion)
-            held = HeldKernels(own)
+            held = PrecastKernels(own)
             made[name] = by_keras(own, Split(dense="adam"), x, y, steps, jit=False, held=held)
         else:
             from benchmarks.peers import keras_stack

@@ -61,30 +61,22 @@ def rows_of(tokens: int, count: int) -> Columns:
     return {f"c{i}": words[:, i] for i in range(tokens)}
 
 
-def requests(rows: Columns, sides: Any, names: Any) -> dict[str, Columns]:
-    """The same rows as every signature takes them."""
-    from rankup_keras.serving import messages
-    from rankup_keras.serving.exporting.warmup import one_user
-
-    examples = messages.example_column(messages.to_examples(rows))
-    special = {"rank": one_user(rows, sides), "classify": examples, "regress": examples}
-    return {name: special.get(name, rows) for name in names}
-
-
 def cell(shape: list[int], candidates: int, rounds: int, batches: list[int]) -> dict[str, Any]:
     """One shape, in this process."""
     from benchmarks.dense_stack import rate_of
     from rankup_keras.serving import load_session
-    from rankup_keras.serving.exporting.sides import Sides
+    from rankup_keras.serving.exporting.rank_inputs import RankInputs
+    from rankup_keras.serving.exporting.signatures import request_columns
 
     tokens, width, blocks, expansion = shape
     with tempfile.TemporaryDirectory() as folder:
         model, path = export(Path(folder), *shape)
-        sides = Sides(model.features)
+        inputs = RankInputs(model.features)
         with load_session(path) as session:
 
             def calls(count: int) -> dict[str, Callable[[], Any]]:
-                asked = requests(rows_of(tokens, count), sides, SIGNATURES)
+                rows = rows_of(tokens, count)
+                asked = {name: request_columns(name, rows, inputs) for name in SIGNATURES}
                 return {
                     name: lambda name=name, columns=columns: session.run(columns, name)
                     for name, columns in asked.items()

@@ -104,7 +104,7 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
 
 
 def export_and_score(model: Any, test: Rows, warmup: Rows, output: Path) -> None:
-    """Exports, loads the export through TensorFlow's C API, and compares on raw rows."""
+    """Exports, loads the export into a C++ session, and compares on raw rows."""
     path = rk.export(model, output, warmup=warmup.columns)
     print(f"Exported to {path}")
     rows = {name: column[:1000] for name, column in test.columns.items()}

@@ -76,6 +76,12 @@ def make_rows(count, seed=0, history=HISTORY):
     }
 
 
+def candidates_of(rows):
+    """Full rows as `rank` takes them: the first row's user with the candidates of all rows."""
+    user = {"user_id", "age", "city", "interests", "history", "user_vector"}
+    return {k: v[:1] if k in user else v for k, v in rows.items()}
+
+
 def predict(model, rows):
     """What the model itself gives for raw rows."""
     encoded = model.features.encode(rows)

@@ -9,9 +9,9 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from rankup_keras.serving.exporting.card import read_card
+from rankup_keras.serving.client.messages import serving_api
+from rankup_keras.serving.exporting.model_card import read_card
 from rankup_keras.serving.exporting.version_directory import version_path
-from rankup_keras.serving.serving_api import serving_api
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 _MONITORING = f'prometheus_config {{\n  enable: true\n  path: "{METRICS_PATH}"\n}}\n'

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import rankup_keras as rk
 from rankup_keras.serving import export, load_session
-from rankup_keras.serving.exporting.held_kernels import HeldKernels
+from rankup_keras.serving.exporting.precast_kernels import PrecastKernels
 
 ROWS = {"user": ["a", "b", "c"], "item": ["x", "y", "z"]}
 
@@ -36,7 +36,7 @@ def test_an_export_has_every_variable_once(model, tmp_path):
     path = export(model, tmp_path / "m", warmup=ROWS, batch_sizes=(1,))
     half = tf.as_dtype(model.dtype_policy.compute_dtype)
     wanted = []
-    cast = {id(kernel) for kernel, _ in HeldKernels(model)._casts}
+    cast = {id(kernel) for kernel, _ in PrecastKernels(model).casts}
     for variable in model.variables:
         kind = half if id(variable) in cast else tf.float32
         wanted.append((kind, tuple(variable.shape)))
@@ -44,36 +44,10 @@ def test_an_export_has_every_variable_once(model, tmp_path):
     assert sum(kind == half for kind, _ in wanted) >= 4
 
 
-class LookedUp(keras.layers.Layer):
-    """Has a table of TensorFlow's, which is no variable."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        keys = tf.lookup.KeyValueTensorInitializer(tf.constant([1], tf.int64), tf.constant([0.25]))
-        self.table = tf.lookup.StaticHashTable(keys, 0.0)
-
-    def call(self, x):
-        return x * self.table.lookup(tf.cast(x > 0, tf.int64))
-
-    def compute_output_shape(self, shape):
-        return shape
-
-
-@pytest.mark.parametrize("model", ["float32"], indirect=True)
-def test_an_export_has_the_lookup_tables_of_its_layers(model, tmp_path):
-    whole = keras.Model(model.input, {"click": LookedUp()(model.output["click"])})
-    whole.features = model.features
-    path = export(whole, tmp_path / "m", warmup=ROWS, batch_sizes=(1,))
-    with load_session(path) as session:
-        got = session.run({name: np.array(values, object) for name, values in ROWS.items()})
-    want = model.predict(ROWS, verbose=0)["click"].reshape(-1) / 4
-    np.testing.assert_allclose(got["click"], want, atol=1e-6)
-
-
 @pytest.mark.parametrize("model", ["mixed_bfloat16"], indirect=True)
 def test_no_request_casts_a_kernel(model, tmp_path):
     path = export(model, tmp_path / "m", warmup=ROWS, batch_sizes=(1,))
-    kernels = {tuple(cast.shape) for cast, _ in HeldKernels(model)._casts}
+    kernels = {tuple(cast.shape) for cast, _ in PrecastKernels(model).casts}
     assert len(kernels) >= 3
     loaded = tf.saved_model.load(str(path))
     for name in ("serving_default", "rank", "embed"):
@@ -92,8 +66,8 @@ def test_no_request_casts_a_kernel(model, tmp_path):
 def test_the_model_is_left_as_it_was(model):
     encoded = model.features.encode(ROWS)
     before = model(encoded)["click"]
-    held = HeldKernels(model)
-    with held.scope():
+    precast = PrecastKernels(model)
+    with precast.scope():
         inside = model(encoded)["click"]
     np.testing.assert_array_equal(inside, before)
     for variable in model.trainable_variables:
@@ -102,7 +76,7 @@ def test_the_model_is_left_as_it_was(model):
     after = model(encoded)["click"]
     assert np.abs(after - before).max() > 0
     # The casts are of the weights as they were.
-    with held.scope():
+    with precast.scope():
         kept = model(encoded)["click"]
     assert np.abs(kept - after).max() > 0
 

@@ -10,7 +10,6 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from rankup_keras.serving import Client, ServingError, load_session
 from tests.serving import stand_in
-from tests.serving.exporting.test_export import candidates_of
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +20,10 @@ def client(served):
 
 def full_rows(rows):
     count = len(rows["item_id"])
-    return {k: v.repeat(count, 0) if len(v) < count else v for k, v in candidates_of(rows).items()}
+    return {
+        k: v.repeat(count, 0) if len(v) < count else v
+        for k, v in stand_in.candidates_of(rows).items()
+    }
 
 
 def test_a_thousand_rows_through_every_signature(model, exported, client):
@@ -45,7 +47,7 @@ def test_a_thousand_rows_through_every_signature(model, exported, client):
 def test_rank(model, client, count):
     rows = stand_in.make_rows(count, seed=count)
     want = stand_in.predict(model, full_rows(rows))
-    sides = candidates_of(rows)
+    sides = stand_in.candidates_of(rows)
     user = {k: sides[k] for k in ("user_id", "age", "city", "interests", "history", "user_vector")}
     candidates = {k: v for k, v in sides.items() if k not in user}
     got = client.rank(user, candidates)
@@ -200,13 +202,3 @@ def test_only_unavailable_is_tried_again(served, code, times, calls):
     finally:
         server.stop(None)
     assert flaky.calls == calls
-
-
-def test_without_the_extra_the_message_names_it(monkeypatch):
-    import sys
-
-    for name in [n for n in sys.modules if n.startswith("tensorflow_serving")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
-    with pytest.raises(ImportError, match=r"pip install 'rankup-keras\[serving\]'"):
-        Client()

@@ -8,10 +8,16 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras.features.columns import as_mapping, convert_columns
-from rankup_keras.serving import messages
-from rankup_keras.serving.serving_api import serving_api
+from rankup_keras.serving.client import messages
+from rankup_keras.serving.exporting.session import check_names, tensor_specs
+from rankup_keras.serving.padding import widen
 
+# gRPC's own limit of 4 MB is less than the embeddings of a few thousand rows.
 MAX_MESSAGE_BYTES = 256 * 2**20
+MESSAGE_LIMITS = [
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+]
 _FIRST_WAIT = 0.02
 
 
@@ -31,27 +37,34 @@ class Client:
     """Scores rows on a server, from columns as Python has them.
 
     Columns are checked against the signature that the server itself reports, before anything is
-    sent, so an error names the column and not a node of a graph.
+    sent, so an error names the column rather than a node of a graph.
 
     Args:
         address: `host:port` of the server's gRPC. Defaults to `"localhost:8500"`.
         model: the name that the model is served under.
         version: the version to ask for. Defaults to the newest that is served.
-        label: or its label, e.g. `"canary"`.
+        label: the label to ask for instead, e.g. `"canary"`.
         timeout: seconds that a call may take, retries included. Defaults to 5.
         retries: attempts after the first where the server is UNAVAILABLE; no other error is
-            tried again, since the server may have done the work. Defaults to 3.
+            retried, since the server may have done the work. Defaults to 3.
         widths: width that lists are padded to, by column. A server that batches joins only
-            requests of one width, so give it there; the export's card has it as `max_length`.
-            Defaults to the longest list of the request.
+            requests of equal width; the model card has it as `max_length`. Defaults to the longest
+            list of the request.
         credentials: `grpc.ChannelCredentials` for TLS. Defaults to none.
 
     Example:
 
     ```python
-    with rankup_keras.serving.Client("localhost:8500", model="ranker") as client:
-        client.predict({"user_id": ["u1"], "item_id": ["i7"], "history": [["i3", "i9"]]})
-        client.rank(user={"user_id": "u1", "history": ["i3"]}, candidates={"item_id": items})
+    import rankup_keras as rk
+
+    user = rk.Categorical("user", hash_buckets=9, side="user")
+    features = rk.FeatureSet([user, rk.Categorical("item", hash_buckets=9)])
+    rk.export(rk.RankMixer(features, ["click"], token_dim=8), "saved_models/ranker")
+    with rk.serving.DevelopmentServer("saved_models/ranker", port=0) as server:
+        with rk.serving.Client(server.address, model="ranker", timeout=30) as client:
+            full = client.predict({"user": ["u1", "u1"], "item": ["i7", "i9"]})
+            ranked = client.rank(user={"user": "u1"}, candidates={"item": ["i7", "i9"]})
+    assert abs(full["click"] - ranked["click"]).max() < 1e-6
     ```
 
     Raises:
@@ -72,7 +85,7 @@ class Client:
         widths: Mapping[str, int] | None = None,
         credentials: Any = None,
     ):
-        service = serving_api("apis.prediction_service_pb2_grpc")
+        service = messages.serving_api("apis.prediction_service_pb2_grpc")
         import grpc
 
         if version is not None and label is not None:
@@ -83,12 +96,7 @@ class Client:
         self.version, self.label = version, label
         self.timeout, self.retries = timeout, retries
         self.widths = dict(widths or {})
-        # gRPC's own limit of 4 MB is less than the embeddings of a few thousand rows.
-        options = [
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.enable_retries", 0),
-        ]
+        options = [*MESSAGE_LIMITS, ("grpc.enable_retries", 0)]
         if credentials is None:
             self._channel = grpc.insecure_channel(address, options)
         else:
@@ -108,12 +116,12 @@ class Client:
         Args:
             rows: a dict of columns or a pandas frame; columns that the signature does not have
                 are an error, in a frame they are left out.
-            signature: defaults to `"serving_default"`.
+            signature: the signature's name. Defaults to `"serving_default"`.
             outputs: the outputs wanted. Defaults to all.
-            timeout: seconds; defaults to the client's.
+            timeout: seconds. Defaults to the client's.
 
         Returns:
-            Output name to array, one row an input row.
+            Output name to array, one entry per row.
         """
         columns = self._columns(rows, self.spec(signature), signature)
         return self._predict(columns, signature, outputs, timeout)
@@ -128,10 +136,10 @@ class Client:
         """Scores many candidates for one user, whose columns are sent once.
 
         Args:
-            user: the user's columns: plain values, or lists of one row.
-            candidates: a dict of columns or a pandas frame, one row a candidate.
+            user: the user's columns: the values themselves, or lists of one row.
+            candidates: a dict of columns or a pandas frame, one row per candidate.
             outputs: the tasks wanted. Defaults to all.
-            timeout: seconds; defaults to the client's.
+            timeout: seconds. Defaults to the client's.
 
         Returns:
             Task to probabilities, in the order of the candidates.
@@ -142,7 +150,7 @@ class Client:
         both = sorted(set(one) & set(candidates))
         if both:
             raise ValueError(f"Columns {both} are given for the user and for the candidates.")
-        _check_names({**one, **candidates}, spec, "rank")
+        check_names({**one, **candidates}, spec, "rank")
         columns = self._columns(one, {name: spec[name] for name in one}, "rank")
         rest = {name: item for name, item in spec.items() if name not in one}
         columns.update(self._columns(candidates, rest, "rank"))
@@ -155,10 +163,10 @@ class Client:
     def classify(self, rows: Any, timeout: float | None = None) -> list[dict[str, float]]:
         """Task to probability for every row, through the Classify call over `tf.Example`s."""
         request = self._example_request("classify", rows, "classify")
-        answer = self._call(self._stub.Classify, request, timeout)
+        response = self._call(self._stub.Classify, request, timeout)
         return [
             {entry.label: entry.score for entry in row.classes}
-            for row in answer.result.classifications
+            for row in response.result.classifications
         ]
 
     def regress(
@@ -166,11 +174,11 @@ class Client:
     ) -> np.ndarray:
         """The first task's probability for every row, through the Regress call."""
         request = self._example_request("regress", rows, signature)
-        answer = self._call(self._stub.Regress, request, timeout)
-        return np.array([row.value for row in answer.result.regressions], np.float32)
+        response = self._call(self._stub.Regress, request, timeout)
+        return np.array([row.value for row in response.result.regressions], np.float32)
 
     def spec(self, signature: str) -> dict[str, tf.TensorSpec]:
-        """The columns of a signature, as the server reports them; asked once a client."""
+        """The columns of a signature, as the server reports them; asked once per client."""
         if self._signatures is None:
             self._signatures = self._ask_signatures()
         if signature not in self._signatures:
@@ -194,18 +202,12 @@ class Client:
         self, rows: Any, spec: Mapping[str, tf.TensorSpec], signature: str
     ) -> dict[str, np.ndarray]:
         if isinstance(rows, Mapping):
-            _check_names(rows, spec, signature)
+            check_names(rows, spec, signature)
         columns = convert_columns(rows, dict(spec))
-        return {name: self._pad(name, columns[name], spec[name]) for name in spec}
-
-    def _pad(self, name: str, column: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
-        width = self.widths.get(name)
-        if width is None or column.ndim < 2 or column.shape[1] >= width:
-            return column
-        blank: Any = {tf.string: "", tf.int64: -1}.get(spec.dtype, np.nan)
-        wide = np.full((len(column), width), blank, column.dtype)
-        wide[:, : column.shape[1]] = column
-        return wide
+        for name, width in self.widths.items():
+            if name in spec and columns[name].ndim == 2:
+                columns[name] = widen(columns[name], width, spec[name])
+        return columns
 
     def _predict(
         self,
@@ -214,35 +216,37 @@ class Client:
         outputs: Sequence[str],
         timeout: float | None,
     ) -> dict[str, np.ndarray]:
-        request = messages.predict_request(
-            columns, self.model, signature, outputs, self.version, self.label
-        )
-        return messages.columns_of(self._call(self._stub.Predict, request, timeout).outputs)
+        request = self._request("predict", columns, signature, outputs)
+        return messages.read_tensors(self._call(self._stub.Predict, request, timeout).outputs)
 
     def _example_request(self, kind: str, rows: Any, signature: str) -> Any:
         # The signature's one column says nothing of the columns inside the examples; those of
         # `serving_default` do.
         columns = self._columns(rows, self.spec("serving_default"), signature)
-        examples = messages.to_examples(columns)
-        request = messages.example_request(kind, examples, self.model, signature)
-        messages.fill_model_spec(
-            request.model_spec, self.model, signature, self.version, self.label
+        examples = messages.example_column(messages.to_examples(columns))
+        return self._request(kind, examples, signature)
+
+    def _request(
+        self,
+        kind: str,
+        columns: Mapping[str, np.ndarray],
+        signature: str,
+        outputs: Sequence[str] = (),
+    ) -> Any:
+        return messages.make_request(
+            kind, columns, self.model, signature, outputs, self.version, self.label
         )
-        return request
 
     def _ask_signatures(self) -> dict[str, dict[str, tf.TensorSpec]]:
-        api = serving_api("apis.get_model_metadata_pb2")
+        api = messages.serving_api("apis.get_model_metadata_pb2")
         request = api.GetModelMetadataRequest(metadata_field=["signature_def"])
         messages.fill_model_spec(request.model_spec, self.model, "", self.version, self.label)
-        answer = self._call(self._stub.GetModelMetadata, request, None)
+        response = self._call(self._stub.GetModelMetadata, request, None)
         found = api.SignatureDefMap()
-        answer.metadata["signature_def"].Unpack(found)
+        response.metadata["signature_def"].Unpack(found)
         return {
-            name: {
-                key: tf.TensorSpec(info.tensor_shape, tf.as_dtype(info.dtype), name=key)
-                for key, info in sorted(signature.inputs.items())
-            }
-            for name, signature in found.signature_def.items()
+            name: tensor_specs(definition.inputs)
+            for name, definition in found.signature_def.items()
         }
 
     def _call(self, method: Any, request: Any, timeout: float | None) -> Any:
@@ -270,28 +274,9 @@ def _one_row(name: str, value: Any, spec: tf.TensorSpec | None) -> Any:
     """A single row's value as a column of one row."""
     if spec is None:
         return value
-    depth = _depth(value)
+    depth = np.asarray(value, dtype=object).ndim
     if depth == spec.shape.rank - 1:
         return [value]
     if depth == spec.shape.rank and len(value) != 1:
         raise ValueError(f"Column {name!r} of `user` must have one row. Received: {len(value)}")
     return value
-
-
-def _depth(value: Any) -> int:
-    if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
-        return 0
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return value.ndim
-    first = next(iter(value), None)
-    return 1 + (_depth(first) if first is not None else 0)
-
-
-def _check_names(columns: Mapping[str, Any], spec: Mapping[str, Any], signature: str) -> None:
-    missing = sorted(set(spec) - set(columns))
-    extra = sorted(set(columns) - set(spec))
-    if missing or extra:
-        raise ValueError(
-            f"Signature {signature!r} takes the columns {sorted(spec)}. "
-            f"Missing: {missing}. Unknown: {extra}."
-        )

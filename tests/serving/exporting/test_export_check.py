@@ -6,9 +6,8 @@ import pytest
 import tensorflow as tf
 
 from rankup_keras.serving import ExportError, export, load_session
-from rankup_keras.serving.exporting import gate, session
-from rankup_keras.serving.exporting import warmup as warmup_lib
-from rankup_keras.serving.exporting.signatures import Signatures
+from rankup_keras.serving.exporting import export_check, session, warmup
+from rankup_keras.serving.exporting.description import ExportDescription
 from tests.serving import stand_in
 
 FEW = {"signatures": ["serving_default"]}
@@ -73,15 +72,17 @@ def test_half_precision_has_its_own_tolerance(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     path = export(stand_in.make_small(), tmp_path / "m", warmup=stand_in.small_rows(50), **FEW)
     with load_session(path) as loaded:
-        assert loaded.signatures["serving_default"].outputs["click"].dtype_name == "float32"
+        assert loaded.signatures["serving_default"].outputs["click"].dtype == tf.float32
+
+
+def score_problems(loaded, model, rows):
+    return list(export_check.score_problems(loaded, ExportDescription(model, "nowhere"), rows))
 
 
 def test_weights_that_change_are_seen(model, loaded):
-    makers = Signatures(model)
-    other = stand_in.make_model(seed=5)
     rows = stand_in.make_rows(20)
-    assert list(gate.check_answers(loaded, model, makers, rows, 1e-6)) == []
-    problems = list(gate.check_answers(loaded, other, Signatures(other), rows, 1e-6))
+    assert score_problems(loaded, model, rows) == []
+    problems = score_problems(loaded, stand_in.make_model(seed=5), rows)
     assert {name for p in problems for name in loaded.signatures if f"signature '{name}'" in p} == (
         set(loaded.signatures)
     )
@@ -94,18 +95,18 @@ def test_not_a_number_is_a_difference(model, loaded, monkeypatch):
         return {k: v * np.nan for k, v in run(*arguments).items() if k != "classes"}
 
     monkeypatch.setattr(loaded, "run", poisoned)
-    problems = list(gate.check_answers(loaded, model, Signatures(model), rows, 1e-6))
+    problems = score_problems(loaded, model, rows)
     assert len(problems) >= len(loaded.signatures)
 
 
 def test_a_large_graph(exported):
-    assert list(gate.check_graph(exported)) == []
-    (problem,) = gate.check_graph(exported, max_graph_bytes=1000)
+    assert list(export_check.graph_problems(exported)) == []
+    (problem,) = export_check.graph_problems(exported, max_graph_bytes=1000)
     assert "limit is 1,000" in problem
 
 
-def tensor(dtype=1, shape=(None,)):
-    return session.TensorInfo("x:0", dtype, shape)
+def tensor(dtype="float32", shape=(None,)):
+    return tf.TensorSpec(shape, dtype)
 
 
 @pytest.mark.parametrize(
@@ -116,54 +117,56 @@ def tensor(dtype=1, shape=(None,)):
         ({"age": tensor()}, {"output_0": tensor()}, "output 'output_0' .* no name"),
         ({"age": tensor(shape=())}, {"click": tensor()}, "'age' .* must be the batch"),
         ({"age": tensor()}, {"click": tensor(shape=(5,))}, "'click' .* must be the batch"),
-        ({"age": tensor()}, {"label": tensor(session.STRING)}, "'label' .* must end in '_bytes'"),
+        ({"age": tensor()}, {"label": tensor("string")}, "'label' .* must end in '_bytes'"),
     ],
 )
 def test_names_batches_and_strings(inputs, outputs, match):
     import re
 
     signature = session.Signature(inputs, outputs, "tensorflow/serving/predict")
-    (problem,) = gate.check_signatures({"serving_default": signature})
+    (problem,) = export_check.signature_problems({"serving_default": signature})
     assert re.search(match, problem)
 
 
 def test_what_is_well_named_passes():
     good = session.Signature(
-        {"age": tensor(), "inputs": tensor(7), "output": tensor()},
-        {"click": tensor(), "label_bytes": tensor(7), "unknown_rank": tensor(shape=None)},
+        {"age": tensor(), "inputs": tensor("string"), "output": tensor()},
+        {"click": tensor(), "label_bytes": tensor("string"), "unknown_rank": tensor(shape=None)},
         "tensorflow/serving/predict",
     )
-    assert list(gate.check_signatures({"serving_default": good})) == []
-    (problem,) = gate.check_signatures({"other": good})
+    assert list(export_check.signature_problems({"serving_default": good})) == []
+    (problem,) = export_check.signature_problems({"other": good})
     assert "'serving_default'" in problem
 
 
 def test_warm_up_that_would_be_refused(model, loaded, tmp_path):
-    makers = Signatures(model)
+    described = ExportDescription(model, tmp_path)
     rows = stand_in.make_rows(10)
 
-    def problems(pairs, largest=None, batching=False):
-        warmup_lib.write_warmup(tmp_path, pairs)
-        return list(gate.check_warmup(tmp_path, loaded, largest, batching))
+    def problems(records, largest=None):
+        count = warmup.write_warmup(tmp_path, records)
+        read, found = export_check.check_warmup(tmp_path, loaded, largest)
+        assert read == count
+        return found
 
-    def made(names, sizes):
-        return warmup_lib.records(rows, names, sizes, makers.sides, "ranker")
+    def made(names, sizes, rows=rows):
+        return warmup.make_records(rows, names, sizes, described.inputs, "ranker")
 
-    assert problems(made(list(makers.available()), (1, 7))) == []
+    assert problems(made(described.signatures, (1, 7))) == []
     (large,) = problems(made(["serving_default"], (1, 9)), largest=8)
     assert "has 9 rows, and a server batches at most 8" in large
-    (mixed,) = problems(made(["rank"], (4,)), batching=True)
+    (mixed,) = problems(made(["rank"], (4,)), largest=8)
     assert "mixes batch sizes [1, 4]" in mixed
     bad = stand_in.make_rows(2)
     bad["price"] = bad["price"].astype("float64")
-    (wrong,) = problems(warmup_lib.records(bad, ["serving_default"], (2,), makers.sides, "m"))
+    (wrong,) = problems(made(["serving_default"], (2,), bad))
     assert "'price' must be float32" in wrong
     (many,) = problems(made(["regress"], (1,) * 1001))
     assert "1001 warm-up records" in many
-    with tf.io.TFRecordWriter(str(tmp_path / warmup_lib.FILE)) as writer:
+    with tf.io.TFRecordWriter(str(tmp_path / warmup.FILE)) as writer:
         writer.write(b"\xff\xff not a record")
-    (broken,) = gate.check_warmup(tmp_path, loaded, None, False)
-    assert "record 0 is no PredictionLog that runs" in broken
+    _, (broken,) = export_check.check_warmup(tmp_path, loaded, None)
+    assert "record 0 is not a PredictionLog that runs" in broken
 
 
 def test_a_batching_export_warms_up_what_batching_allows(tmp_path):
@@ -177,7 +180,7 @@ def test_a_batching_export_warms_up_what_batching_allows(tmp_path):
     )
     records = [
         (kind, name, len(next(iter(columns.values()))))
-        for kind, name, columns in warmup_lib.read_warmup(path)
+        for kind, name, columns in warmup.read_warmup(path)
     ]
     assert sorted(records) == [
         ("classify", "classify", 4),
