@@ -124,7 +124,8 @@ class Client:
             Output name to array, one entry per row.
         """
         columns = self._columns(rows, self.spec(signature), signature)
-        return self._predict(columns, signature, outputs, timeout)
+        response = self._score("predict", columns, signature, timeout, outputs)
+        return messages.read_tensors(response.outputs)
 
     def rank(
         self,
@@ -154,7 +155,8 @@ class Client:
         columns = self._columns(one, {name: spec[name] for name in one}, "rank")
         rest = {name: item for name, item in spec.items() if name not in one}
         columns.update(self._columns(candidates, rest, "rank"))
-        return self._predict(columns, "rank", outputs, timeout)
+        response = self._score("predict", columns, "rank", timeout, outputs)
+        return messages.read_tensors(response.outputs)
 
     def embed(self, rows: Any, timeout: float | None = None) -> np.ndarray:
         """The pooled representation of every row, float32 (rows, width)."""
@@ -162,8 +164,7 @@ class Client:
 
     def classify(self, rows: Any, timeout: float | None = None) -> list[dict[str, float]]:
         """Task to probability for every row, through the Classify call over `tf.Example`s."""
-        request = self._example_request("classify", rows, "classify")
-        response = self._call(self._stub.Classify, request, timeout)
+        response = self._score("classify", self._examples(rows), "classify", timeout)
         return [
             {entry.label: entry.score for entry in row.classes}
             for row in response.result.classifications
@@ -173,8 +174,7 @@ class Client:
         self, rows: Any, signature: str = "regress", timeout: float | None = None
     ) -> np.ndarray:
         """The first task's probability for every row, through the Regress call."""
-        request = self._example_request("regress", rows, signature)
-        response = self._call(self._stub.Regress, request, timeout)
+        response = self._score("regress", self._examples(rows), signature, timeout)
         return np.array([row.value for row in response.result.regressions], np.float32)
 
     def spec(self, signature: str) -> dict[str, tf.TensorSpec]:
@@ -209,33 +209,24 @@ class Client:
                 columns[name] = widen(columns[name], width, spec[name])
         return columns
 
-    def _predict(
-        self,
-        columns: Mapping[str, np.ndarray],
-        signature: str,
-        outputs: Sequence[str],
-        timeout: float | None,
-    ) -> dict[str, np.ndarray]:
-        request = self._request("predict", columns, signature, outputs)
-        return messages.read_tensors(self._call(self._stub.Predict, request, timeout).outputs)
+    def _examples(self, rows: Any) -> dict[str, np.ndarray]:
+        # The one column of classify and regress says nothing of the columns inside the examples;
+        # those of `serving_default` do.
+        columns = self._columns(rows, self.spec("serving_default"), "serving_default")
+        return messages.example_column(messages.to_examples(columns))
 
-    def _example_request(self, kind: str, rows: Any, signature: str) -> Any:
-        # The signature's one column says nothing of the columns inside the examples; those of
-        # `serving_default` do.
-        columns = self._columns(rows, self.spec("serving_default"), signature)
-        examples = messages.example_column(messages.to_examples(columns))
-        return self._request(kind, examples, signature)
-
-    def _request(
+    def _score(
         self,
         kind: str,
         columns: Mapping[str, np.ndarray],
         signature: str,
+        timeout: float | None,
         outputs: Sequence[str] = (),
     ) -> Any:
-        return messages.make_request(
+        request = messages.make_request(
             kind, columns, self.model, signature, outputs, self.version, self.label
         )
+        return self._call(getattr(self._stub, kind.capitalize()), request, timeout)
 
     def _ask_signatures(self) -> dict[str, dict[str, tf.TensorSpec]]:
         api = messages.serving_api("apis.get_model_metadata_pb2")
@@ -255,9 +246,8 @@ class Client:
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         wait = _FIRST_WAIT
         for attempt in range(self.retries + 1):
-            left = deadline - time.monotonic()
             try:
-                return method(request, timeout=max(left, 0.001))
+                return method(request, timeout=max(deadline - time.monotonic(), 0.001))
             except grpc.RpcError as error:
                 code, details = error.code(), error.details()
                 again = code == grpc.StatusCode.UNAVAILABLE and attempt < self.retries

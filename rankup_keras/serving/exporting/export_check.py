@@ -110,14 +110,11 @@ def signature_problems(signatures: Mapping[str, Signature]) -> Iterator[str]:
                 who = f"{way} {name!r} of signature {key!r}"
                 if _UNNAMED.match(name):
                     yield f"{who} has no name of its own"
-                if spec.shape.rank == 0 or (spec.shape.rank and spec.shape[0] is not None):
-                    yield (
-                        f"{who} is {describe_tensor(spec)}: its first dimension must be the "
-                        "batch, None"
-                    )
+                if spec.shape.rank is not None and spec.shape[:1].as_list() != [None]:
+                    shape = describe_tensor(spec)
+                    yield f"{who} is {shape}: its first dimension must be the batch, None"
                 text = way == "output" and spec.dtype == tf.string
-                classes = signature.method.endswith("/classify")
-                if text and not classes and not name.endswith("_bytes"):
+                if text and request_kind(key) != "classify" and not name.endswith("_bytes"):
                     yield f"{who} is a string: its name must end in '_bytes', or REST garbles it"
 
 
@@ -199,14 +196,14 @@ def check_warmup(
         for kind, name, columns in warmup.read_warmup(place):
             record = f"warm-up record {count} ({kind}, signature {name!r})"
             count += 1
-            sizes = {len(column) for column in columns.values()}
-            if largest is not None and max(sizes) > largest:
+            sizes = sorted({len(column) for column in columns.values()})
+            if largest is not None and sizes[-1] > largest:
                 problems.append(
-                    f"{record} has {max(sizes)} rows, and a server batches at most {largest}"
+                    f"{record} has {sizes[-1]} rows, and a server batches at most {largest}"
                 )
             if largest is not None and len(sizes) > 1:
                 problems.append(
-                    f"{record} mixes batch sizes {sorted(sizes)}, which a batching server refuses"
+                    f"{record} mixes batch sizes {sizes}, which a batching server refuses"
                 )
             try:
                 session.run(columns, name)
@@ -215,7 +212,6 @@ def check_warmup(
     except ValueError as error:
         problems.append(str(error))
     if count > warmup.MAX_RECORDS:
-        problems.append(
-            f"there are {count} warm-up records, and a server loads at most {warmup.MAX_RECORDS}"
-        )
+        limit = f"a server loads at most {warmup.MAX_RECORDS}"
+        problems.append(f"there are {count} warm-up records, and {limit}")
     return count, problems

@@ -67,8 +67,8 @@ def write_card(place: Path, card: Mapping[str, Any]) -> None:
 def read_card(path: str | os.PathLike) -> dict[str, Any]:
     """Reads the model card of a version directory.
 
-    It tells what the directory was made from and for: versions of the libraries, features and
-    columns, signatures, metrics, effective rank, batch sizes.
+    It lists what the directory was made from and for: library versions, features and columns,
+    signatures, metrics, effective rank, batch sizes.
 
     Args:
         path: the version directory.

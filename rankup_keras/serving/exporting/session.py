@@ -24,13 +24,7 @@ class SessionError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """One endpoint of a graph, as a server reads it.
-
-    Attributes:
-        inputs: name to `tf.TensorSpec` of what it takes, in alphabetical order.
-        outputs: name to `tf.TensorSpec` of what it returns.
-        method: the method name, such as `"tensorflow/serving/predict"`.
-    """
+    """Inputs, outputs and method name of an endpoint, as a server reads them."""
 
     inputs: dict[str, tf.TensorSpec]
     outputs: dict[str, tf.TensorSpec]
@@ -60,11 +54,11 @@ class SavedModelSession:
     ```python
     import rankup_keras as rk
 
-    features = rk.FeatureSet([rk.Categorical("user", hash_buckets=9), rk.Numeric("age")])
-    features.adapt({"user": ["u1", "u2"], "age": [20.0, 30.0]})
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=9)])
     path = rk.export(rk.RankMixer(features, ["click"], token_dim=8), "saved_models/ranker")
     with rk.serving.SavedModelSession(path) as session:
-        scores = session.run({"user": ["u1"], "age": [25.0]})
+        assert list(session.signatures["serving_default"].inputs) == ["item"]
+        scores = session.run({"item": ["i1"]})
     assert scores["click"].shape == (1,)
     ```
 
@@ -117,8 +111,8 @@ class SavedModelSession:
         """Feeds the named columns to a signature and returns its named outputs.
 
         Args:
-            columns: input name to array; lists become arrays of the signature's dtype, arrays
-                must have it already, as a server demands.
+            columns: input name to array, which must have the signature's dtype, as a server
+                demands; lists are converted to it.
             signature: the signature's name. Defaults to `"serving_default"`.
             outputs: the outputs to compute. Defaults to all.
 

@@ -1,10 +1,9 @@
 """A small server that speaks TensorFlow Serving's gRPC API, for development and tests."""
 
-import contextlib
 import os
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,6 @@ class DevelopmentServer:
         self.name = name or self.path.resolve().name
         self.failed: dict[int, str] = {}
         self._current: _LoadedVersion | None = None
-        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._poll_seconds = poll_seconds
         options = [*MESSAGE_LIMITS, ("grpc.so_reuseport", 0)]
@@ -103,7 +101,7 @@ class DevelopmentServer:
         self._server.stop(grace=1).wait()
         if self._watcher.is_alive():
             self._watcher.join()
-        self._swap(None)
+        self._current = None
 
     def wait(self) -> None:
         """Answers until the process is interrupted."""
@@ -122,7 +120,8 @@ class DevelopmentServer:
             if version in self.failed:
                 continue
             try:
-                self._swap(_LoadedVersion(self.path / str(version), version))
+                # The old version is freed when the last request that uses it has been answered.
+                self._current = _LoadedVersion(self.path / str(version), version)
                 return
             except Exception as error:
                 self.failed[version] = str(error)
@@ -133,34 +132,22 @@ class DevelopmentServer:
     def __exit__(self, *_: Any) -> None:
         self.stop()
 
-    @contextlib.contextmanager
-    def borrow(self, spec: Any) -> Iterator["_LoadedVersion"]:
-        """The version that a request asks for, kept in memory inside the `with` statement."""
+    def loaded(self, spec: Any) -> "_LoadedVersion":
+        """The version that a request's `ModelSpec` asks for."""
         if spec.name != self.name:
             raise RequestError("NOT_FOUND", f"Servable not found for request: Latest({spec.name})")
-        with self._lock:
-            current = self._current
-            if current is None:
-                raise RequestError("UNAVAILABLE", f"no version of {self.name} is loaded")
-            asked = spec.version.value if spec.HasField("version") else current.version
-            if spec.version_label or asked != current.version:
-                raise RequestError(
-                    "NOT_FOUND",
-                    f"Servable not found for request: Specific({self.name}, "
-                    f"{spec.version_label or asked}); the development server serves "
-                    f"version {current.version} alone",
-                )
-            current.hold()
-        try:
-            yield current
-        finally:
-            current.release()
-
-    def _swap(self, loaded: "_LoadedVersion | None") -> None:
-        with self._lock:
-            old, self._current = self._current, loaded
-        if old is not None:
-            old.release()
+        current = self._current
+        if current is None:
+            raise RequestError("UNAVAILABLE", f"no version of {self.name} is loaded")
+        asked = spec.version.value if spec.HasField("version") else current.version
+        if spec.version_label or asked != current.version:
+            raise RequestError(
+                "NOT_FOUND",
+                f"Servable not found for request: Specific({self.name}, "
+                f"{spec.version_label or asked}); the development server serves "
+                f"version {current.version} alone",
+            )
+        return current
 
     def _watch(self) -> None:
         while not self._stop.wait(self._poll_seconds):
@@ -172,26 +159,14 @@ class DevelopmentServer:
 
 
 class _LoadedVersion:
-    """One version in memory, freed when the server and the last request let go of it."""
+    """One version in memory, warmed up."""
 
     def __init__(self, path: Path, version: int):
         self.version = version
         self.session = load_session(path)
-        self._holders, self._lock = 1, threading.Lock()
         if (path / warmup.FILE).exists():
             for _, name, columns in warmup.read_warmup(path):
                 self.session.run(columns, name)
-
-    def hold(self) -> None:
-        with self._lock:
-            self._holders += 1
-
-    def release(self) -> None:
-        with self._lock:
-            self._holders -= 1
-            last = self._holders == 0
-        if last:
-            self.session.close()
 
     def run(
         self, columns: dict[str, np.ndarray], signature: str, outputs: Sequence[str]
@@ -216,8 +191,8 @@ def _servicer(server: DevelopmentServer, service: Any) -> Any:
             repeated = sorted({key for key in wanted if wanted.count(key) > 1})
             if repeated:
                 raise RequestError("INVALID_ARGUMENT", f"duplicate output tensor alias: {repeated}")
-            with server.borrow(request.model_spec) as loaded:
-                results = loaded.run(_read_columns(request), name, wanted)
+            loaded = server.loaded(request.model_spec)
+            results = loaded.run(_read_columns(request), name, wanted)
             response = messages.api_message(kind, "Response")
             _FILL[kind](response, results)
             messages.fill_model_spec(response.model_spec, server.name, name, loaded.version)
@@ -233,10 +208,8 @@ def _servicer(server: DevelopmentServer, service: Any) -> Any:
                 f"metadata_field must be ['signature_def']. Received: "
                 f"{list(request.metadata_field)}",
             )
-        found = api.SignatureDefMap()
-        with server.borrow(request.model_spec) as loaded:
-            for key, definition in loaded.session.definitions.items():
-                found.signature_def[key].CopyFrom(definition)
+        loaded = server.loaded(request.model_spec)
+        found = api.SignatureDefMap(signature_def=loaded.session.definitions)
         response = api.GetModelMetadataResponse()
         response.metadata["signature_def"].Pack(found)
         messages.fill_model_spec(response.model_spec, server.name, "", loaded.version)
