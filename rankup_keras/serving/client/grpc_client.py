@@ -179,8 +179,7 @@ class Client:
 
     def spec(self, signature: str) -> dict[str, tf.TensorSpec]:
         """The columns of a signature, as the server reports them; asked once per client."""
-        if self._signatures is None:
-            self._signatures = self._ask_signatures()
+        self._signatures = self._signatures or self._ask_signatures()
         if signature not in self._signatures:
             raise ValueError(
                 f"`signature` must be among {sorted(self._signatures)}, which model "
@@ -204,9 +203,9 @@ class Client:
         if isinstance(rows, Mapping):
             check_names(rows, spec, signature)
         columns = convert_columns(rows, dict(spec))
-        for name, width in self.widths.items():
-            if name in spec and columns[name].ndim == 2:
-                columns[name] = widen(columns[name], width, spec[name])
+        for name in self.widths.keys() & spec.keys():
+            if columns[name].ndim == 2:
+                columns[name] = widen(columns[name], self.widths[name], spec[name])
         return columns
 
     def _examples(self, rows: Any) -> dict[str, np.ndarray]:

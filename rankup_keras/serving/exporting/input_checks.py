@@ -13,17 +13,13 @@ def check_columns(
 
     `tensorflow_model_server` feeds what it is sent: neither rank nor width is compared with the
     signature. An assertion on a shape that the tracer knows statically is dropped from the graph,
-    so the static shape is forgotten first and ensured at run time; the ops bear the columns'
-    names, and with them the error: `Shape of tensor .../column_price [7,1] is not compatible with
-    expected shape [?]`.
+    so the static shape is forgotten first and ensured at run time. The ops bear the columns' names,
+    so errors do too: `Shape of tensor .../column_price [7,1] is not compatible with ...`.
 
     Args:
         columns: raw columns, as the signature's placeholders give them.
         spec: name to `tf.TensorSpec`, batch dimension first, of the columns to return.
         rows: what the batch dimension counts, for the message. Defaults to `"rows"`.
-
-    Returns:
-        The columns of `spec`, with its static shapes.
     """
     names = sorted(spec)
     checked = {}

@@ -28,8 +28,8 @@ class RankGraph:
 
     Attributes:
         embedding: the layer behind which the model is cut, or `None`.
-        cut: keys of the tensors that the part behind the cut takes.
         candidate_embedding: looks up the candidates' own fields, or `None` if there are none.
+        cut: keys of the tensors that the part behind the cut takes.
     """
 
     def __init__(self, model: keras.Model, inputs: RankInputs):

@@ -1,6 +1,7 @@
 """Loads and runs a SavedModel in a TensorFlow session, the way a C++ server does."""
 
 import contextlib
+import copy
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,18 +86,16 @@ class SavedModelSession:
             with _without_deprecation_notice():
                 loaded = tf.compat.v1.saved_model.load(self._session, tags, str(path))
             _check_ops(loaded.graph_def)
-            self.definitions = dict(loaded.signature_def)
-            # The loader's own bookkeeping is not an endpoint for requests.
-            served = {k: v for k, v in self.definitions.items() if not k.startswith("__")}
-            self.signatures = {
-                name: Signature(tensor_specs(d.inputs), tensor_specs(d.outputs), d.method_name)
-                for name, d in sorted(served.items())
-            }
-            self._tensors = {
-                info.name: _tensor(self._session.graph, info)
-                for definition in served.values()
-                for info in (*definition.inputs.values(), *definition.outputs.values())
-            }
+            # Copies, since a part of a message keeps the whole of it in memory.
+            self.definitions = copy.deepcopy(dict(loaded.signature_def))
+            self.signatures: dict[str, Signature] = {}
+            self._tensors: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+            for name, found in sorted(self.definitions.items()):
+                # The loader's own bookkeeping is not an endpoint for requests.
+                if not name.startswith("__saved_model"):
+                    inputs, outputs = tensor_specs(found.inputs), tensor_specs(found.outputs)
+                    self.signatures[name] = Signature(inputs, outputs, found.method_name)
+                    self._tensors[name] = self._find(found.inputs), self._find(found.outputs)
         except Exception as error:
             self.close()
             code = getattr(error, "error_code", tf.errors.INVALID_ARGUMENT)
@@ -127,14 +126,13 @@ class SavedModelSession:
             raise ValueError(
                 f"signature {signature!r} has the outputs {list(spec.outputs)}. Received: {unknown}"
             )
-        infos = self.definitions[signature]
+        inputs, available = self._tensors[signature]
         feeds = {
-            self._tensors[infos.inputs[name].name]: _as_array(name, columns[name], item)
-            for name, item in spec.inputs.items()
+            inputs[name]: _as_array(name, columns[name], item) for name, item in spec.inputs.items()
         }
-        fetches = [self._tensors[infos.outputs[name].name] for name in wanted]
         try:
-            return dict(zip(wanted, self._session.run(fetches, feeds), strict=True))
+            values = self._session.run([available[name] for name in wanted], feeds)
+            return dict(zip(wanted, values, strict=True))
         except tf.errors.OpError as error:
             message = f"signature {signature!r} failed: {_words(error)}"
             raise SessionError(message, error.error_code) from None
@@ -148,6 +146,18 @@ class SavedModelSession:
     def close(self) -> None:
         """Frees the session, its variables and its graph. Idempotent."""
         self._session.close()
+
+    def _find(self, infos: Mapping[str, Any]) -> dict[str, Any]:
+        """The tensors that a signature names; a session would cast what is fed to another dtype."""
+        tensors = {}
+        for name, info in infos.items():
+            tensors[name] = self._session.graph.get_tensor_by_name(info.name)
+            if tensors[name].dtype.base_dtype.as_datatype_enum != info.dtype:
+                raise TypeError(
+                    f"the signature has {info.name!r} as {tf.as_dtype(info.dtype).name}, "
+                    f"the graph as {tensors[name].dtype.name}"
+                )
+        return tensors
 
     def __enter__(self) -> "SavedModelSession":
         return self
@@ -215,15 +225,6 @@ def _check_ops(graph: Any) -> None:
     python = sorted({node.op for nodes in bodies for node in nodes} & _PYTHON_OPS)
     if python:
         raise ValueError(f"the graph calls back into Python, which no server can: {python}")
-
-
-def _tensor(graph: tf.Graph, info: Any) -> Any:
-    """The tensor that a signature names; a session would cast what is fed to another dtype."""
-    tensor = graph.get_tensor_by_name(info.name)
-    if tensor.dtype.base_dtype.as_datatype_enum != info.dtype:
-        named = tf.as_dtype(info.dtype).name
-        raise TypeError(f"the signature has {info.name!r} as {named}, the graph as {tensor.dtype}")
-    return tensor
 
 
 def _words(error: Exception) -> str:

@@ -10,13 +10,10 @@ from pathlib import Path
 
 
 def versions(base: str | os.PathLike) -> list[int]:
-    """The versions under a base path: the directories that a server would consider.
+    """The version numbers under `base`, ascending: the directories that a server would consider.
 
     Args:
         base: the model's base path; it need not exist.
-
-    Returns:
-        The version numbers, ascending.
 
     Example:
 
@@ -42,9 +39,6 @@ def version_path(base: str | os.PathLike, version: int | None = None) -> Path:
     Args:
         base: the model's base path.
         version: the version's number. Defaults to the newest.
-
-    Returns:
-        The version directory.
 
     Example:
 
@@ -156,7 +150,7 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 
