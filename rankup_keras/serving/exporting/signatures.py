@@ -22,13 +22,7 @@ EMBEDDING = "embedding"
 
 @dataclasses.dataclass(frozen=True)
 class Endpoint:
-    """A signature before it is written.
-
-    Attributes:
-        function: a dict of tensors to a dict of tensors.
-        spec: name to `tf.TensorSpec` of its inputs.
-        method: the method name that a server may check.
-    """
+    """A signature before it is written: its function, inputs and the method a server may check."""
 
     function: Callable[[Tensors], Tensors]
     spec: Mapping[str, tf.TensorSpec]

@@ -11,19 +11,11 @@ from typing import Any
 import numpy as np
 
 from rankup_keras.serving.client import messages
-from rankup_keras.serving.client.grpc_client import MAX_MESSAGE_BYTES, MESSAGE_LIMITS
+from rankup_keras.serving.client.grpc_client import MAX_MESSAGE_BYTES, MESSAGE_LIMITS, ServingError
 from rankup_keras.serving.client.messages import serving_api
 from rankup_keras.serving.exporting import warmup
 from rankup_keras.serving.exporting.session import SessionError, load_session
 from rankup_keras.serving.exporting.version_directory import versions
-
-
-class RequestError(Exception):
-    """A request that is refused, with the status that the real server gives."""
-
-    def __init__(self, code: str, message: str):
-        super().__init__(message)
-        self.code = code
 
 
 class DevelopmentServer:
@@ -135,17 +127,17 @@ class DevelopmentServer:
     def loaded(self, spec: Any) -> "_LoadedVersion":
         """The version that a request's `ModelSpec` asks for."""
         if spec.name != self.name:
-            raise RequestError("NOT_FOUND", f"Servable not found for request: Latest({spec.name})")
+            raise ServingError(f"Servable not found for request: Latest({spec.name})", "NOT_FOUND")
         current = self._current
         if current is None:
-            raise RequestError("UNAVAILABLE", f"no version of {self.name} is loaded")
+            raise ServingError(f"no version of {self.name} is loaded", "UNAVAILABLE")
         asked = spec.version.value if spec.HasField("version") else current.version
         if spec.version_label or asked != current.version:
-            raise RequestError(
-                "NOT_FOUND",
+            raise ServingError(
                 f"Servable not found for request: Specific({self.name}, "
                 f"{spec.version_label or asked}); the development server serves "
                 f"version {current.version} alone",
+                "NOT_FOUND",
             )
         return current
 
@@ -172,13 +164,13 @@ class _LoadedVersion:
         self, columns: dict[str, np.ndarray], signature: str, outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:
         if signature not in self.session.signatures:
-            raise RequestError(
-                "FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.'
+            raise ServingError(
+                f'Serving signature key "{signature}" not found.', "FAILED_PRECONDITION"
             )
         try:
             return self.session.run(columns, signature, outputs or None)
         except (ValueError, TypeError) as error:
-            raise RequestError("INVALID_ARGUMENT", str(error)) from None
+            raise ServingError(str(error), "INVALID_ARGUMENT") from None
 
 
 def _servicer(server: DevelopmentServer, service: Any) -> Any:
@@ -190,7 +182,7 @@ def _servicer(server: DevelopmentServer, service: Any) -> Any:
             wanted = list(request.output_filter) if kind == "predict" else []
             repeated = sorted({key for key in wanted if wanted.count(key) > 1})
             if repeated:
-                raise RequestError("INVALID_ARGUMENT", f"duplicate output tensor alias: {repeated}")
+                raise ServingError(f"duplicate output tensor alias: {repeated}", "INVALID_ARGUMENT")
             loaded = server.loaded(request.model_spec)
             results = loaded.run(_read_columns(request), name, wanted)
             response = messages.api_message(kind, "Response")
@@ -203,10 +195,10 @@ def _servicer(server: DevelopmentServer, service: Any) -> Any:
     def metadata(request: Any) -> Any:
         api = serving_api("apis.get_model_metadata_pb2")
         if list(request.metadata_field) != ["signature_def"]:
-            raise RequestError(
-                "INVALID_ARGUMENT",
+            raise ServingError(
                 f"metadata_field must be ['signature_def']. Received: "
                 f"{list(request.metadata_field)}",
+                "INVALID_ARGUMENT",
             )
         loaded = server.loaded(request.model_spec)
         found = api.SignatureDefMap(signature_def=loaded.session.definitions)
@@ -230,13 +222,13 @@ def _read_columns(request: Any) -> dict[str, np.ndarray]:
     for name, proto in getattr(request, "inputs", {}).items():
         sizes = [dim.size for dim in proto.tensor_shape.dim]
         if any(size < 0 for size in sizes) or np.prod(sizes, dtype=float) > MAX_MESSAGE_BYTES:
-            raise RequestError("INVALID_ARGUMENT", f"column {name!r} has the shape {sizes}")
+            raise ServingError(f"column {name!r} has the shape {sizes}", "INVALID_ARGUMENT")
     try:
         columns = messages.read_columns(request)
     except Exception as error:
-        raise RequestError("INVALID_ARGUMENT", f"a tensor cannot be read: {error}") from None
+        raise ServingError(f"a tensor cannot be read: {error}", "INVALID_ARGUMENT") from None
     if not hasattr(request, "inputs") and not len(columns[messages.EXAMPLES]):
-        raise RequestError("INVALID_ARGUMENT", "Input is empty.")
+        raise ServingError("Input is empty.", "INVALID_ARGUMENT")
     return columns
 
 
@@ -269,7 +261,7 @@ def _answering(method: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
     def handle(request: Any, context: Any) -> Any:
         try:
             return method(request)
-        except RequestError as error:
+        except ServingError as error:
             code, message = grpc.StatusCode[error.code], str(error)
         except SessionError as error:
             code, message = codes.get(error.code, grpc.StatusCode.INTERNAL), str(error)
