@@ -30,7 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from benchmarks import common
-from benchmarks.embeddings_common import peak_mib
+from benchmarks.embeddings_measuring import peak_mib
 
 BASE = {
     "batch": 1024,

@@ -90,7 +90,7 @@ def check_for_tpu(
             f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not installed, which "
             "compile for TPUs. Install them with: pip install 'rankup-keras[tpu]'"
         )
-    from rankup_keras.distribution import tpu_check
+    from rankup_keras.distribution.experimental import tpu_check
     from rankup_keras.distribution.tpu.chips import chip_of
 
     chip_of(chip)

@@ -98,7 +98,7 @@ def test_the_candidates_do_not_look_up_the_user(features):
     }
     assert all(
         any(mine is theirs for theirs in model.get_layer("embeddings").weights)
-        for mine in graph.candidate_embedding._stores
+        for mine in graph.candidate_embedding.table_variables
     )
 
 

@@ -1,4 +1,4 @@
-"""Graph code of the lookup: rows from a resource variable, bags reduced, columns permuted."""
+"""Graph code of lookups: rows from a resource variable, bags reduced, columns permuted."""
 
 from collections.abc import Sequence
 
@@ -25,14 +25,14 @@ def take_columns(ids: tf.Tensor, columns: np.ndarray) -> tf.Tensor:
 def take_rows(
     variable: tf.Variable, indices: tf.Tensor, parts: Sequence[tuple[int, int]]
 ) -> list[tf.Tensor]:
-    """Rows at indices (batch, slots), cut into columns: (batch, slots, width) for every part.
+    """Rows of a variable at indices (batch, slots), as (batch, slots, width) for every part.
 
     They are read slot by slot, so that the reads, and in the update the writes,
     of one table follow one another: with many fields a table then stays in the
-    processor's cache while its rows are wanted.
+    processor's cache while its rows are needed.
 
     Args:
-        variable: the store (rows, all widths).
+        variable: (rows, all widths).
         indices: rows in it.
         parts: first column and width of every part.
     """
@@ -52,13 +52,13 @@ def take_rows(
 def checked_ids(ids: tf.Tensor, limits: np.ndarray, names: tuple[str, ...]) -> tf.Tensor:
     """`ids`, once each is known to lie in its table.
 
-    In a stack an id too large does not leave the variable: it reads a row of
-    the next table, so that no kernel would notice.
+    In a stack, an id that is too large does not leave the variable: it reads a
+    row of the next table, and no kernel would notice.
 
     Args:
         ids: integer (batch, slots).
-        limits: (slots,) rows of the table that the slot's field reads.
-        names: the slots' fields.
+        limits: (slots,) number of rows of the table that the slot's field reads.
+        names: the fields of the slots.
     """
     # As unsigned numbers the negative ones are the largest: one comparison finds both.
     unsigned = tf.uint32 if ids.dtype == tf.int32 else tf.uint64
@@ -98,7 +98,7 @@ def permute_columns(x: tf.Tensor, order: np.ndarray) -> tf.Tensor:
 def bag_coefficients(
     ids: tf.Tensor, weights: tf.Tensor | None, group: BagGroup, dtype: tf.DType
 ) -> tf.Tensor:
-    """What each row of a bag counts for: (batch, fields, length), zero at padding.
+    """The weight of each row of a bag: (batch, fields, length), zero at padding.
 
     `mean`: `w / Σw`; `sqrtn`: `w / sqrt(Σw²)`; `sum`: `w`; zero for an empty bag.
     """
@@ -111,7 +111,7 @@ def bag_coefficients(
             raise ValueError(
                 "A weighted bag needs `weights` (batch, weight slots). Received: weights=None."
             )
-        # Column -1, a one, stands for the bags of the group without weights.
+        # Bags of the group without weights read a column of ones.
         weights = tf.cast(weights, dtype)
         ones = tf.ones_like(weights[:, :1])
         columns = np.where(group.weights < 0, 0, group.weights + 1)
@@ -134,7 +134,7 @@ def _combined(w: tf.Tensor, kinds: set[int], combiners: np.ndarray) -> tf.Tensor
 
 
 def mean_of_hashes(rows: tf.Tensor, hashes: int) -> tf.Tensor:
-    """(batch, hashes * length, width) rows → (batch, length, width), a value's mean."""
+    """(batch, hashes * length, width) rows → (batch, length, width), the mean of each value."""
     if hashes == 1:
         return rows
     apart = tf.reshape(rows, (-1, hashes, rows.shape[1] // hashes, rows.shape[2]))

@@ -1,4 +1,4 @@
-"""Vectors by id, from the files that another model left."""
+"""Vectors by id, from the files of another model."""
 
 import pathlib
 import struct
@@ -15,26 +15,32 @@ MAPPED_FROM_BYTES = 1 << 30
 class PretrainedVectors:
     """Reads pretrained vectors by id, for `rankup_keras.Pretrained` features.
 
-    The vectors stay in the file where it is large (memory-mapped), and only
-    the rows of a batch are read. An id without a vector gets zeros, which a
-    model reads as "missing".
+    The vectors of a large file stay in it (memory-mapped), and only the rows of a
+    batch are read. An id without a vector gets zeros, which a model reads as
+    "missing".
 
     Args:
-        feature: name of the `Pretrained` feature that the vectors are for; it
-            is the column that `join` writes, and errors name it.
+        feature: name of the `Pretrained` feature that the vectors are for: the
+            column that `join` writes, and the name in errors.
         ids: (n,) integers or strings, all different.
         vectors: (n, dim) floats; may be a `numpy.memmap`.
         dim: the width that the feature expects. Defaults to that of the file.
         source: where they come from, for errors.
 
     Raises:
-        ValueError: for repeated ids, a wrong width, or lengths that differ.
+        ValueError: repeated ids, a wrong width, or lengths that differ.
 
     Example:
 
     ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    np.savez("users.npz", ids=[7, 3], vectors=np.ones((2, 64), np.float32))
     vectors = rk.layers.PretrainedVectors.read("users.npz", feature="user_vector", dim=64)
-    train = vectors.join(train, by="user_id")     # adds the column `user_vector`
+    rows = vectors.join({"user_id": np.array([3, 5])}, by="user_id")
+    assert rows["user_vector"].shape == (2, 64)
+    assert vectors.coverage([3, 5]) == 0.5
     ```
     """
 
@@ -48,11 +54,7 @@ class PretrainedVectors:
     ) -> None:
         self.feature = feature
         self._source = source
-        ids = np.asarray(ids)
-        if ids.dtype.kind == "O":
-            ids = ids.astype(str)
-        if ids.dtype.kind == "U":
-            ids = np.char.encode(ids, "utf-8")
+        ids = _with_bytes(ids)
         if ids.dtype.kind not in "iuS" or ids.ndim != 1:
             self._fail(f"ids must be one column of integers or strings, not {ids.dtype}{ids.shape}")
         if vectors.ndim != 2 or vectors.dtype.kind != "f":
@@ -65,7 +67,10 @@ class PretrainedVectors:
         self._ids = ids[self._order]
         repeated = self._ids[1:][self._ids[1:] == self._ids[:-1]]
         if len(repeated):
-            shown = [_shown(x) for x in np.unique(repeated)[:3]]
+            shown = [
+                x.decode(errors="replace") if isinstance(x, bytes) else x.item()
+                for x in np.unique(repeated)[:3]
+            ]
             self._fail(f"{len(repeated)} ids come twice, such as {shown}")
         self._vectors = vectors
 
@@ -97,55 +102,51 @@ class PretrainedVectors:
         Args:
             path: `.npz` with two arrays, or `.parquet` with two columns.
             feature: name of the `Pretrained` feature.
-            dim: the width that the feature expects. Defaults to the file's.
+            dim: the width that the feature expects. Defaults to that of the file.
             ids: name of the array or column of ids.
-            vectors: name of the array or column of vectors (Parquet: lists of
+            vectors: name of the array or column of vectors (in Parquet, lists of
                 floats, of fixed size or not).
-            memory_map: whether vectors stay on disk. An NPZ written by
-                `numpy.savez` (not `savez_compressed`) is mapped where it is;
-                of a Parquet file a copy `<path>.<vectors>.npy` is written
-                once, a piece at a time. Defaults to from 1 GiB on.
+            memory_map: whether the vectors stay on disk. An NPZ written by
+                `numpy.savez` (not `savez_compressed`) is mapped where it is; of
+                a Parquet file a copy `<path>.<vectors>.npy` is written once,
+                piece by piece. Defaults to whether the file has 1 GiB or more.
+
+        Raises:
+            ValueError: a missing or damaged file, one without the two names, or
+                vectors of different widths.
         """
         path = pathlib.Path(path)
+        start = f"Pretrained vectors of feature '{feature}'"
         if not path.exists():
-            raise ValueError(f"Pretrained vectors of feature '{feature}': no file {path}.")
+            raise ValueError(f"{start}: no file {path}.")
         readers = {".npz": _read_npz, ".parquet": _read_parquet}
         if path.suffix not in readers:
-            raise ValueError(
-                f"Pretrained vectors of feature '{feature}' are read from .npz or .parquet. "
-                f"Received: {path}."
-            )
+            raise ValueError(f"{start} are read from .npz or .parquet. Received: {path}.")
         if memory_map is None:
             memory_map = path.stat().st_size >= MAPPED_FROM_BYTES
         try:
             read_ids, read_vectors = readers[path.suffix](path, ids, vectors, memory_map)
         except (KeyError, ValueError) as error:
-            raise ValueError(
-                f"Pretrained vectors of feature '{feature}': {error} ({path})."
-            ) from error
+            raise ValueError(f"{start}: {error} ({path}).") from error
         return cls(feature, read_ids, read_vectors, dim, str(path))
 
     def lookup(self, ids: Any) -> np.ndarray:
-        """Vectors of ids (n,) as float32 (n, dim), zeros where there is none."""
+        """Vectors of ids (n,) as float32 (n, dim), zeros for ids without one."""
         rows, found = self._rows_of(ids)
         out = np.zeros((len(rows), self.dim), np.float32)
         out[found] = self._vectors[rows[found]]
         return out
 
     def coverage(self, ids: Any) -> float:
-        """The share of ids that have a vector."""
+        """The share of ids (n,) that have a vector."""
         _, found = self._rows_of(ids)
         return float(found.mean()) if len(found) else 0.0
 
     def _rows_of(self, ids: Any) -> tuple[np.ndarray, np.ndarray]:
-        ids = np.asarray(ids)
-        if ids.dtype.kind == "O":
-            ids = np.array([x if isinstance(x, bytes) else str(x).encode() for x in ids], "S")
-        elif ids.dtype.kind == "U":
-            ids = np.char.encode(ids, "utf-8")
-        if (ids.dtype.kind == "S") != (self._ids.dtype.kind == "S"):
-            kinds = {"S": "strings"}
-            has = kinds.get(self._ids.dtype.kind, "integers")
+        ids = _with_bytes(ids)
+        strings = self._ids.dtype.kind == "S"
+        if (ids.dtype.kind == "S") != strings:
+            has = "strings" if strings else "integers"
             self._fail(f"the file has {has} for ids, and {ids.dtype} was looked up")
         if not len(self._ids):
             return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
@@ -153,12 +154,18 @@ class PretrainedVectors:
         return self._order[place], self._ids[place] == ids
 
     def join(self, data: Any, by: str) -> Any:
-        """Adds the feature's column to raw columns, looked up by another column.
+        """Adds the column of the feature to raw columns, looked up by another column.
 
         Args:
             data: dict of arrays, or a batched `tf.data.Dataset` of dicts or of
                 tuples that start with one.
-            by: the column of ids.
+            by: name of the column of ids.
+
+        Returns:
+            The same with the further column `feature`, float32 (rows, dim).
+
+        Raises:
+            ValueError: there is no column `by`.
         """
         if isinstance(data, Mapping):
             return {**data, self.feature: self.lookup(self._column(data, by))}
@@ -178,8 +185,12 @@ class PretrainedVectors:
         return columns[by]
 
 
-def _shown(x: Any) -> Any:
-    return x.decode(errors="replace") if isinstance(x, bytes) else x.item()
+def _with_bytes(ids: Any) -> np.ndarray:
+    """Ids as an array, strings as bytes."""
+    ids = np.asarray(ids)
+    if ids.dtype.kind == "O":
+        return np.array([x if isinstance(x, bytes) else str(x).encode() for x in ids], "S")
+    return np.char.encode(ids, "utf-8") if ids.dtype.kind == "U" else ids
 
 
 def _read_npz(
@@ -206,11 +217,10 @@ def _mapped_member(path: pathlib.Path, member: str) -> np.ndarray:
         file.seek(info.header_offset + 26)
         name_length, extra_length = struct.unpack("<HH", file.read(4))
         file.seek(name_length + extra_length, 1)
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        else:
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+        first_version = np.lib.format.read_magic(file) == (1, 0)
+        read = np.lib.format
+        header = read.read_array_header_1_0 if first_version else read.read_array_header_2_0
+        shape, fortran, dtype = header(file)
         order: Any = "F" if fortran else "C"
         return np.memmap(path, dtype, "r", file.tell(), shape, order)
 
@@ -224,14 +234,13 @@ def _read_parquet(
     missing = [name for name in (ids, vectors) if name not in file.schema_arrow.names]
     if missing:
         raise KeyError(f"no column {missing}, only {file.schema_arrow.names}")
-    total = file.metadata.num_rows
     read_ids = file.read(columns=[ids]).column(0).to_numpy()
-    out: np.ndarray | None = None
+    out = np.zeros((0, 0), np.float32)
     at = 0
     for batch in file.iter_batches(batch_size=1 << 16, columns=[vectors]):
         piece = _rectangle(batch.column(0), at)
-        if out is None:
-            shape = (total, piece.shape[1])
+        if at == 0:
+            shape = (file.metadata.num_rows, piece.shape[1])
             out = (
                 np.lib.format.open_memmap(f"{path}.{vectors}.npy", "w+", np.float32, shape)
                 if memory_map
@@ -243,20 +252,18 @@ def _read_parquet(
             )
         out[at : at + len(piece)] = piece
         at += len(piece)
-    return read_ids, np.zeros((0, 0), np.float32) if out is None else out
+    return read_ids, out
 
 
 def _rectangle(column: Any, first: int) -> np.ndarray:
     """A column of lists as floats (n, width)."""
     import pyarrow.compute as pc
 
+    rows = f"between the rows {first} and {first + len(column)}"
     if column.null_count:
-        raise ValueError(f"an empty vector between the rows {first} and {first + len(column)}")
+        raise ValueError(f"an empty vector {rows}")
     widths = np.unique(pc.list_value_length(column).to_numpy(zero_copy_only=False))
     if len(widths) != 1:
-        raise ValueError(
-            f"vectors of the widths {widths[:4].tolist()} between the rows {first} and "
-            f"{first + len(column)}"
-        )
+        raise ValueError(f"vectors of the widths {widths[:4].tolist()} {rows}")
     values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return values.reshape(len(column), int(widths[0]))

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from rankup_keras.layers.embeddings.pretrained import PretrainedVectors
+from rankup_keras.layers.embeddings.pretrained_vectors import PretrainedVectors
 
 IDS = np.array([7, 3, 100, 42])
 VECTORS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)

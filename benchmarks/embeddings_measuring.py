@@ -1,4 +1,4 @@
-"""What the embedding benchmarks share: children in turn, the best of several rounds, one JSON."""
+"""How the embedding benchmarks measure: contenders in turns, best of several rounds, one JSON."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def child(script: str, *arguments: str) -> dict[str, Any]:
 def in_turns(
     steps: Mapping[str, Callable[[], Any]], rounds: int, repeats: int = 3
 ) -> dict[str, list[float]]:
-    """Seconds of every step, the contenders taking turns so that a busy machine hits them alike."""
+    """Seconds of every step, the contenders in turns, so that a busy machine hits all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step()
@@ -50,7 +50,7 @@ def in_turns(
 
 
 def peak_mib() -> float:
-    """The most memory that this process has held."""
+    """Peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
