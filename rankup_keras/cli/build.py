@@ -16,7 +16,7 @@ from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
-from rankup_keras.data.where import OneOf, Share, Where
+from rankup_keras.data.row_filters import OneOf, Share, Where
 from rankup_keras.features import FeatureSet
 from rankup_keras.models import from_preset
 

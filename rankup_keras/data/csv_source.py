@@ -12,7 +12,7 @@ import pyarrow.csv as pacsv
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.data_error import DataError
-from rankup_keras.data.line_guard import STAND_IN, LineGuard, shifted
+from rankup_keras.data.line_filter import STAND_IN, LineFilter, shifted
 from rankup_keras.data.paths import compression_of
 from rankup_keras.data.source import Chunk, Unit
 
@@ -44,7 +44,7 @@ class CsvSource:
         options = self.options
         delimiter = options.delimiter or ","
         several = len(delimiter) > 1
-        guard = LineGuard(
+        guard = LineFilter(
             _BomFree(_stream(file)),
             None if options.quote is None or options.multiline else options.quote.encode(),
             None if options.multiline else self._header_line(file, names),
@@ -114,7 +114,7 @@ class CsvSource:
                 return
             raise _unreadable(file, guard.error or error, guard.line_of(first + 1)) from error
 
-    def _report(self, file: Path, guard: LineGuard, invalid: list[Any], width: int) -> None:
+    def _report(self, file: Path, guard: LineFilter, invalid: list[Any], width: int) -> None:
         refused, guard.refused = guard.refused, []
         for line, text, reason in refused:
             self.bad_rows.report(file, line, None, text, reason)

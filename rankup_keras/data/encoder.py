@@ -11,8 +11,7 @@ import tensorflow as tf
 from rankup_keras.data.block import Block
 from rankup_keras.data.packing import joined, key, one_chunk
 from rankup_keras.data.target import Target
-from rankup_keras.features import FeatureSet
-from rankup_keras.features import Sequence as SequenceFeature
+from rankup_keras.features import FeatureSet, History
 from rankup_keras.features.encoding import clean_vectors, fixed_length_rows
 
 
@@ -160,4 +159,4 @@ class Encoder:
 
 def _keep(features: FeatureSet, name: str) -> str:
     feature = features[name]
-    return feature.keep if isinstance(feature, SequenceFeature) else "first"
+    return feature.keep if isinstance(feature, History) else "first"

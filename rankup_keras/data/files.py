@@ -20,6 +20,7 @@ from rankup_keras.data.epochs import Epochs
 from rankup_keras.data.packing import Packer
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
+from rankup_keras.data.row_filters import Where
 from rankup_keras.data.source import Chunk, Source, Unit
 from rankup_keras.data.target import (
     Target,
@@ -30,7 +31,6 @@ from rankup_keras.data.target import (
     missing_column,
 )
 from rankup_keras.data.tfrecord_source import TFRecordSource
-from rankup_keras.data.where import Where
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.layers.towers import Task

@@ -7,8 +7,7 @@ from typing import Literal
 import pyarrow as pa
 
 from rankup_keras.data.data_error import DataError
-from rankup_keras.features import Categorical, FeatureSet, Numeric, Pretrained
-from rankup_keras.features import Sequence as SequenceFeature
+from rankup_keras.features import Categorical, FeatureSet, History, Numeric, Pretrained
 from rankup_keras.layers.towers import Task
 
 Kind = Literal["string", "int64", "float32"]
@@ -83,7 +82,7 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
         if isinstance(feature, Categorical):
             shape: Shape = "single" if feature.max_length is None else "list"
             target = Target(name, name, dtypes[name], shape, num_ids=feature.num_ids)
-        elif isinstance(feature, SequenceFeature):
+        elif isinstance(feature, History):
             owner = features[feature.of]
             num_ids = owner.num_ids if isinstance(owner, Categorical) else None
             target = Target(name, name, dtypes[feature.of], "list", num_ids=num_ids)

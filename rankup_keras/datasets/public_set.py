@@ -8,8 +8,8 @@ from typing import Any
 
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
+from rankup_keras.data.row_filters import Where
 from rankup_keras.data.statistics import Statistics
-from rankup_keras.data.where import Where
 from rankup_keras.features import FeatureSet
 
 
@@ -35,7 +35,7 @@ class PublicSet:
 
     def adapt(self, cache: str | os.PathLike[str] | None = None) -> Statistics:
         """Makes the features learn from the rows to train on; see `rankup_keras.data.adapt`."""
-        from rankup_keras.data.adapting import adapt
+        from rankup_keras.data.adapt_from_files import adapt
 
         return adapt(self.features, self.train, cache)
 

@@ -1,6 +1,6 @@
 """Categorical columns, single- and multi-valued."""
 
-from collections.abc import Sequence as SequenceABC
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class Categorical(Feature):
     def __init__(
         self,
         name: str,
-        vocabulary: SequenceABC[str] | SequenceABC[int] | str | Path | None = None,
+        vocabulary: Sequence[str] | Sequence[int] | str | Path | None = None,
         hash_buckets: int | None = None,
         num_ids: int | None = None,
         max_length: int | None = None,
@@ -181,7 +181,7 @@ class Categorical(Feature):
         return config
 
 
-def _checked_vocabulary(values: SequenceABC[Any], owner: str) -> list[Any]:
+def _checked_vocabulary(values: Sequence[Any], owner: str) -> list[Any]:
     """A vocabulary as a list of Python strings or ints."""
     values = [value.item() if isinstance(value, np.generic) else value for value in values]
     if not values:

@@ -1,7 +1,6 @@
 """Everything a row is: the features, what was learned about them, and their preprocessing."""
 
-from collections.abc import Mapping
-from collections.abc import Sequence as SequenceABC
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -10,14 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.features import adapting, columns, encoding, given
+from rankup_keras.features import adapting, columns, encoding, supplied_statistics
 from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.features.categorical import Categorical
 from rankup_keras.features.feature import Feature, serialize_feature
+from rankup_keras.features.history import History
 from rankup_keras.features.layout import Layout, joint_encoding
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
-from rankup_keras.features.sequence import Sequence
 from rankup_keras.features.spec import FieldSpec, TableSpec
 from rankup_keras.features.vocabulary_lookup import VocabularyLookup
 
@@ -38,7 +37,7 @@ class FeatureSet(keras.layers.Layer):
     - `encoded_vectors`: float32 (batch, widths of all pretrained vectors).
 
     Args:
-        features: list of `Categorical`, `Numeric`, `Sequence`, `Pretrained`.
+        features: list of `Categorical`, `Numeric`, `History`, `Pretrained`.
 
     Example:
 
@@ -46,17 +45,17 @@ class FeatureSet(keras.layers.Layer):
     features = rankup_keras.FeatureSet([
         rankup_keras.Categorical("ad_id", hash_buckets=1_000_000),
         rankup_keras.Numeric("price", normalize="log"),
-        rankup_keras.Sequence("clicked_ads", of="ad_id", max_length=50),
+        rankup_keras.History("clicked_ads", of="ad_id", max_length=50),
     ])
     features.adapt(train)
     ```
 
     Raises:
-        ValueError: two features of one name, or a `Sequence` of a feature that
+        ValueError: two features of one name, or a `History` of a feature that
             is not there or not single-valued.
     """
 
-    def __init__(self, features: SequenceABC[Feature], **kwargs: Any) -> None:
+    def __init__(self, features: Sequence[Feature], **kwargs: Any) -> None:
         super().__init__(autocast=False, dtype="float32", **kwargs)
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
@@ -180,8 +179,10 @@ class FeatureSet(keras.layers.Layer):
         ```
         """
         self.check_not_frozen()
-        taken = given.checked_vocabularies(self.features, vocabularies or {}, dtypes or {})
-        self._moments.update(given.checked_moments(self.features, moments or {}))
+        taken = supplied_statistics.checked_vocabularies(
+            self.features, vocabularies or {}, dtypes or {}
+        )
+        self._moments.update(supplied_statistics.checked_moments(self.features, moments or {}))
         for feature, vocabulary, dtype in taken:
             self._set_dtype(feature, dtype)
             self._take_vocabulary(feature, vocabulary)
@@ -306,7 +307,7 @@ class FeatureSet(keras.layers.Layer):
             axis of every value's ids where the feature has `num_hashes` > 1.
         """
         feature: Any = self._by_name[name]
-        feature = self._by_name[feature.of] if isinstance(feature, Sequence) else feature
+        feature = self._by_name[feature.of] if isinstance(feature, History) else feature
         if feature.hash_buckets is not None:
             return encoding.value_ids(values, feature.hash_buckets, feature.num_hashes)
         if feature.num_ids is not None:
@@ -333,7 +334,7 @@ class FeatureSet(keras.layers.Layer):
     def _encode_column(self, feature: Any, values: tf.Tensor) -> tf.Tensor:
         if feature.max_length is None:
             return self.ids(feature.name, values[:, None])
-        keep = feature.keep if isinstance(feature, Sequence) else "first"
+        keep = feature.keep if isinstance(feature, History) else "first"
         return encoding.fixed_length(self.ids(feature.name, values), feature.max_length, keep)
 
     def encode(self, data: Any) -> Any:

@@ -1,15 +1,15 @@
 """What preprocessing takes and gives, as the features alone tell it."""
 
-from collections.abc import Sequence as SequenceABC
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from rankup_keras.features.categorical import Categorical
 from rankup_keras.features.feature import Feature
+from rankup_keras.features.history import History
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
-from rankup_keras.features.sequence import Sequence
 from rankup_keras.features.spec import FieldSpec, Kind
 
 
@@ -24,14 +24,14 @@ class Layout:
         TypeError: an item is no feature.
     """
 
-    def __init__(self, features: SequenceABC[Feature]) -> None:
+    def __init__(self, features: Sequence[Feature]) -> None:
         self._features = list(features)
         if not self._features:
             raise ValueError("`features` must name at least one feature. Received an empty list.")
         for feature in self._features:
             if not isinstance(feature, Feature):
                 raise TypeError(
-                    "`features` must be a list of Categorical, Numeric, Sequence or Pretrained. "
+                    "`features` must be a list of Categorical, Numeric, History or Pretrained. "
                     f"Received an item of type {type(feature).__name__}."
                 )
         names = [feature.name for feature in self._features]
@@ -39,7 +39,7 @@ class Layout:
         if twice:
             raise ValueError(f"`features` must have different names. Given twice: {twice}.")
         singles = [f.name for f in self.of_type(Categorical) if f.max_length is None]
-        for feature in self.of_type(Sequence):
+        for feature in self.of_type(History):
             if feature.of not in singles:
                 raise ValueError(
                     f"`of` of sequence {feature.name!r} must name a single-valued Categorical: "
@@ -53,7 +53,7 @@ class Layout:
     def raw_spec(self) -> dict[str, tf.TensorSpec]:
         """See `FeatureSet.raw_spec`."""
         spec = {feature.name: feature.raw_spec() for feature in self._features}
-        for feature in self.of_type(Sequence):
+        for feature in self.of_type(History):
             dtype = spec[feature.of].dtype
             spec[feature.name] = tf.TensorSpec((None, None), dtype, name=feature.name)
         return spec
@@ -70,7 +70,7 @@ class Layout:
         """Categorical features and sequences in the order of their id slots."""
         hashed = self.hashed_singles("string") + self.hashed_singles("int64")
         names = {feature.name for feature in hashed}
-        rest = [f for f in self._features if isinstance(f, Categorical | Sequence)]
+        rest = [f for f in self._features if isinstance(f, Categorical | History)]
         return hashed + [f for f in rest if f.name not in names]
 
     def fields(self) -> list[FieldSpec]:
@@ -84,7 +84,7 @@ class Layout:
             if isinstance(feature, Categorical):
                 table = feature.name
                 kind: Kind = "single" if feature.max_length is None else "bag"
-            elif isinstance(feature, Sequence):
+            elif isinstance(feature, History):
                 table, kind = feature.of, "sequence"
             else:
                 continue
@@ -101,13 +101,13 @@ class Layout:
             )
         return fields
 
-    def hashes(self, feature: Categorical | Sequence) -> int:
+    def hashes(self, feature: Categorical | History) -> int:
         """How many ids a value of a feature has."""
-        if isinstance(feature, Sequence):
+        if isinstance(feature, History):
             return next(f.num_hashes for f in self.of_type(Categorical) if f.name == feature.of)
         return feature.num_hashes
 
-    def _slots(self, feature: Categorical | Sequence) -> int:
+    def _slots(self, feature: Categorical | History) -> int:
         return (feature.max_length or 1) * self.hashes(feature)
 
     def numeric_names(self) -> list[str]:

@@ -228,6 +228,10 @@ YAML = {
     "text in place of a number": (
         "batch_size: 16", "batch_size: many", ["config.yaml:14", "'many'"],
     ),
+    "a history by its old name": (
+        "type: numeric, name: price", "type: sequence, name: price",
+        ["config.yaml:9", "type: history"],
+    ),
     "column misspelt": ("name: price", "name: prise", ["config.yaml:9", "'price'"]),
     "label is a feature": ("- click", "- price", ["config.yaml:6", "feature as well"]),
     "no closing bracket": ("dtype: string}", "dtype: string", ["config.yaml:9", "no valid YAML"]),

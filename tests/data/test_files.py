@@ -35,7 +35,7 @@ def _features(vector=True):
         rk.Categorical("item", dtype="int64"),
         rk.Numeric("price"),
         rk.Categorical("tags", max_length=3, dtype="string"),
-        rk.Sequence("clicked", of="item", max_length=4),
+        rk.History("clicked", of="item", max_length=4),
         rk.Categorical("row", num_ids=10_000),
     ]
     return rk.FeatureSet([*features, rk.Pretrained("vector", dim=3)] if vector else features)

@@ -29,7 +29,7 @@ def _trains(data):
 def test_criteo(tmp_path, zipped):
     name = "train.txt.gz" if zipped else "train.txt"
     path = tiny.write_criteo(tmp_path / name, zipped=zipped)
-    data = rk.data.criteo(path, min_count=2)
+    data = rk.datasets.criteo(path, min_count=2)
     assert sum(_rows(data.train, data.valid, data.test)) == 200
     columns, labels = _first(data.train)
     assert set(columns) == {*(f"I{i}" for i in range(1, 14)), *(f"C{i}" for i in range(1, 27))}
@@ -43,7 +43,7 @@ def test_criteo(tmp_path, zipped):
 def test_days_of_criteo(tmp_path):
     for day, rows in ((0, 30), (2, 20), (10, 40)):
         tiny.write_criteo(tmp_path / f"day_{day}", rows=rows, seed=day)
-    data = rk.data.criteo(tmp_path, hash_buckets=50)
+    data = rk.datasets.criteo(tmp_path, hash_buckets=50)
     assert [path.name for path in data.train.paths] == ["day_0", "day_2"]
     train, valid, test = _rows(data.train, data.valid, data.test)
     assert train == 50
@@ -53,7 +53,7 @@ def test_days_of_criteo(tmp_path):
 
 @pytest.mark.parametrize("split", ["random", "time"])
 def test_avazu(tmp_path, split):
-    data = rk.data.avazu(tiny.write_avazu(tmp_path / "train.csv"), split, min_count=2)
+    data = rk.datasets.avazu(tiny.write_avazu(tmp_path / "train.csv"), split, min_count=2)
     rows = _rows(data.train, data.valid, data.test)
     assert sum(rows) == 200
     if split == "time":
@@ -67,7 +67,7 @@ def test_avazu(tmp_path, split):
 
 
 def test_frappe(tmp_path):
-    data = rk.data.frappe(tiny.write_frappe(tmp_path))
+    data = rk.datasets.frappe(tiny.write_frappe(tmp_path))
     assert _rows(data.train, data.valid, data.test) == [60, 60, 60]
     columns, labels = _first(data.train)
     assert set(np.unique(labels["used"])) == {0.0, 1.0}
@@ -76,7 +76,7 @@ def test_frappe(tmp_path):
 
 
 def test_movielens_1m(tmp_path):
-    data = rk.data.movielens_1m(tiny.write_movielens_1m(tmp_path / "ml-1m"), split="time")
+    data = rk.datasets.movielens_1m(tiny.write_movielens_1m(tmp_path / "ml-1m"), split="time")
     assert _rows(data.train, data.valid, data.test) == [48, 6, 6]
     columns, labels = _first(data.train)
     first = {name: column[0] for name, column in columns.items()}
@@ -93,7 +93,7 @@ def test_movielens_1m(tmp_path):
 
 
 def test_movielens_20m(tmp_path):
-    data = rk.data.movielens_20m(tiny.write_movielens_20m(tmp_path / "ml-20m"))
+    data = rk.datasets.movielens_20m(tiny.write_movielens_20m(tmp_path / "ml-20m"))
     assert sum(_rows(data.train, data.valid, data.test)) == 80
     columns, labels = _first(data.train)
     years = dict(zip(columns["movieId"], columns["release_year"], strict=True))
@@ -105,7 +105,7 @@ def test_movielens_20m(tmp_path):
 @pytest.mark.parametrize("random_exposures", [False, True])
 def test_kuairand(tmp_path, random_exposures):
     folder = tiny.write_kuairand(tmp_path / "KuaiRand-Pure" / "data")
-    data = rk.data.kuairand(folder.parent, random_exposures=random_exposures)
+    data = rk.datasets.kuairand(folder.parent, random_exposures=random_exposures)
     train, valid, test = _rows(data.train, data.valid, data.test)
     assert train == 40
     assert test == 20 if random_exposures else valid + test == 40
@@ -119,7 +119,7 @@ def test_kuairand(tmp_path, random_exposures):
 
 
 def test_ali_ccp(tmp_path):
-    data = rk.data.ali_ccp(tiny.write_ali_ccp(tmp_path), min_count=1)
+    data = rk.datasets.ali_ccp(tiny.write_ali_ccp(tmp_path), min_count=1)
     train, valid, test = _rows(data.train, data.valid, data.test)
     assert train == 30
     assert valid + test == 20
@@ -135,8 +135,8 @@ def test_ali_ccp(tmp_path):
 
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(DataError, match=r"no train\.txt or train\.tsv"):
-        rk.data.criteo(tmp_path)
+        rk.datasets.criteo(tmp_path)
     with pytest.raises(ValueError, match='`split` must be "random" or "time"'):
-        rk.data.avazu(tmp_path, split="day")
+        rk.datasets.avazu(tmp_path, split="day")
     with pytest.raises(ValueError, match="`tasks` must be among"):
-        rk.data.kuairand(tmp_path, tasks=("click",))
+        rk.datasets.kuairand(tmp_path, tasks=("click",))

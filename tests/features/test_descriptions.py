@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rankup_keras.features import Categorical, Numeric, Pretrained, Sequence
+from rankup_keras.features import Categorical, History, Numeric, Pretrained
 from rankup_keras.features.feature import Feature
 
 EXAMPLES = [
@@ -20,8 +20,8 @@ EXAMPLES = [
     Categorical("c", min_count=2, max_tokens=7, dtype="string"),
     Numeric("n"),
     Numeric("n", normalize="log", indicator=False, clip=None, side="user", group="g"),
-    Sequence("s", of="c", max_length=5),
-    Sequence("s", of="c", max_length=5, keep="first", combiner="sum", side=None, group="g"),
+    History("s", of="c", max_length=5),
+    History("s", of="c", max_length=5, keep="first", combiner="sum", side=None, group="g"),
     Pretrained("p", dim=8),
     Pretrained("p", dim=8, side="candidate", group="g"),
 ]
@@ -99,9 +99,9 @@ def test_raw_column(feature, shape, dtype):
         ),
         (lambda: Numeric("n", clip="no"), "`clip` of feature 'n'.*clip='no'"),
         (lambda: Numeric("n", clip=float("nan")), "`clip` of feature 'n'.*clip=nan"),
-        (lambda: Sequence("s", of="c", max_length=0), "`max_length` of feature 's'"),
-        (lambda: Sequence("s", of="c", max_length=3, keep="mid"), "`keep` of feature 's'.*'mid'"),
-        (lambda: Sequence("s", of="c", max_length=3, combiner="x"), "`combiner` of feature 's'"),
+        (lambda: History("s", of="c", max_length=0), "`max_length` of feature 's'"),
+        (lambda: History("s", of="c", max_length=3, keep="mid"), "`keep` of feature 's'.*'mid'"),
+        (lambda: History("s", of="c", max_length=3, combiner="x"), "`combiner` of feature 's'"),
         (lambda: Pretrained("p", dim=0), "`dim` of feature 'p' must be a positive integer"),
     ],
 )

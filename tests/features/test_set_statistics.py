@@ -76,7 +76,7 @@ def test_ids_of_a_sequence_are_those_of_its_feature():
     features = rk.FeatureSet(
         [
             rk.Categorical("item", vocabulary=["a", "b"]),
-            rk.Sequence("past", of="item", max_length=2),
+            rk.History("past", of="item", max_length=2),
         ]
     )
     values = tf.constant(["", "b", "x", "a"])

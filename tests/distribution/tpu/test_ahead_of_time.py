@@ -7,9 +7,9 @@ import tensorflow as tf
 from rankup_keras import (
     Categorical,
     FeatureSet,
+    History,
     Numeric,
     RankMixer,
-    Sequence,
     distribution,
     optimizers,
 )
@@ -25,7 +25,7 @@ def make_model(**arguments):
         [
             Categorical("item", hash_buckets=50, embedding_dim=8),
             Categorical("user", hash_buckets=50, embedding_dim=8),
-            Sequence("history", of="item", max_length=3),
+            History("history", of="item", max_length=3),
             Numeric("price", normalize=None),
         ]
     )

@@ -11,7 +11,7 @@ from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.csv_source import CsvSource
 from rankup_keras.data.joining import Chain, Derive, Join, text
-from rankup_keras.data.where import Share
+from rankup_keras.data.row_filters import Share
 from rankup_keras.datasets.public_set import PublicSet, find, make_set
 from rankup_keras.features import Categorical, FeatureSet
 

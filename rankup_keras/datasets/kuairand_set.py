@@ -10,7 +10,7 @@ from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.csv_source import CsvSource
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.joining import Chain, Derive, Join, text
-from rankup_keras.data.where import Share
+from rankup_keras.data.row_filters import Share
 from rankup_keras.datasets.public_set import PublicSet, find_all, make_set
 from rankup_keras.features import Categorical, FeatureSet, Numeric
 

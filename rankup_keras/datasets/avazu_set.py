@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankup_keras.data.joining import Derive, text
-from rankup_keras.data.where import Between, Share, Where
+from rankup_keras.data.row_filters import Between, Share, Where
 from rankup_keras.datasets.public_set import PublicSet, find, make_set
 from rankup_keras.features import Categorical, FeatureSet
 

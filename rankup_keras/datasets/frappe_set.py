@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.joining import Derive, text
-from rankup_keras.data.where import Share
+from rankup_keras.data.row_filters import Share
 from rankup_keras.datasets.public_set import PublicSet, find, make_set
 from rankup_keras.features import Categorical, FeatureSet
 

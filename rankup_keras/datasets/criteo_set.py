@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from rankup_keras.data.csv_options import CsvOptions
-from rankup_keras.data.where import Share
+from rankup_keras.data.row_filters import Share
 from rankup_keras.datasets.public_set import PublicSet, find, find_all, make_set
 from rankup_keras.features import Categorical, FeatureSet, Numeric
 

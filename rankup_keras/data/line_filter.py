@@ -15,7 +15,7 @@ BLOCK = 1 << 20
 STAND_IN = "\x1f"
 
 
-class LineGuard(io.RawIOBase):
+class LineFilter(io.RawIOBase):
     """A stream of the lines of another one that a parser can be trusted with.
 
     Args:

@@ -11,7 +11,7 @@ KEEP = ("last", "first")
 
 
 @serializable
-class Sequence(Feature):
+class History(Feature):
     """A history of another feature's values, read from that feature's table.
 
     Values are preprocessed exactly as the other feature's (one vocabulary, one
