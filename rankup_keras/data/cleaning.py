@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from rankup_keras.data.bad_rows import BadRows
-from rankup_keras.data.conversion import Problem, convert
 from rankup_keras.data.packing import key
 from rankup_keras.data.row_filters import Where
 from rankup_keras.data.source import Chunk
-from rankup_keras.data.target import Target
+from rankup_keras.features.conversion import Problem, Target, convert
 
 
 class Transform(Protocol):

@@ -21,18 +21,17 @@ from rankup_keras.data.packing import Packer
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
 from rankup_keras.data.row_filters import Where
-from rankup_keras.data.source import Chunk, Source, Unit
-from rankup_keras.data.target import (
-    Target,
+from rankup_keras.data.schema import (
     check_schema,
-    family,
     feature_targets,
     label_targets,
     missing_column,
 )
+from rankup_keras.data.source import Chunk, Source, Unit
 from rankup_keras.data.tfrecord_source import TFRecordSource
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.autotuning import without_autotuner
+from rankup_keras.features.conversion import Target, family
 from rankup_keras.layers.towers import Task
 
 CHUNK = 32_768

@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from rankup_keras.data.conversion import PADDING
-from rankup_keras.data.target import Target
+from rankup_keras.features.conversion import PADDING, Target
 
 _SEPARATORS = (
     "\x1f",

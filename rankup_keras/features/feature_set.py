@@ -1,7 +1,9 @@
 """Everything a row is: the features, what was learned about them, and their preprocessing."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,15 +11,17 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.features import adapting, columns, encoding, supplied_statistics
+from rankup_keras.features import columns, encoding, supplied_statistics
 from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.features.categorical import Categorical
+from rankup_keras.features.conversion import Target
 from rankup_keras.features.feature import Feature, serialize_feature
 from rankup_keras.features.history import History
 from rankup_keras.features.layout import Layout, joint_encoding
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
 from rankup_keras.features.spec import FieldSpec, TableSpec
+from rankup_keras.features.statistics import Learner
 from rankup_keras.features.vocabulary_lookup import VocabularyLookup
 
 
@@ -117,27 +121,33 @@ class FeatureSet(keras.layers.Layer):
         """
         self.check_not_frozen()
         self._infer_dtypes(data)
-        learners: list[adapting.Vocabulary | adapting.Moments] = [
-            adapting.Vocabulary(f) for f in self.of_type(Categorical) if f.learns_vocabulary
-        ]
-        learners += [adapting.Moments(f) for f in self.of_type(Numeric)]
-        plain = [f for f in self.of_type(Categorical) if f.num_ids is not None]
         spec = self.raw_spec()
-        needed = {learner.feature.name for learner in learners} | {f.name for f in plain}
-        rows = 0
-        for batch in adapting.batches(data, {name: spec[name] for name in spec if name in needed}):
-            for learner in learners:
-                learner.update(batch[learner.feature.name])
-            for feature in plain:
-                adapting.check_plain_ids(feature, batch[feature.name])
-            rows += len(next(iter(batch.values()))) if batch else 0
-        if needed and not rows:
-            raise ValueError("`data` has no rows to adapt to.")
-        for learner in learners:
-            if isinstance(learner, adapting.Moments):
-                self._moments[learner.feature.name] = learner.statistics()
-            else:
-                self._take_vocabulary(learner.feature, learner.values())
+        targets = {
+            f.name: Target.of_spec(spec[f.name], getattr(f, "num_ids", None))
+            for f in self.features
+            if isinstance(f, Numeric)
+            or (isinstance(f, Categorical) and (f.learns_vocabulary or f.num_ids is not None))
+        }
+        if isinstance(data, tf.data.Dataset):
+            wanted = {name: spec[name] for name in targets}
+            columns.check_dataset_spec(columns.dataset_columns(data), wanted)
+        with tempfile.TemporaryDirectory(prefix="rankup_keras_") as folder:
+            kinds = {name: target.kind for name, target in targets.items()}
+            learner = Learner(self.features, kinds, Path(folder))
+            rows = 0
+            for batch in columns.batches(data, targets):
+                for name, parts in batch.items():
+                    for part in parts:
+                        listed = targets[name].shape == "list"
+                        learner.update(name, part.flatten() if listed else part)
+                rows += sum(map(len, next(iter(batch.values()), [])))
+            if targets and not rows:
+                raise ValueError("`data` has no rows to adapt to.")
+            for name, moments in learner.moments.items():
+                self._moments[name] = moments.statistics()
+            for name, feature in learner.vocabularies.items():
+                path = learner.write(name, learner.ranked(name)["value"])
+                self._take_vocabulary(feature, str(path))
         self._forget_traces()
         return self
 
@@ -205,18 +215,13 @@ class FeatureSet(keras.layers.Layer):
         lookup = self._lookups[feature.name]
         if isinstance(vocabulary, str):
             self._sizes[feature.name] = lookup.set_vocabulary_file(vocabulary)
-        elif not vocabulary:
-            raise ValueError(
-                f"Feature {feature.name!r} has no value in `data` that occurs at least "
-                f"{feature.min_count} times, so its vocabulary would be empty."
-            )
         else:
             self._sizes[feature.name] = lookup.set_vocabulary(vocabulary)
 
     def _infer_dtypes(self, data: Any) -> None:
         for feature in self.of_type(Categorical):
             if feature.dtype is None:
-                ints = adapting.holds_integers(data, feature.name)
+                ints = columns.is_integer_column(data, feature.name)
                 self._set_dtype(feature, "int64" if ints else "string")
 
     def _set_dtype(self, feature: Categorical, dtype: str) -> None:

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import rankup_keras as rk
-from rankup_keras.data import DataError, Files, adapt, scan, value_counts
-from rankup_keras.data.value_counts import ValueCounts
+from rankup_keras.data import DataError, Files, adapt, scan
+from rankup_keras.features import value_counts
+from rankup_keras.features.value_counts import ValueCounts
 
 
 def _table(rows=3000, seed=0):
@@ -141,7 +142,7 @@ def test_counts_on_disk_equal_counts_in_memory(tmp_path, monkeypatch, kind, limi
     missing = seen.pop(counter.missing)
     kept = [(value, n) for value, n in seen.items() if n >= 2]
     kept = sorted(kept, key=lambda item: (-item[1], item[0]))[:limit]
-    found = counter.result(2, limit)
+    found = counter.result("c", 2, limit)
     assert list(zip(found["value"].to_pylist(), found["count"].to_pylist(), strict=True)) == kept
     assert counter.missing_rows == missing
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import tensorflow as tf
 import rankup_keras as rk
 from rankup_keras.data import BadRows, Between, CsvOptions, DataError, Files, OneOf, Share
 from rankup_keras.data.packing import Packer, key
-from rankup_keras.data.target import Target
+from rankup_keras.features.conversion import Target
 
 
 def _columns(rows=500, seed=0):

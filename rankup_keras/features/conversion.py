@@ -1,19 +1,22 @@
-"""Columns of files, as pyarrow has them → columns of the types that the features declare.
+"""Columns as pyarrow has them → columns of the types that features declare, in memory and in files.
 
-Whole chunks are cast at once. Only a chunk in which a cast fails is looked through value by value,
-to name the row.
+Whole columns are cast at once. Only one in which a cast fails is gone through value by value, to
+name the row.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import tensorflow as tf
 
-from rankup_keras.data.target import Target, family
+Kind = Literal["string", "int64", "float32"]
+Shape = Literal["single", "list", "vector"]
+Role = Literal["feature", "label", "weight", "extra"]
 
 # Marks of a missing value in columns of numbers; in text only the empty value and Hive's `\N` are,
 # since NA is a country.
@@ -22,14 +25,93 @@ NO_TEXT = b"\\N"
 ARROW = {"string": pa.binary(), "int64": pa.int64(), "float32": pa.float32()}
 PADDING: dict[str, Any] = {"string": b"", "int64": -1, "float32": math.nan}
 
+_WANTED = {"string": "strings", "int64": "64-bit integers", "float32": "numbers"}
+_READABLE: dict[bool, dict[str, tuple[str, ...]]] = {
+    True: {"string": ("text",), "int64": ("integer", "number"), "float32": ("integer", "number")},
+    False: {
+        "string": ("text", "integer"),
+        "int64": ("integer", "number", "text"),
+        "float32": ("integer", "number", "text"),
+    },
+}
+_REMEDY = {
+    "string": "Write it as text, or declare dtype='int64' where its numbers are whole.",
+    "int64": "Write whole numbers, declare dtype='string' for text, or use a Numeric feature.",
+    "float32": "Write it as numbers.",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What a column is to become.
+
+    Attributes:
+        name: its name among the columns, the labels or the extra columns.
+        column: its name in the file.
+        kind: type of its values.
+        shape: one value per row, a list of any length, or a vector of `dim`.
+        role: what it is for.
+        dim: width of a vector.
+        num_ids: ids must lie below, where given.
+        strict: whether text and numbers are not read as each other, and no
+            text marks a missing value, as for columns in memory.
+    """
+
+    name: str
+    column: str
+    kind: Kind
+    shape: Shape = "single"
+    role: Role = "feature"
+    dim: int = 0
+    num_ids: int | None = None
+    strict: bool = False
+
+    @classmethod
+    def of_spec(cls, spec: tf.TensorSpec, num_ids: int | None = None) -> "Target":
+        """The target of a column in memory, see `FeatureSet.raw_spec`."""
+        dim = spec.shape[1] if spec.shape.rank == 2 else 0
+        shape: Shape = "single" if spec.shape.rank == 1 else "vector" if dim else "list"
+        return cls(
+            spec.name, spec.name, spec.dtype.name, shape, dim=dim or 0, num_ids=num_ids, strict=True
+        )
+
+    def wrong_type(self, received: pa.DataType | str) -> str | None:
+        """What is wrong with a column's type (or with what it holds), or `None` if nothing is."""
+        if isinstance(received, pa.DataType):
+            item = family(received).removeprefix("list of ")
+            if item == "null" or item in _READABLE[self.strict][self.kind]:
+                return None
+        return f"must hold {_WANTED[self.kind]}. Received {received}. {_REMEDY[self.kind]}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A value that cannot be read: the row in the chunk, the value and why."""
+    """A value that cannot be read: the row, the value, why, and the error that it is."""
 
     row: int
     value: Any
     reason: str
+    error: type[Exception] = TypeError
+
+
+def family(kind: pa.DataType) -> str:
+    """`"text"`, `"integer"`, `"number"`, `"null"`, `"list of …"`, or the type's own name."""
+    if pa.types.is_dictionary(kind):
+        return family(kind.value_type)
+    if pa.types.is_null(kind):
+        return "null"
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        return "integer"
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "number"
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    blobs = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    if any(test(kind) for test in (*texts, *blobs)):
+        return "text"
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if any(test(kind) for test in lists):
+        return f"list of {family(kind.value_type)}"
+    return str(kind)
 
 
 def convert(
@@ -67,7 +149,7 @@ def _scalars(array: pa.Array, target: Target) -> tuple[pa.Array, list[Problem]]:
     if found.startswith("list of "):  # only in formats where every value may be a list
         return _all_wrong(array, target, "is a list, and one value is expected.")
     if target.kind == "string":
-        return _strings(array, found), []
+        return _strings(array, found, target.strict), []
     parse = _integers if target.kind == "int64" else _floats
     problems: list[Problem] = []
     try:
@@ -79,7 +161,7 @@ def _scalars(array: pa.Array, target: Target) -> tuple[pa.Array, list[Problem]]:
     return result, problems
 
 
-def _strings(array: pa.Array, found: str) -> pa.Array:
+def _strings(array: pa.Array, found: str, strict: bool = False) -> pa.Array:
     if found == "integer":
         if pa.types.is_boolean(array.type):
             array = array.cast(pa.int8())
@@ -87,6 +169,8 @@ def _strings(array: pa.Array, found: str) -> pa.Array:
     array = array.cast(pa.binary())
     if array.null_count:
         array = array.fill_null(b"")
+    if strict:
+        return array
     marks = pc.equal(array, pa.scalar(NO_TEXT, pa.binary()))
     if pc.any(marks).as_py():
         array = pc.if_else(marks, pa.scalar(b"", pa.binary()), array)
@@ -105,9 +189,7 @@ def _recoded(array: pa.Array) -> pa.Array:
 def _integers(array: pa.Array, found: str) -> pa.Array:
     if found == "text":
         array = _numbers_in_text(array).cast(pa.int64())
-    elif pa.types.is_boolean(array.type):
-        array = array.cast(pa.int64())
-    elif found == "number":
+    elif found == "number" and not pa.types.is_decimal(array.type):
         array = array.cast(pa.float64())
         array = pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array).cast(pa.int64())
     else:
@@ -138,7 +220,7 @@ def _one_by_one(
     array: pa.Array, target: Target, parse: Callable[[pa.Array, str], pa.Array]
 ) -> tuple[pa.Array, list[Problem]]:
     values, problems = [], []
-    what = "a whole number" if target.kind == "int64" else "a number"
+    what = "a 64-bit integer" if target.kind == "int64" else "a number"
     for row, item in enumerate(array):
         one = pa.array([item.as_py()], array.type)
         try:
@@ -158,7 +240,8 @@ def _check_ids(array: pa.Array, target: Target) -> list[Problem]:
         Problem(
             int(row),
             int(values[row]),
-            f"The id {values[row]} does not lie in [0, {target.num_ids}), which `num_ids` says.",
+            f"Id {values[row]} is not in [0, {target.num_ids}), the range that `num_ids` sets.",
+            error=ValueError,
         )
         for row in wrong
     ]
@@ -210,7 +293,7 @@ def _lists(
     np.cumsum(lengths, out=starts[1:])
     owner = np.searchsorted(starts, [p.row for p in wrong], side="right") - 1
     problems = [
-        Problem(int(row), p.value, f"In the list, {p.reason}")
+        dataclasses.replace(p, row=int(row), reason=f"In the list, {p.reason}")
         for row, p in zip(owner, wrong, strict=True)
     ]
     if target.shape == "list":
@@ -234,6 +317,7 @@ def _vectors(
                 int(row),
                 int(lengths[row]),
                 f"A vector of {lengths[row]} numbers stands here; `dim` is {width}.",
+                error=ValueError,
             )
         )
     if whole.all():
@@ -247,7 +331,7 @@ def _vectors(
 
 
 def _all_wrong(array: pa.Array, target: Target, rule: str) -> tuple[pa.Array, list[Problem]]:
-    problems = [Problem(0, None, f"The value {rule}")] if len(array) else []
+    problems = [Problem(0, None, f"The value {rule}", error=ValueError)] if len(array) else []
     kind = ARROW[target.kind]
     filler = pa.array([PADDING[target.kind]] * len(array), kind)
     if target.shape == "list":

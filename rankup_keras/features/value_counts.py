@@ -70,13 +70,15 @@ class ValueCounts:
         self._spills.append(path)
         self._merged = self._empty()
 
-    def result(self, min_count: int = 1, max_values: int | None = None) -> pa.Table:
+    def result(self, feature: str, min_count: int = 1, max_values: int | None = None) -> pa.Table:
         """Values that occur at least `min_count` times, by falling count, ties by value.
 
         Returns:
-            A table of `value` and `count`, without the missing value.
+            A table of `value` and `count`, without the missing value and, with a warning that names
+            the feature, without values that cannot stand on a line of a UTF-8 file.
         """
         self._merge()
+        unwritable = 0
         kept: list[pa.Table] = []
         rows = 0
         for part in self._ranges():
@@ -84,12 +86,21 @@ class ValueCounts:
             self.missing_rows += int(pc.sum(part.filter(gone)["count"]).as_py() or 0)
             part = part.filter(pc.invert(gone))
             part = part.filter(pc.greater_equal(part["count"], min_count))
+            good = pa.array(_one_line_of_text(part["value"]))
+            unwritable += part.num_rows - (good.true_count)
+            part = part.filter(good)
             kept.append(part)
             rows += part.num_rows
             if max_values is not None and rows > 4 * max_values:
                 kept = [_most_frequent(pa.concat_tables(kept)).slice(0, max_values)]
                 rows = kept[0].num_rows
         self.close()
+        if unwritable:
+            warnings.warn(
+                f"{unwritable} values of feature {feature!r} hold a line break or are not UTF-8 "
+                "and stay out of its vocabulary: they count as unknown.",
+                stacklevel=2,
+            )
         return _most_frequent(pa.concat_tables(kept)).slice(0, max_values)
 
     def close(self) -> None:
@@ -139,36 +150,23 @@ def _position(values: pa.ChunkedArray, pivot: object) -> int:
     return low
 
 
-def write_vocabulary(values: pa.ChunkedArray, path: Path, feature: str) -> int:
-    """Writes one value a line, those without a line's form left out. Returns how many."""
-    values = values.combine_chunks()
-    if isinstance(values, pa.ChunkedArray):
-        values = pa.concat_arrays(values.chunks)
+def write_vocabulary(values: pa.ChunkedArray, path: Path) -> None:
+    """Writes one value per line."""
     if pa.types.is_integer(values.type):
         values = values.cast(pa.string()).cast(pa.binary())
-    else:
-        good = _one_line_of_text(values)
-        if not good.all():
-            warnings.warn(
-                f"{int((~good).sum())} values of feature {feature!r} hold a line break or are no "
-                "UTF-8 and stay out of its vocabulary: they count as unknown.",
-                stacklevel=2,
-            )
-            values = values.filter(pa.array(good))
     with path.open("wb") as file:
         for start in range(0, len(values), RANGE):
-            part = values.slice(start, RANGE)
-            whole = pa.ListArray.from_arrays(
-                pa.array([0, len(part)], pa.int32()), pa.concat_arrays([part])
-            )
+            part = pa.concat_arrays(values.slice(start, RANGE).chunks)
+            whole = pa.ListArray.from_arrays(pa.array([0, len(part)], pa.int32()), part)
             file.write(pc.binary_join(whole, b"\n")[0].as_py() + b"\n")
-    return len(values)
 
 
-def _one_line_of_text(values: pa.Array) -> np.ndarray:
+def _one_line_of_text(values: pa.ChunkedArray) -> np.ndarray:
     good = np.ones(len(values), bool)
+    if pa.types.is_integer(values.type):
+        return good
     for mark in (b"\n", b"\r"):
-        good &= pc.less(pc.find_substring(values, mark), 0).to_numpy(zero_copy_only=False)
+        good &= pc.less(pc.find_substring(values, mark), 0).to_numpy()
     try:
         values.cast(pa.string())
     except pa.ArrowInvalid:
