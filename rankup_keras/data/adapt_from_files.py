@@ -1,4 +1,4 @@
-"""Features learn from files, once: what was learned is kept for the next run."""
+"""Features adapt to files, and what they learned is cached for the next run."""
 
 import hashlib
 import json
@@ -24,19 +24,19 @@ def adapt(
     cache: str | os.PathLike[str] | None = None,
     memory: int = 1 << 29,
 ) -> Statistics:
-    """Learns vocabularies, means and deviations from files, in one pass and bounded memory.
+    """Learns vocabularies, means and standard deviations from files, in one pass.
 
-    The result is that of `FeatureSet.adapt` on the same rows. Counts that
-    outgrow `memory` go to disk. Every row is checked on the way, labels too, so
-    that bad rows are found before training.
+    The result is that of `FeatureSet.adapt` on the same rows, in bounded memory:
+    counts that outgrow `memory` go to disk. Every row is checked on the way,
+    labels too, so that malformed rows are found before training.
 
     Args:
         features: the feature set, which no model was built on yet.
         files: the training rows, made with this feature set.
-        cache: folder in which what was learned is kept, under a fingerprint of
-            the files (path, size, time of change), of the features and of the
-            conditions on rows; with the same fingerprint nothing is read again.
-            `None` (default) keeps nothing.
+        cache: folder that keeps what was learned, under a fingerprint of the
+            files (path, size, time of change), the features and the row
+            filters; with the same fingerprint nothing is read again. `None`
+            (default) keeps nothing.
         memory: bytes for the counts of all columns. Defaults to 512 MiB.
 
     Returns:
@@ -49,8 +49,12 @@ def adapt(
     Example:
 
     ```python
-    train = rankup_keras.data.Files("logs/*.parquet", features, ["click"])
-    rankup_keras.data.adapt(features, train, cache="runs/cache")
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item"), rk.Numeric("price")])
+    train = rk.data.Files("logs/*.parquet", features, ["click"])
+    rk.data.adapt(features, train, cache="runs/cache")
+    assert features.is_adapted
     ```
     """
     features.check_not_frozen()
@@ -96,7 +100,7 @@ def _learn(features: FeatureSet, found: Statistics) -> None:
 
 
 def fingerprint(files: Files) -> str:
-    """A name for what would be learned: other files, features or conditions, another name."""
+    """A name for what would be learned: changed by other files, features or filters."""
     content: dict[str, Any] = {
         "form": FORM,
         "files": [

@@ -2,30 +2,17 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.packing import key
-from rankup_keras.data.row_filters import Where
+from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.source import Chunk
+from rankup_keras.data.transforms import Transform
 from rankup_keras.features.conversion import Problem, Target, convert
-
-
-class Transform(Protocol):
-    """Makes columns of columns, chunk by chunk, as the public sets need it."""
-
-    inputs: Sequence[str]
-
-    def schema(self, schema: pa.Schema) -> pa.Schema:
-        """The columns that come out."""
-        ...
-
-    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The chunk with the new columns, its rows in their order."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +51,7 @@ class Cleaner:
         self,
         targets: Sequence[Target],
         separator: str | None,
-        where: Sequence[Where],
+        where: Sequence[RowFilter],
         extra: Sequence[str],
         transform: Transform | None,
     ) -> None:

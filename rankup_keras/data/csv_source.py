@@ -44,7 +44,7 @@ class CsvSource:
         options = self.options
         delimiter = options.delimiter or ","
         several = len(delimiter) > 1
-        guard = LineFilter(
+        lines = LineFilter(
             _BomFree(_stream(file)),
             None if options.quote is None or options.multiline else options.quote.encode(),
             None if options.multiline else self._header_line(file, names),
@@ -61,7 +61,7 @@ class CsvSource:
         first = 0
         try:
             reader = pacsv.open_csv(
-                pa.PythonFile(guard, mode="r"),
+                pa.PythonFile(lines, mode="r"),
                 read_options=pacsv.ReadOptions(
                     use_threads=False,
                     column_names=names,
@@ -86,40 +86,33 @@ class CsvSource:
                     batch = reader.read_next_batch()
                 except StopIteration:
                     break
-                self._report(file, guard, invalid[told:], len(names))
+                self._report(file, lines, invalid[told:], len(names))
                 told = len(invalid)
                 numbers = np.array([row.number for row in invalid], np.int64)
-                start = first
 
-                def line(row: int, start: int = start, gaps: np.ndarray = numbers) -> int:
-                    return guard.line_of(shifted(start + row + 1, gaps))
+                def line(row: int, gaps: np.ndarray = numbers) -> int:
+                    return lines.line_of(shifted(row + 1, gaps))
 
                 for offset in range(0, batch.num_rows, rows):
-                    part = batch.slice(offset, rows)
-                    yield Chunk(
-                        part,
-                        file,
-                        start + offset,
-                        lambda row, offset=offset, line=line: line(offset + row),  # type: ignore[misc]
-                    )
+                    yield Chunk(batch.slice(offset, rows), file, first + offset, line)
                 first += batch.num_rows
-            self._report(file, guard, invalid[told:], len(names))
+            self._report(file, lines, invalid[told:], len(names))
         except DataError:
             raise
         except (OSError, pa.ArrowException, UnicodeError) as error:
-            if guard.refused:
+            if lines.refused:
                 # What the parser stumbled over may follow from a line that was found to be wrong.
-                self._report(file, guard, [], len(names))
+                self._report(file, lines, [], len(names))
             if isinstance(error, pa.ArrowInvalid) and "Empty CSV" in str(error):
                 return
-            raise _unreadable(file, guard.error or error, guard.line_of(first + 1)) from error
+            raise _unreadable(file, lines.error or error, lines.line_of(first + 1)) from error
 
-    def _report(self, file: Path, guard: LineFilter, invalid: list[Any], width: int) -> None:
-        refused, guard.refused = guard.refused, []
+    def _report(self, file: Path, lines: LineFilter, invalid: list[Any], width: int) -> None:
+        refused, lines.refused = lines.refused, []
         for line, text, reason in refused:
             self.bad_rows.report(file, line, None, text, reason)
         for row in invalid:
-            line = guard.line_of(row.number)
+            line = lines.line_of(row.number)
             reason = f"The line has {row.actual_columns} values, and the file {width} columns."
             self.bad_rows.report(file, line, None, row.text, reason)
 
@@ -135,9 +128,9 @@ class CsvSource:
         quoting: Any = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
         reader = csv.reader([text], delimiter=delimiter, quotechar=quote, quoting=quoting)
         names = next(reader)
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise DataError(f"The header names columns twice: {twice}.", file, line=1)
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise DataError(f"The header has duplicate columns: {duplicates}.", file, line=1)
         if self.options.columns is not None and list(self.options.columns) != names:
             raise DataError(
                 f"The header is {names}, and `columns` says {list(self.options.columns)}. Take "

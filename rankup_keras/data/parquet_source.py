@@ -55,8 +55,7 @@ class ParquetSource:
             try:
                 batches = opened.iter_batches(rows, row_groups=[group], columns=list(columns))
                 for batch in batches:
-                    start = first
-                    yield Chunk(batch, file, start, lambda row, start=start: start + row + 1)  # type: ignore[misc]
+                    yield Chunk(batch, file, first)
                     first += batch.num_rows
             except (OSError, pa.ArrowException) as error:
                 raise DataError(

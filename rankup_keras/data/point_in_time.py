@@ -1,8 +1,7 @@
-"""Columns made from strictly earlier rows only, for all rows at once.
+"""Point-in-time columns: of every row, what strictly earlier rows tell.
 
-Logs are coarse in time: in MovieLens-100k half of a user's ratings share a
-second with another one. A row at the same time is not an earlier one, or a
-label would tell of itself, so these functions look before the tie.
+Logs are coarse in time: in MovieLens-100k half of a user's ratings share a second with another
+one. Rows at the same time do not count as earlier, or labels would leak.
 """
 
 from typing import Any
@@ -24,10 +23,13 @@ def earlier_items(users: Any, times: Any, items: Any, length: int) -> np.ndarray
         oldest. Of items at one time, the one in the later row is the newer.
 
     Example:
-        ```python
-        earlier_items(["u", "u", "u"], [1, 2, 2], ["a", "b", "c"], length=2)
-        # [["", ""], ["a", ""], ["a", ""]]
-        ```
+
+    ```python
+    import rankup_keras as rk
+
+    past = rk.data.earlier_items(["u", "u", "u"], [1, 2, 2], ["a", "b", "c"], length=2)
+    assert past.tolist() == [["", ""], ["a", ""], ["a", ""]]
+    ```
     """
     if length < 1:
         raise ValueError(f"`length` must be at least 1. Received: length={length}")
@@ -58,6 +60,15 @@ def earlier_statistics(
 
     Returns:
         Float32 arrays (n,): the count, and the mean, NaN where the count is 0.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    count, mean = rk.data.earlier_statistics(["u", "u", "u"], [1, 2, 3], [1, 0, 1])
+    assert count.tolist() == [0, 1, 2] and mean[1:].tolist() == [1, 0.5]
+    ```
     """
     values = np.asarray(values, dtype=np.float64)
     known = np.ones(len(values)) if counted is None else np.asarray(counted, dtype=np.float64)
@@ -78,7 +89,7 @@ def _sorted_runs(groups: Any, times: Any) -> tuple[np.ndarray, np.ndarray, np.nd
     times = np.asarray(times)
     if groups.shape != times.shape:
         raise ValueError(
-            "Groups and times must have one value a row. "
+            "Groups and times must have one value per row. "
             f"Received: {len(groups)} groups and {len(times)} times"
         )
     order = np.lexsort((times, groups))

@@ -1,4 +1,4 @@
-"""Which rows of files are meant: the parts of a split, by a column or by chance."""
+"""Filters on the rows of files: the parts of a split, by a column or at random."""
 
 import dataclasses
 import zlib
@@ -13,26 +13,37 @@ from rankup_keras.data.data_error import DataError
 from rankup_keras.data.source import Chunk
 
 
-class Where(Protocol):
-    """A condition on rows."""
+class RowFilter(Protocol):
+    """A filter on rows."""
 
     @property
     def columns(self) -> list[str]:
-        """The columns that it looks at."""
+        """The columns that it reads."""
         ...
 
     def mask(self, chunk: Chunk) -> np.ndarray:
-        """Which rows of a chunk are meant, a boolean array."""
+        """Which rows of a chunk pass, a boolean array."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class OneOf:
-    """Rows whose value of a column is among some.
+    """Rows whose value of a column is one of some values.
 
     Args:
         column: name of the column.
-        values: the values, compared as text, so that 1 and "1" are one.
+        values: the values, compared as text, so that 1 and "1" are equal.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=100)])
+    where = [rk.data.OneOf("split", ["train"])]
+    train = rk.data.Files("logs", features, ["click"], where=where)
+    print(rk.data.scan(train).rows)
+    ```
     """
 
     column: str
@@ -50,12 +61,23 @@ class OneOf:
 
 @dataclasses.dataclass(frozen=True)
 class Between:
-    """Rows whose number in a column is at least `low` and below `high`, as in a split by time.
+    """Rows whose number in a column is in `[low, high)`, as in a split by time.
 
     Args:
         column: name of the column.
-        low: the least number, or `None` for no bound.
-        high: the number that is too high, or `None` for no bound.
+        low: lower bound, inclusive, or `None` for none.
+        high: upper bound, exclusive, or `None` for none.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=100)])
+    where = [rk.data.Between("day", 20, 30)]
+    late = rk.data.Files("logs", features, ["click"], where=where)
+    print(rk.data.scan(late).rows)
+    ```
     """
 
     column: str
@@ -90,16 +112,27 @@ class Between:
 class Share:
     """A random share of the rows, the same ones every time.
 
-    A row's place on [0, 1) is a hash of the seed, its file's name and its
-    number in the file, so that shares that do not overlap are different rows,
-    and files that are added later do not move rows.
+    A row's place in [0, 1) is a hash of the seed, its file's name and its
+    number in the file: shares that do not overlap have no row in common, and
+    adding files does not move rows.
 
     Args:
         begin: where the share begins, 0 or more.
         end: where it ends, at most 1.
-        seed: another seed, other rows. Defaults to 0.
+        seed: seed of the hash. Defaults to 0.
         by: column whose equal values stay together, such as the user, or
             `None` (default) for single rows.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=100)])
+    where = [rk.data.Share(0.0, 0.8, by="item")]
+    train = rk.data.Files("logs", features, ["click"], where=where)
+    print(rk.data.scan(train).rows)
+    ```
     """
 
     begin: float
@@ -143,7 +176,7 @@ def _as_text(chunk: Chunk, name: str) -> pa.Array:
         return column.cast(pa.string())
     except pa.ArrowException as error:
         raise DataError(
-            f"The column's values cannot be told apart as text: {str(error).splitlines()[0]}",
+            f"The column's values cannot be compared as text: {str(error).splitlines()[0]}",
             chunk.file,
             column=name,
         ) from error

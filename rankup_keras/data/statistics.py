@@ -23,12 +23,23 @@ class Statistics:
     """What a pass over files found.
 
     Attributes:
-        rows: rows that were read, bad ones not counted.
-        bad_rows: rows left out.
-        labels: share of positives by task.
-        features: by feature, what is known of its column: `values`, `kept`,
-            `missing`, `mean`, `deviation`, `quantiles`, `dtype`.
-        folder: where the vocabularies are, one value a line.
+        rows: rows that were read, malformed ones not counted.
+        bad_rows: malformed rows that were skipped.
+        labels: share of positives per task.
+        features: per feature, what is known of its column: `values`, `kept`,
+            `missing`, `mean`, `deviation` (standard), `quantiles`, `dtype`.
+        folder: where the vocabularies are, one value per line.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item"), rk.Numeric("price")])
+    files = rk.data.Files("logs/*.parquet", features, ["click"])
+    found = rk.data.adapt(features, files)
+    print(found.rows, found.labels["click"], found.features["price"]["mean"])
+    ```
     """
 
     rows: int = 0
@@ -87,15 +98,27 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
         folder: an empty folder for the vocabularies; `None` to only check.
         memory: bytes for the counts of all columns together; more goes to disk.
 
+    Returns:
+        `Statistics` of the rows.
+
     Raises:
-        DataError: a bad row that may not be skipped, or no row at all.
+        DataError: a malformed row that may not be skipped, or no row at all.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=100)])
+    found = rk.data.scan(rk.data.Files("logs", features, ["click"]))
+    assert found.bad_rows == 0
+    ```
     """
     found = Statistics(folder=folder)
     features = files.features
     targets = {t.name: t for t in files.targets if t.role == "feature"}
     labels = [t for t in files.targets if t.role == "label"]
-    kinds = {name: target.kind for name, target in targets.items()}
-    learner = Learner(features.features if folder else [], kinds, folder or Path(), memory)
+    learner = Learner(features.features if folder else [], targets, folder or Path(), memory)
     samples = {name: Sample() for name in learner.moments}
     missing = dict.fromkeys(samples, 0)
     positives = dict.fromkeys((t.name for t in labels), 0.0)
@@ -107,7 +130,7 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
                 for target in labels:
                     positives[target.name] += float(_numbers(table, target).sum(dtype=np.float64))
                 for name in (*learner.counts, *learner.moments):
-                    learner.update(name, _flat(table, targets[name]))
+                    learner.update(name, one_chunk(table.column(key(targets[name]))))
                 for name, sample in samples.items():
                     values = _numbers(table, targets[name])
                     sample.update(values)
@@ -147,7 +170,7 @@ def _vocabulary(learner: Learner, name: str) -> dict[str, Any]:
         "kept": table.num_rows,
         "missing": counts.missing_rows,
         "values": counts.total,
-        "file": learner.write(name, table["value"]).name,
+        "file": learner.write(name, table).name,
         "most_frequent": {_text(r["value"]): r["count"] for r in table.slice(0, 5).to_pylist()},
     }
 
@@ -158,8 +181,3 @@ def _text(value: Any) -> str:
 
 def _numbers(table: pa.Table, target: Target) -> np.ndarray:
     return table.column(key(target)).to_numpy()
-
-
-def _flat(table: pa.Table, target: Target) -> pa.Array:
-    array = one_chunk(table.column(key(target)))
-    return array.flatten() if target.shape == "list" else array

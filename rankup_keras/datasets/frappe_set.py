@@ -1,15 +1,14 @@
 """Frappe: which apps are used in which context."""
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankup_keras.data.csv_options import CsvOptions
-from rankup_keras.data.joining import Derive, text
-from rankup_keras.data.row_filters import Share
-from rankup_keras.datasets.public_set import PublicSet, find, make_set
+from rankup_keras.data.transforms import Derive, text
+from rankup_keras.datasets import public_set
+from rankup_keras.datasets.public_set import Part, PublicSet, Source
 from rankup_keras.features import Categorical, FeatureSet
 
 TERMS = (
@@ -22,7 +21,7 @@ CONTEXT = [
 ]  # fmt: skip
 
 
-def frappe(source: str | os.PathLike[str]) -> PublicSet:
+def frappe(source: Source) -> PublicSet:
     """Frappe in libFM's form: a label of 1 or -1, then ten `id:1`, one for each context field.
 
     These are the files that ranking papers use: every use of an app with two
@@ -33,6 +32,19 @@ def frappe(source: str | os.PathLike[str]) -> PublicSet:
         source: folder with `frappe.train.libfm`, `frappe.validation.libfm` and
             `frappe.test.libfm`, or one such file, whose rows are split 80, 10
             and 10 %.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    data = rk.datasets.frappe("frappe")
+    data.adapt()
+    columns, labels = next(iter(data.train.dataset(16)))
+    ```
+
+    References:
+        - Baltrunas et al., "Frappe", 2015, arXiv 1505.03014.
     """
     features = FeatureSet(
         [
@@ -43,25 +55,26 @@ def frappe(source: str | os.PathLike[str]) -> PublicSet:
         ]
     )
     place = Path(source).expanduser()
-    if place.is_file():
-        parts = [([place], [Share(a, b)]) for a, b in ((0.0, 0.8), (0.8, 0.9), (0.9, 1.0))]
-    else:
-        names = ("train", "validation", "test")
-        parts = [([find(place, f"frappe.{name}.libfm")], []) for name in names]
-    options = CsvOptions(delimiter=" ", header=False, columns=["sign", *CONTEXT], quote=None)
-    return make_set(
-        features, ["used"], TERMS, parts, format="csv", csv=options, transform=plain_ids()
+    names = ("train", "validation", "test")
+    parts: list[Part] = (
+        public_set.random_parts(place)
+        if place.is_file()
+        else [([public_set.find(place, f"frappe.{name}.libfm")], []) for name in names]
+    )
+    types = dict.fromkeys(["used", *CONTEXT], pa.string())
+    return public_set.make_set(
+        features,
+        ["used"],
+        TERMS,
+        parts,
+        format="csv",
+        csv=CsvOptions(delimiter=" ", header=False, columns=["sign", *CONTEXT], quote=None),
+        transform=Derive("ids of Frappe", ["sign", *CONTEXT], types, _ids),
     )
 
 
-def plain_ids() -> Derive:
+def _ids(batch: pa.RecordBatch) -> dict[str, pa.Array]:
     """`used`, 0 or 1, and the fields without `:1`."""
-
-    def used(batch: pa.RecordBatch) -> pa.Array:
-        return pc.replace_substring_regex(text(batch, "sign"), "^-1(\\.0)?$", "0")
-
-    def field(name: str) -> tuple[pa.DataType, object]:
-        return pa.string(), lambda batch: pc.replace_substring_regex(text(batch, name), ":1$", "")
-
-    made = {"used": (pa.string(), used), **{name: field(name) for name in CONTEXT}}
-    return Derive(["sign", *CONTEXT], made, "ids of Frappe")  # type: ignore[arg-type]
+    made = {name: pc.replace_substring_regex(text(batch, name), ":1$", "") for name in CONTEXT}
+    made["used"] = pc.replace_substring_regex(text(batch, "sign"), "^-1(\\.0)?$", "0")
+    return made

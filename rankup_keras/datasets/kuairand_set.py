@@ -1,17 +1,14 @@
 """KuaiRand: short videos shown by a recommender and, for a part, at random."""
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
 
-from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.csv_options import CsvOptions
-from rankup_keras.data.csv_source import CsvSource
-from rankup_keras.data.data_error import DataError
-from rankup_keras.data.joining import Chain, Derive, Join, text
 from rankup_keras.data.row_filters import Share
-from rankup_keras.datasets.public_set import PublicSet, find_all, make_set
+from rankup_keras.data.transforms import Chain, Derive, join, text
+from rankup_keras.datasets import public_set
+from rankup_keras.datasets.public_set import PublicSet, Source
 from rankup_keras.features import Categorical, FeatureSet, Numeric
 
 TERMS = (
@@ -28,7 +25,7 @@ VIDEO = ["author_id", "video_type", "upload_type", "visible_status", "music_type
 
 
 def kuairand(
-    source: str | os.PathLike[str],
+    source: Source,
     tasks: tuple[str, ...] = ("is_click", "is_like", "long_view"),
     random_exposures: bool = False,
 ) -> PublicSet:
@@ -38,13 +35,27 @@ def kuairand(
     halved by chance into rows to validate with and to test. Users' and
     videos' columns are joined from `user_features_*` and
     `video_features_basic_*`. Columns that are known only after the video was
-    shown (play time, comments' time) are no features.
+    shown (play time, comments' time) are not features.
 
     Args:
         source: the folder `data` of the set, or one above it.
         tasks: labels among `TASKS`.
         random_exposures: test on `log_random_*`, the videos shown at random,
             in place of the later half.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    data = rk.datasets.kuairand("KuaiRand-Pure", tasks=("is_click", "long_view"))
+    data.adapt()
+    columns, labels = next(iter(data.train.dataset(16)))
+    ```
+
+    References:
+        - Gao et al., "KuaiRand: An Unbiased Sequential Recommendation Dataset
+          with Randomly Exposed Videos", CIKM 2022.
     """
     unknown = [task for task in tasks if task not in TASKS]
     if unknown or not tasks:
@@ -52,17 +63,17 @@ def kuairand(
     early = _logs(source, "log_standard_4_08_to_4_21")
     late = _logs(source, "log_standard_4_22_to_5_08")
     test = _logs(source, "log_random") if random_exposures else late
-    users = _tables(source, "user_features", "user_id", USER)
-    videos = _tables(source, "video_features_basic", "video_id", [*VIDEO, "video_duration"])
+    user_keys, users = _table(source, "user_features", "user_id", USER)
+    video_keys, videos = _table(
+        source, "video_features_basic", "video_id", [*VIDEO, "video_duration"]
+    )
     features = FeatureSet(
         [
-            Categorical("user_id", dtype="string", side="user"),
-            *(Categorical(n, dtype="string", side="user") for n in USER if n in users[1]),
-            Categorical("video_id", dtype="string", side="candidate"),
+            *(Categorical(n, dtype="string", side="user") for n in ("user_id", *users)),
             *(
                 Categorical(n, dtype="string", side="candidate")
-                for n in VIDEO
-                if n in videos[1] and n != "tag"
+                for n in ("video_id", *videos)
+                if n not in ("tag", "video_duration")
             ),
             Categorical("tag", dtype="string", max_length=5, side="candidate"),
             Numeric("video_duration", normalize="log", side="candidate"),
@@ -71,13 +82,13 @@ def kuairand(
         ]
     )
     transform = Chain(
-        Join("user_id", users[0], users[1], "users of KuaiRand"),
-        Join("video_id", videos[0], videos[1], "videos of KuaiRand"),
-        Derive(["hourmin"], {"hour": (pa.string(), _hour)}, "hours of KuaiRand"),
+        join("users of KuaiRand", "user_id", user_keys, users),
+        join("videos of KuaiRand", "video_id", video_keys, videos),
+        Derive("hours of KuaiRand", ["hourmin"], {"hour": pa.string()}, _hour),
     )
     half = [[Share(0, 0.5)], [Share(0.5, 1)]]
     parts = [(early, []), (late, half[0]), (test, [] if random_exposures else half[1])]
-    return make_set(
+    return public_set.make_set(
         features,
         tasks,
         TERMS,
@@ -88,36 +99,24 @@ def kuairand(
     )
 
 
-def _logs(source: str | os.PathLike[str], start: str) -> list[Path]:
-    return find_all(
+def _logs(source: Source, start: str) -> list[Path]:
+    return public_set.find_all(
         source, lambda name: name.startswith(start) and ".csv" in name, f"named {start}*.csv"
     )
 
 
-def _hour(batch: pa.RecordBatch) -> pa.Array:
+def _hour(batch: pa.RecordBatch) -> dict[str, pa.Array]:
     # 1905 is five past seven in the evening, 5 five past midnight.
     minutes = text(batch, "hourmin").to_pylist()
-    return pa.array([str(int(m) // 100) if m and m.isdigit() else "" for m in minutes], pa.string())
+    hours = [str(int(m) // 100) if m and m.isdigit() else "" for m in minutes]
+    return {"hour": pa.array(hours, pa.string())}
 
 
-def _tables(
-    source: str | os.PathLike[str], start: str, key: str, wanted: list[str]
+def _table(
+    source: Source, start: str, key: str, wanted: list[str]
 ) -> tuple[pa.Array, dict[str, pa.Array]]:
-    """Key and further columns of tables in one or several files, all text."""
+    """The key and, of the other columns, those that the set's version has, all text."""
     paths = _logs(source, start)
-    reader = CsvSource(CsvOptions().for_format("csv"), BadRows())
-    names = [name for name in wanted if name in reader.schema(paths[0]).names]
-    if key not in reader.schema(paths[0]).names:
-        raise DataError(f"The table has no column {key!r}.", paths[0])
-    batches = [
-        chunk.batch
-        for path in paths
-        for chunk in reader.read((path, None), [key, *names], set(), 1 << 16)
-    ]
-    table = pa.Table.from_batches(batches).combine_chunks()
-    arrays = {}
-    for name in [key, *names]:
-        column = table.column(name).combine_chunks()
-        array = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-        arrays[name] = array.cast(pa.string())
-    return arrays.pop(key), arrays
+    there = public_set.column_names(paths[0], CsvOptions())
+    table = public_set.text_table(paths, CsvOptions(), [key, *(n for n in wanted if n in there)])
+    return table.pop(key), table

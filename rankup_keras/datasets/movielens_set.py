@@ -1,20 +1,15 @@
 """MovieLens 1M, 20M and 32M."""
 
-import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.csv_options import CsvOptions
-from rankup_keras.data.csv_source import CsvSource
-from rankup_keras.data.data_error import DataError
-from rankup_keras.data.joining import Chain, Derive, Join, text
-from rankup_keras.data.row_filters import Between, Share
-from rankup_keras.datasets.public_set import PublicSet, find, make_set
+from rankup_keras.data.transforms import Chain, Derive, join, text
+from rankup_keras.datasets import public_set
+from rankup_keras.datasets.public_set import PublicSet, Source
 from rankup_keras.features import Categorical, FeatureSet
 
 TERMS = (
@@ -29,7 +24,7 @@ _DAT = {
 }
 
 
-def movielens_1m(source: str | os.PathLike[str], split: str = "random") -> PublicSet:
+def movielens_1m(source: Source, split: str = "random") -> PublicSet:
     """MovieLens 1M: `ratings.dat`, `users.dat` and `movies.dat`, `::` between the columns.
 
     Tasks are `like` (a rating of 4 or 5) and `love` (5). Beside the columns of
@@ -39,15 +34,24 @@ def movielens_1m(source: str | os.PathLike[str], split: str = "random") -> Publi
         source: the folder `ml-1m`.
         split: `"random"` (default), 80, 10 and 10 % of the rows; or `"time"`,
             the oldest 80 % train and the newest 10 % test.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    data = rk.datasets.movielens_1m("ml-1m", split="time")
+    columns, labels = next(iter(data.train.dataset(16)))
+    ```
+
+    References:
+        - Harper and Konstan, "The MovieLens Datasets: History and Context", ACM
+          TiiS 5(4), 2015.
     """
-    users = _table(find(source, "users.dat"))
-    people = Join(
-        "userId",
-        users.pop("userId"),
-        {name: users[name] for name in ("gender", "age", "occupation")}
-        | {"zip3": pc.utf8_slice_codeunits(users["zip"], 0, 3)},
-        "users of MovieLens",
-    )
+    users = _table(public_set.find(source, "users.dat"))
+    keys = users.pop("userId")
+    users["zip3"] = pc.utf8_slice_codeunits(users.pop("zip"), 0, 3)
+    people = join("users of MovieLens", "userId", keys, users)
     features = [
         Categorical("userId", dtype="string", side="user"),
         Categorical("gender", dtype="string", side="user"),
@@ -59,7 +63,7 @@ def movielens_1m(source: str | os.PathLike[str], split: str = "random") -> Publi
     return _make(source, "ratings.dat", "movies.dat", split, features, [people])
 
 
-def movielens_20m(source: str | os.PathLike[str], split: str = "random") -> PublicSet:
+def movielens_20m(source: Source, split: str = "random") -> PublicSet:
     """MovieLens 20M: `ratings.csv` and `movies.csv`, with headers.
 
     Tasks are `like` (a rating of 4 or more) and `love` (5). Beside `userId`
@@ -68,13 +72,32 @@ def movielens_20m(source: str | os.PathLike[str], split: str = "random") -> Publ
     Args:
         source: the folder `ml-20m`.
         split: as of `movielens_1m`.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    data = rk.datasets.movielens_20m("ml-20m")
+    columns, labels = next(iter(data.train.dataset(16)))
+    ```
     """
     features = [Categorical("userId", dtype="string", side="user"), *_item_features()]
     return _make(source, "ratings.csv", "movies.csv", split, features, [])
 
 
-def movielens_32m(source: str | os.PathLike[str], split: str = "random") -> PublicSet:
-    """MovieLens 32M, whose files have the form of 20M's; see `movielens_20m`."""
+def movielens_32m(source: Source, split: str = "random") -> PublicSet:
+    """MovieLens 32M, whose files have the form of 20M's; see `movielens_20m`.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    data = rk.datasets.movielens_32m("ml-32m")
+    columns, labels = next(iter(data.train.dataset(16)))
+    ```
+    """
     return movielens_20m(source, split)
 
 
@@ -87,46 +110,30 @@ def _item_features() -> list[Categorical]:
 
 
 def _make(
-    source: str | os.PathLike[str],
+    source: Source,
     ratings: str,
     movies: str,
     split: str,
     features: list[Categorical],
-    joins: list[Join],
+    joins: list[Derive],
 ) -> PublicSet:
-    if split not in ("random", "time"):
-        raise ValueError(f'`split` must be "random" or "time". Received: split={split!r}.')
-    path = find(source, ratings)
-    items = _table(find(source, movies))
+    public_set.check_split(split)
+    path = public_set.find(source, ratings)
+    items = _table(public_set.find(source, movies))
     year = pc.struct_field(pc.extract_regex(items["title"], r"\((?P<y>\d{4})\)\s*$"), "y")
-    films = Join(
-        "movieId",
-        items["movieId"],
-        {"release_year": year, "genres": pc.split_pattern(items["genres"], "|")},
-        "films of MovieLens",
-    )
-    labels = Derive(
-        ["rating"],
-        {
-            "like": (pa.float32(), lambda batch: _at_least(batch, 4.0)),
-            "love": (pa.float32(), lambda batch: _at_least(batch, 5.0)),
-        },
-        "labels of MovieLens",
-    )
-    if split == "time":
-        early, late = _cuts(path)
-        parts: list[Any] = [
-            ([path], [Between("timestamp", None, early)]),
-            ([path], [Between("timestamp", early, late)]),
-            ([path], [Between("timestamp", late, None)]),
-        ]
-    else:
-        parts = [([path], [Share(a, b)]) for a, b in ((0.0, 0.8), (0.8, 0.9), (0.9, 1.0))]
-    return make_set(
+    genres = pc.split_pattern(items["genres"], "|")
+    made = {"release_year": year, "genres": genres}
+    films = join("films of MovieLens", "movieId", items["movieId"], made)
+    types = {"like": pa.float32(), "love": pa.float32()}
+    labels = Derive("labels of MovieLens", ["rating"], types, _labels)
+    by_time = split == "time"
+    return public_set.make_set(
         FeatureSet(features),
         ["like", "love"],
         TERMS,
-        parts,
+        public_set.time_parts(path, "timestamp", _cuts(path))
+        if by_time
+        else public_set.random_parts(path),
         format="csv",
         csv=_options(path),
         transform=Chain(labels, films, *joins),
@@ -141,32 +148,22 @@ def _options(path: Path) -> CsvOptions:
 
 
 def _table(path: Path) -> dict[str, pa.Array]:
-    """A small table, in memory, all text."""
-    source = CsvSource(_options(path), BadRows())
-    names = source.schema(path).names
-    batches = [chunk.batch for chunk in source.read((path, None), names, set(), 1 << 16)]
-    if not batches:
-        raise DataError("The table has no rows.", path)
-    table = pa.Table.from_batches(batches).combine_chunks()
-    arrays = {}
-    for name in names:
-        column = table.column(name).combine_chunks()
-        array = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-        arrays[name] = array.cast(pa.string())
-    return arrays
+    return public_set.text_table([path], _options(path))
 
 
-def _at_least(batch: pa.RecordBatch, rating: float) -> pa.Array:
-    values = text(batch, "rating").cast(pa.float64())
-    return pc.greater_equal(values, rating).cast(pa.int8()).cast(pa.float32())
+def _labels(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    ratings = text(batch, "rating").cast(pa.float64())
+    least = {"like": 4.0, "love": 5.0}
+    return {
+        name: pc.greater_equal(ratings, low).cast(pa.int8()).cast(pa.float32())
+        for name, low in least.items()
+    }
 
 
 def _cuts(path: Path) -> tuple[float, float]:
     """The times before which lie 80 and 90 % of the ratings."""
-    source = CsvSource(_options(path), BadRows())
-    times = [
-        chunk.batch.column(0).cast(pa.string()).cast(pa.int64()).to_numpy()
-        for chunk in source.read((path, None), ["timestamp"], set(), 1 << 18)
-    ]
+    batches = public_set.text_batches([path], _options(path), ["timestamp"])
+    times = [text(batch, "timestamp").cast(pa.int64()).to_numpy() for batch in batches]
     ordered = np.sort(np.concatenate(times))
-    return tuple(float(ordered[round(share * len(ordered))]) for share in (0.8, 0.9))  # type: ignore[return-value]
+    low, high = (float(ordered[round(share * len(ordered))]) for share in (0.8, 0.9))
+    return low, high

@@ -209,6 +209,8 @@ def batches(data: Any, targets: Mapping[str, Target]) -> Iterator[dict[str, list
     if not isinstance(data, tf.data.Dataset):
         yield arrow_columns(data[0] if isinstance(data, tuple) else data, targets)
         return
+    columns = dataset_columns(data)
+    check_dataset_spec(columns, {name: target.spec() for name, target in targets.items()})
     if int(data.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
             "The dataset repeats without end, so `adapt` would never return. "

@@ -75,6 +75,11 @@ class Target:
             spec.name, spec.name, spec.dtype.name, shape, dim=dim or 0, num_ids=num_ids, strict=True
         )
 
+    def spec(self) -> tf.TensorSpec:
+        """Shape and dtype of its column, batch dimension first."""
+        shape = {"single": (None,), "list": (None, None), "vector": (None, self.dim)}[self.shape]
+        return tf.TensorSpec(shape, self.kind, self.name)
+
     def wrong_type(self, received: pa.DataType | str) -> str | None:
         """What is wrong with a column's type (or with what it holds), or `None` if nothing is."""
         if isinstance(received, pa.DataType):

@@ -69,7 +69,7 @@ def value_ids(values: tf.Tensor, buckets: int, hashes: int) -> tf.Tensor:
     return tf.reshape(ids, tf.concat([tf.shape(values), [hashes]], axis=0))
 
 
-def plain_ids(values: tf.Tensor, num_ids: int | Sequence[int]) -> tf.Tensor:
+def integer_ids(values: tf.Tensor, num_ids: int | Sequence[int]) -> tf.Tensor:
     """Ids of integer columns: 0 missing (-1), 1 out of range, `2 + value` otherwise.
 
     Args:

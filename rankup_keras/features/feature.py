@@ -24,6 +24,16 @@ class Feature:
             sends user columns once. `None` counts as a candidate's.
         group: str or `None`. Semantic group, used by tokenizers that put
             fields of one meaning into one token.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    feature = rk.Numeric("price", side="candidate", group="offer")
+    assert isinstance(feature, rk.features.Feature)
+    assert rk.Numeric.from_config(feature.get_config()).group == "offer"
+    ```
     """
 
     _reserved: ClassVar[tuple[str, ...]] = (

@@ -34,6 +34,13 @@ class FeatureSet(keras.layers.Layer):
     training and baked into the exported graph for serving: the two cannot
     differ.
 
+    `keras.utils.FeatureSpace` is the general tool for small tabular models: it
+    also discretizes and crosses, and concatenates one-hot columns into one
+    dense vector. A `FeatureSet` serves ranking models: ids stay ids, for large
+    embedding tables, with histories, multi-valued columns, double hashing,
+    user and candidate sides, and vocabularies of millions of values learned
+    from files that exceed memory.
+
     The packed tensors, each left out where nothing of its kind is described:
 
     - `encoded_ids`: int32 (batch, slots), read by the embedding tables;
@@ -46,12 +53,16 @@ class FeatureSet(keras.layers.Layer):
     Example:
 
     ```python
-    features = rankup_keras.FeatureSet([
-        rankup_keras.Categorical("ad_id", hash_buckets=1_000_000),
-        rankup_keras.Numeric("price", normalize="log"),
-        rankup_keras.History("clicked_ads", of="ad_id", max_length=50),
+    import rankup_keras as rk
+
+    rows = {"ad_id": ["a", "b"], "price": [3.5, None], "clicked_ads": [["b"], []]}
+    features = rk.FeatureSet([
+        rk.Categorical("ad_id", hash_buckets=1_000_000),
+        rk.Numeric("price", normalize="log"),
+        rk.History("clicked_ads", of="ad_id", max_length=50),
     ])
-    features.adapt(train)
+    encoded = features.adapt(rows).encode(rows)
+    assert encoded["encoded_ids"].shape == (2, 1 + 50)
     ```
 
     Raises:
@@ -128,28 +139,12 @@ class FeatureSet(keras.layers.Layer):
             if isinstance(f, Numeric)
             or (isinstance(f, Categorical) and (f.learns_vocabulary or f.num_ids is not None))
         }
-        if isinstance(data, tf.data.Dataset):
-            wanted = {name: spec[name] for name in targets}
-            columns.check_dataset_spec(columns.dataset_columns(data), wanted)
         with tempfile.TemporaryDirectory(prefix="rankup_keras_") as folder:
-            kinds = {name: target.kind for name, target in targets.items()}
-            learner = Learner(self.features, kinds, Path(folder))
-            rows = 0
-            for batch in columns.batches(data, targets):
-                for name, parts in batch.items():
-                    for part in parts:
-                        listed = targets[name].shape == "list"
-                        learner.update(name, part.flatten() if listed else part)
-                rows += sum(map(len, next(iter(batch.values()), [])))
-            if targets and not rows:
-                raise ValueError("`data` has no rows to adapt to.")
-            for name, moments in learner.moments.items():
-                self._moments[name] = moments.statistics()
-            for name, feature in learner.vocabularies.items():
-                path = learner.write(name, learner.ranked(name)["value"])
-                self._take_vocabulary(feature, str(path))
-        self._forget_traces()
-        return self
+            learner = Learner(self.features, targets, Path(folder))
+            learner.learn(data)
+            scaled = [f.name for f in self.of_type(Numeric) if f.normalize is not None]
+            moments = {name: learner.moments[name].statistics() for name in scaled}
+            return self.set_statistics({n: learner.write(n) for n in learner.counts}, moments)
 
     def set_statistics(
         self,
@@ -164,7 +159,7 @@ class FeatureSet(keras.layers.Layer):
         Args:
             vocabularies: dict from a categorical feature's name to its
                 vocabulary, a list of values or the path of a text file with
-                one value a line; the most frequent value first by custom.
+                one value per line; the most frequent value first by custom.
             moments: dict from a numeric feature's name to mean and standard
                 deviation of its known values, of `sign(x) log(1 + |x|)` for
                 `normalize="log"`.
@@ -177,14 +172,14 @@ class FeatureSet(keras.layers.Layer):
 
         Raises:
             RuntimeError: a model was already built on this feature set.
-            ValueError: a name is no feature that learns this, or what is given
-                cannot be its vocabulary or moments.
+            ValueError: a name is not that of a feature that learns this, or
+                the value cannot be its vocabulary or moments.
 
         Example:
 
         ```python
         features.set_statistics(
-            vocabularies={"ad_id": "learned/ad_id.txt"}, moments={"price": (1.7, 0.4)}
+            vocabularies={"ad_id": ["a17", "a3"]}, moments={"price": (1.7, 0.4)}
         )
         ```
         """
@@ -196,7 +191,7 @@ class FeatureSet(keras.layers.Layer):
         for feature, vocabulary, dtype in taken:
             self._set_dtype(feature, dtype)
             self._take_vocabulary(feature, vocabulary)
-        self._forget_traces()
+        self._encode_fn = None  # what was learned is a constant of the traced preprocessing
         return self
 
     def check_not_frozen(self) -> None:
@@ -206,10 +201,6 @@ class FeatureSet(keras.layers.Layer):
                 f"New statistics would change the tables of model {self._frozen_by!r}, which was "
                 "built on this feature set. Make a new FeatureSet for a new model."
             )
-
-    def _forget_traces(self) -> None:
-        # What was learned is a constant of the traced preprocessing.
-        self._encode_fn = None
 
     def _take_vocabulary(self, feature: Categorical, vocabulary: Any) -> None:
         lookup = self._lookups[feature.name]
@@ -256,7 +247,7 @@ class FeatureSet(keras.layers.Layer):
         ]
 
     def fields(self) -> list[FieldSpec]:
-        """The id slots of `encoded_ids`, one `FieldSpec` a categorical feature or sequence."""
+        """The id slots of `encoded_ids`, one `FieldSpec` per categorical feature or history."""
         return self._layout.fields()
 
     def numeric_names(self) -> list[str]:
@@ -316,7 +307,7 @@ class FeatureSet(keras.layers.Layer):
         if feature.hash_buckets is not None:
             return encoding.value_ids(values, feature.hash_buckets, feature.num_hashes)
         if feature.num_ids is not None:
-            return encoding.plain_ids(values, feature.num_ids)
+            return encoding.integer_ids(values, feature.num_ids)
         return tf.cast(self._lookups[feature.name](values), tf.int32)
 
     def _encode_ids(self, raw: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
@@ -329,8 +320,8 @@ class FeatureSet(keras.layers.Layer):
                 continue
             run: list[Any] = list(neighbours)
             values = tf.stack([raw[f.name] for f in run], axis=1)
-            if kind == "plain":
-                parts.append(encoding.plain_ids(values, [f.num_ids for f in run]))
+            if kind == "integer":
+                parts.append(encoding.integer_ids(values, [f.num_ids for f in run]))
             else:
                 buckets, hashes = ([f.hash_buckets for f in run], [f.num_hashes for f in run])
                 parts.append(encoding.hash_ids(values, buckets, hashes))

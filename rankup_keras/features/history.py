@@ -1,4 +1,4 @@
-"""Behaviour sequences."""
+"""Histories of user actions."""
 
 from typing import Any
 
@@ -29,6 +29,19 @@ class History(Feature):
             model wants the history as one vector.
         side: see `Feature`. Defaults to `"user"`.
         group: see `Feature`.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([
+        rk.Categorical("item", vocabulary=["a", "b", "c"]),
+        rk.History("clicked", of="item", max_length=2),
+    ])
+    encoded = features.encode({"item": ["a"], "clicked": [["a", "b", "c"]]})["encoded_ids"]
+    assert encoded.tolist() == [[2, 3, 4]]  # 0 is missing, 1 unknown
+    ```
     """
 
     def __init__(

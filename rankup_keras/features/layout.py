@@ -21,7 +21,7 @@ class Layout:
 
     Raises:
         ValueError: see `FeatureSet`.
-        TypeError: an item is no feature.
+        TypeError: an item is not a feature.
     """
 
     def __init__(self, features: Sequence[Feature]) -> None:
@@ -35,14 +35,14 @@ class Layout:
                     f"Received an item of type {type(feature).__name__}."
                 )
         names = [feature.name for feature in self._features]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"`features` must have different names. Given twice: {twice}.")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"`features` must have different names. Duplicates: {duplicates}.")
         singles = [f.name for f in self.of_type(Categorical) if f.max_length is None]
         for feature in self.of_type(History):
             if feature.of not in singles:
                 raise ValueError(
-                    f"`of` of sequence {feature.name!r} must name a single-valued Categorical: "
+                    f"`of` of history {feature.name!r} must name a single-valued Categorical: "
                     f"one of {singles}. Received: of={feature.of!r}."
                 )
 
@@ -134,4 +134,4 @@ def joint_encoding(feature: Any) -> str | None:
         return None
     if feature.hash_buckets is not None:
         return f"hashed {feature.dtype}"
-    return None if feature.num_ids is None else "plain"
+    return None if feature.num_ids is None else "integer"

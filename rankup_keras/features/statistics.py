@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from rankup_keras.features.categorical import Categorical
+from rankup_keras.features.columns import batches
+from rankup_keras.features.conversion import Target
 from rankup_keras.features.feature import Feature
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.value_counts import ValueCounts, write_vocabulary
@@ -18,7 +21,7 @@ class Learner:
 
     Args:
         features: those that learn nothing are passed over.
-        kinds: dict from a categorical feature's name to `"string"` or `"int64"`.
+        targets: dict from a feature's name to what its column is converted to.
         folder: where counts that outgrow `memory`, and vocabularies, are written.
         memory: bytes for the counts of all columns together.
     """
@@ -26,7 +29,7 @@ class Learner:
     def __init__(
         self,
         features: Iterable[Feature],
-        kinds: Mapping[str, str],
+        targets: Mapping[str, Target],
         folder: Path,
         memory: int = 1 << 29,
     ) -> None:
@@ -35,12 +38,28 @@ class Learner:
             f.name: f for f in features if isinstance(f, Categorical) and f.learns_vocabulary
         }
         share = max(1 << 22, memory // max(1, len(self.vocabularies)))
-        self.counts = {n: ValueCounts(kinds[n], share, str(folder)) for n in self.vocabularies}
+        self.counts = {
+            n: ValueCounts(targets[n].kind, share, str(folder)) for n in self.vocabularies
+        }
         self.moments = {f.name: Moments(f) for f in features if isinstance(f, Numeric)}
+        self._targets = targets
         self._folder = folder
 
+    def learn(self, data: Any) -> None:
+        """Takes rows in memory or a dataset, see `FeatureSet.adapt`."""
+        rows = 0
+        for batch in batches(data, self._targets):
+            for name, parts in batch.items():
+                for part in parts:
+                    self.update(name, part)
+            rows += sum(map(len, next(iter(batch.values()), [])))
+        if self._targets and not rows:
+            raise ValueError("`data` has no rows to adapt to.")
+
     def update(self, name: str, values: pa.Array) -> None:
-        """Takes the values of some rows of a feature, lists flattened."""
+        """Takes some rows of a feature's converted column."""
+        if self._targets[name].shape == "list":
+            values = values.flatten()
         if name in self.counts:
             self.counts[name].update(values)
         elif name in self.moments:
@@ -61,8 +80,9 @@ class Learner:
             )
         return table
 
-    def write(self, name: str, values: pa.ChunkedArray) -> Path:
+    def write(self, name: str, ranked: pa.Table | None = None) -> Path:
         """Writes a vocabulary, one value per line, and says where."""
+        values = (ranked or self.ranked(name))["value"]
         path = self._folder / f"vocabulary_{list(self.vocabularies).index(name)}.txt"
         write_vocabulary(values, path)
         return path

@@ -209,7 +209,7 @@ def test_small_dictionaries_of_parquet_are_kept_and_large_ones_are_not(tmp_path,
 def test_features_must_have_learned(tmp_path):
     _rows(tmp_path / "a.parquet")
     files = Files(tmp_path, _small(), ["click"])
-    with pytest.raises(ValueError, match=r"needs features that have learned\. Call"):
+    with pytest.raises(ValueError, match=r"needs adapted features\. Call"):
         files.dataset(32, encoded=True)
 
 

@@ -352,12 +352,12 @@ def test_a_model_closes_the_feature_set():
         (
             [rk.Numeric("a"), rk.Categorical("a"), rk.Numeric("b")],
             ValueError,
-            r"different names. Given twice: \['a'\]",
+            r"different names. Duplicates: \['a'\]",
         ),
         (
             [rk.Categorical("a"), rk.History("s", of="b", max_length=2)],
             ValueError,
-            r"`of` of sequence 's'.*one of \['a'\]. Received: of='b'",
+            r"`of` of history 's'.*one of \['a'\]. Received: of='b'",
         ),
         (
             [rk.Categorical("a", max_length=3), rk.History("s", of="a", max_length=2)],

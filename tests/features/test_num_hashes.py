@@ -175,9 +175,9 @@ def test_descriptions_of_before_mean_one_hash_function():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_hashes": 2}, "`num_hashes` of feature 'x' goes with `hash_buckets`"),
-        ({"num_ids": 9, "num_hashes": 2}, "goes with `hash_buckets`"),
-        ({"vocabulary": ["a"], "num_hashes": 2}, "goes with `hash_buckets`"),
+        ({"num_hashes": 2}, "`num_hashes` of feature 'x' needs `hash_buckets`"),
+        ({"num_ids": 9, "num_hashes": 2}, "needs `hash_buckets`"),
+        ({"vocabulary": ["a"], "num_hashes": 2}, "needs `hash_buckets`"),
         ({"hash_buckets": 9, "num_hashes": 0}, "must be a positive integer"),
         ({"hash_buckets": 9, "num_hashes": 1.5}, "must be a positive integer"),
     ],

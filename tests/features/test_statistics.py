@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankup_keras.features import Categorical, Numeric
+from rankup_keras.features.conversion import Target
 from rankup_keras.features.statistics import Learner, Moments
 from tests.reference import features as reference
 
@@ -19,7 +20,11 @@ words = st.sampled_from(["", "a", "b", "ab", "é", "日本", " ", "line\u2028", 
 
 def learned(feature, batches):
     with tempfile.TemporaryDirectory() as folder:
-        learner = Learner([feature], {feature.name: feature.dtype}, pathlib.Path(folder))
+        learner = Learner(
+            [feature],
+            {feature.name: Target(feature.name, feature.name, feature.dtype)},
+            pathlib.Path(folder),
+        )
         for batch in batches:
             learner.update(feature.name, pa.array(batch, learner.counts[feature.name].type))
         if not learner.counts[feature.name].total:
@@ -27,11 +32,12 @@ def learned(feature, batches):
                 learner.ranked(feature.name)
             return []
         try:
-            values = learner.ranked(feature.name)["value"]
+            ranked = learner.ranked(feature.name)
         except ValueError:
             return []
-        written = learner.write(feature.name, values).read_text().split("\n")
-    values = [v.decode() if isinstance(v, bytes) else v for v in values.to_pylist()]
+        written = learner.write(feature.name, ranked).read_text().split("\n")
+    values = ranked["value"].to_pylist()
+    values = [v.decode() if isinstance(v, bytes) else v for v in values]
     assert written == [*map(str, values), ""]
     return values
 
