@@ -16,18 +16,12 @@ from rankup_keras.features.encoding import clean_vectors, fixed_length_rows
 
 
 class Encoder:
-    """Does what a `FeatureSet` does with a batch, before rows are shuffled and cut into batches.
+    """Does what a `FeatureSet` does with a batch, before rows are shuffled and batched.
 
-    A value stands in a chunk many times, and text is what costs: to be moved,
-    hashed, looked up. So pyarrow finds the different values of every column,
-    the feature set's own TensorFlow functions give their ids, and from there on
-    a row is a few numbers. There is no second way from a value to its id that
-    could differ from the exported graph's. Numbers are normalised within
-    TensorFlow as well, batch by batch.
-
-    Args:
-        features: the feature set, adapted.
-        targets: the columns of the tables to encode.
+    Text is what costs, and a value occurs many times in a chunk. So pyarrow
+    finds the distinct values of every column, the feature set's own TensorFlow
+    functions give their ids, and from there on a row is a few numbers. Ids are
+    those of the exported graph, since the same functions make them.
     """
 
     def __init__(self, features: FeatureSet, targets: Sequence[Target]) -> None:

@@ -1,8 +1,8 @@
-"""Looks at the lines of a text file before a CSV parser does.
+"""Takes lines out of a text file that would mislead a CSV parser.
 
-A parser takes a quote that is never closed for one long value, and swallows the lines behind it in
-silence. So lines with an odd number of quotes are taken out here and reported, as are headers that
-stand in the middle of a file, and it is known which line a row comes from.
+A parser reads a quote that is never closed as one long value and silently swallows the lines that
+follow. So lines with an odd number of quotes are removed and reported, as are headers in the middle
+of a file, and the line of every row is known.
 """
 
 import io
@@ -16,13 +16,13 @@ STAND_IN = "\x1f"
 
 
 class LineFilter(io.RawIOBase):
-    """A stream of the lines of another one that a parser can be trusted with.
+    """A stream of the lines of another one that a parser reads correctly.
 
     Args:
         stream: what to read, at its beginning.
         quote: the quote character as a byte, or `None`.
-        header: a line that is no data wherever it stands, or `None`.
-        skip: how many lines at the beginning are no data.
+        header: a line that is not data wherever it occurs, or `None`.
+        skip: number of lines at the beginning that are not data.
         delimiter: a delimiter of several bytes, replaced by `STAND_IN`, or `None`.
     """
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.source import Chunk
+from rankup_keras.features.splitmix64 import STEP, splitmix64
 
 
 class RowFilter(Protocol):
@@ -155,17 +156,9 @@ class Share:
             values = encoded.dictionary.to_pylist()
             hashes = np.array([zlib.crc32((v or "").encode()) for v in values], np.uint64)
             keys = hashes[encoded.indices.to_numpy(zero_copy_only=False)]
-        place = _mixed(keys + np.uint64(self.seed * 0x9E3779B97F4A7C15 % 2**64))
+        place = splitmix64(keys + np.uint64((self.seed + 1) * STEP % 2**64))
         share = (place >> np.uint64(11)).astype(np.float64) * 2.0**-53
         return (share >= self.begin) & (share < self.end)
-
-
-def _mixed(x: np.ndarray) -> np.ndarray:
-    # Every bit of the key into every bit of the result, by the constants of SplitMix64.
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def _as_text(chunk: Chunk, name: str) -> pa.Array:

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-    """Some rows in the order of their file.
+    """Some rows in the order of their file, as they were read.
 
     Attributes:
-        batch: the columns as they were read.
+        batch: the columns.
         file: where they are from.
         first: number of the first row in the file, from 0.
         lines: from a row of the file, from 0, to its line, where text files skip lines.

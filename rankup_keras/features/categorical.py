@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.features.feature import Feature, Side, positive_int
+from rankup_keras.features.feature import Feature, Side, one_of, positive_int
+from rankup_keras.features.spec import COMBINERS
 
-COMBINERS = ("mean", "sum", "sqrtn")
 # Ids are int32, and the first two stand for missing and unknown values.
 MAX_IDS = 2**31 - 3
 
@@ -132,21 +132,13 @@ class Categorical(Feature):
         self.min_count = positive_int(min_count, "min_count", owner)
         self.max_tokens = positive_int(max_tokens, "max_tokens", owner, optional=True)
         self.oov_buckets = positive_int(oov_buckets, "oov_buckets", owner)
-        if combiner not in COMBINERS:
-            raise ValueError(
-                f"`combiner` of {owner} must be one of {COMBINERS}. "
-                f"Received: combiner={combiner!r}."
-            )
-        self.combiner = combiner
+        self.combiner = one_of(combiner, COMBINERS, "combiner", owner)
         if isinstance(vocabulary, Path):
             vocabulary = str(vocabulary)
         if vocabulary is not None and not isinstance(vocabulary, str):
             vocabulary = _checked_vocabulary(vocabulary, owner)
         self.vocabulary = vocabulary
-        if dtype not in ("string", "int64", None):
-            raise ValueError(
-                f"`dtype` of {owner} must be 'string', 'int64' or None. Received: dtype={dtype!r}."
-            )
+        one_of(dtype, ("string", "int64", None), "dtype", owner)
         if dtype is None:
             if num_ids is not None or (isinstance(vocabulary, list) and type(vocabulary[0]) is int):
                 dtype = "int64"

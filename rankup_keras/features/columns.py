@@ -38,16 +38,15 @@ def convert_columns(data: Any, spec: dict[str, tf.TensorSpec]) -> dict[str, Any]
     """Converts the columns that `spec` names, checks their types and equal lengths.
 
     Args:
-        data: dict of columns (arrays, lists, tensors, ragged or sparse
-            tensors), pandas frame or pyarrow table. Columns that `spec` does
-            not name are left out.
+        data: dict of columns (arrays, lists, dense, ragged or sparse tensors),
+            pandas frame or pyarrow table. Other columns are left out.
         spec: name → `tf.TensorSpec`, see `FeatureSet.raw_spec`.
 
     Returns:
         dict name → NumPy array (object arrays of bytes for strings).
 
     Raises:
-        ValueError: a column is missing, or has another length or shape than expected.
+        ValueError: a column is missing, or has a wrong length or shape.
         TypeError: a column has another type than its feature declares.
     """
     targets = {name: Target.of_spec(item) for name, item in spec.items()}
@@ -75,12 +74,7 @@ def convert_column(value: Any, spec: tf.TensorSpec) -> np.ndarray:
 
 
 def arrow_column(value: Any, target: Target) -> list[pa.Array]:
-    """One column in the type of its target, in several arrays where one has no room for its text.
-
-    Raises:
-        ValueError: the column, or a row of it, has the wrong shape.
-        TypeError: the column, or a value of it, has the wrong type.
-    """
+    """One column in the type of its target, in several arrays where it is long."""
     result, first = [], 0
     for part in _parts(value, target):
         array = _as_arrow(part, target) if len(part) else pa.nulls(0)

@@ -122,17 +122,17 @@ def family(kind: pa.DataType) -> str:
 def convert(
     array: pa.Array, target: Target, separator: str | None = None, coded: bool = False
 ) -> tuple[pa.Array, list[Problem]]:
-    """One column of a chunk in the type of its target.
+    """One column in the type of its target, and the values that could not be read.
 
     Args:
         array: the column as it was read.
         target: what it is to become.
-        separator: what stands between the values of a list in text, if lists may stand there.
-        coded: whether single text that comes as places in a dictionary may stay so.
+        separator: what separates the values of a list in text, if lists may be text.
+        coded: whether single text may stay dictionary-encoded.
 
     Returns:
-        An array without missing values: of `binary`, `int64` or `float32`, of lists of them, or
-        of vectors; and the values that could not be read, whose rows hold padding.
+        An array without nulls, of `binary`, `int64` or `float32`, of lists of them, or of vectors,
+        with padding where a value could not be read; and the problems.
     """
     if pa.types.is_dictionary(array.type):
         single = target.shape == "single" and target.kind == "string"

@@ -15,18 +15,18 @@ from rankup_keras.features import columns, encoding, supplied_statistics
 from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.features.categorical import Categorical
 from rankup_keras.features.conversion import Target
-from rankup_keras.features.feature import Feature, serialize_feature
+from rankup_keras.features.feature import Feature
 from rankup_keras.features.history import History
 from rankup_keras.features.layout import Layout, joint_encoding
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
-from rankup_keras.features.spec import FieldSpec, TableSpec
+from rankup_keras.features.spec import TableSpec
 from rankup_keras.features.statistics import Learner
 from rankup_keras.features.vocabulary_lookup import VocabularyLookup
 
 
 @serializable
-class FeatureSet(keras.layers.Layer):
+class FeatureSet(Layout, keras.layers.Layer):
     """Describes a row once, for training, evaluation and serving alike.
 
     Calling it turns raw columns into a few packed tensors. It is TensorFlow
@@ -75,7 +75,7 @@ class FeatureSet(keras.layers.Layer):
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
         self.features = list(features)
-        self._layout = Layout(self.features)
+        self.check_features()
         self._by_name = {feature.name: feature for feature in self.features}
         self._moments: dict[str, tuple[float, float]] = {}
         self._sizes: dict[str, int] = {}
@@ -93,10 +93,6 @@ class FeatureSet(keras.layers.Layer):
                 if feature.vocabulary is not None:
                     self._take_vocabulary(feature, feature.vocabulary)
         self.built = True
-
-    def of_type(self, kind: type) -> list[Any]:
-        """The features of one class, in order."""
-        return self._layout.of_type(kind)
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
@@ -231,32 +227,12 @@ class FeatureSet(keras.layers.Layer):
 
     # What comes in, what goes out
 
-    def raw_spec(self) -> dict[str, tf.TensorSpec]:
-        """Name → `tf.TensorSpec` of every raw column, batch dimension `None`.
-
-        Multi-valued columns and sequences are `(None, None)`: any width is
-        padded or cut in the graph. Padding is `""` or -1.
-        """
-        return self._layout.raw_spec()
-
     def tables(self) -> list[TableSpec]:
         """The embedding tables that the categorical features need."""
         return [
             TableSpec(feature.name, self._rows(feature), feature.embedding_dim)
             for feature in self.of_type(Categorical)
         ]
-
-    def fields(self) -> list[FieldSpec]:
-        """The id slots of `encoded_ids`, one `FieldSpec` per categorical feature or history."""
-        return self._layout.fields()
-
-    def numeric_names(self) -> list[str]:
-        """Names of the columns of `encoded_numeric`."""
-        return self._layout.numeric_names()
-
-    def encoded_spec(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Name → (shape without batch, dtype) of what a call returns."""
-        return self._layout.encoded_spec()
 
     def _rows(self, feature: Categorical) -> int:
         if feature.hash_buckets is not None:
@@ -314,7 +290,7 @@ class FeatureSet(keras.layers.Layer):
         parts: list[tf.Tensor] = []
         # Neighbours that one operation encodes are encoded at once: in a step of a small model a
         # dozen small operations a column would count.
-        for kind, neighbours in groupby(self._layout.in_slot_order(), key=joint_encoding):
+        for kind, neighbours in groupby(self.in_slot_order(), key=joint_encoding):
             if kind is None:
                 parts += [self._encode_column(f, raw[f.name]) for f in neighbours]
                 continue
@@ -370,7 +346,7 @@ class FeatureSet(keras.layers.Layer):
         config.pop("dtype", None)
         features = []
         for feature in self.features:
-            item = serialize_feature(feature)
+            item = keras.saving.serialize_keras_object(feature)
             if isinstance(feature, Categorical) and feature.uses_vocabulary:
                 # Vocabularies travel as assets: a config is JSON, and a path may be gone.
                 item["config"]["vocabulary"] = None

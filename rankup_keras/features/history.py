@@ -5,7 +5,8 @@ from typing import Any
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.features.feature import Feature, Side, positive_int
+from rankup_keras.features.feature import Feature, Side, one_of, positive_int
+from rankup_keras.features.spec import COMBINERS
 
 KEEP = ("last", "first")
 
@@ -58,15 +59,8 @@ class History(Feature):
         owner = f"feature {name!r}"
         self.of = of
         self.max_length = positive_int(max_length, "max_length", owner)
-        if keep not in KEEP:
-            raise ValueError(f"`keep` of {owner} must be one of {KEEP}. Received: keep={keep!r}.")
-        if combiner not in ("mean", "sum", "sqrtn"):
-            raise ValueError(
-                f"`combiner` of {owner} must be 'mean', 'sum' or 'sqrtn'. "
-                f"Received: combiner={combiner!r}."
-            )
-        self.keep = keep
-        self.combiner = combiner
+        self.keep = one_of(keep, KEEP, "keep", owner)
+        self.combiner = one_of(combiner, COMBINERS, "combiner", owner)
 
     def raw_spec(self) -> tf.TensorSpec:
         # The dtype is the other feature's; `FeatureSet.raw_spec` puts it in.

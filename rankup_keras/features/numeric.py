@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.features.feature import Feature, Side
+from rankup_keras.features.feature import Feature, Side, one_of
 
 NORMALIZATIONS = ("standard", "log", None)
 # Standard deviations.
@@ -56,11 +56,6 @@ class Numeric(Feature):
         group: str | None = None,
     ) -> None:
         super().__init__(name, side, group)
-        if normalize not in NORMALIZATIONS:
-            raise ValueError(
-                f"`normalize` of feature {name!r} must be one of {NORMALIZATIONS}. "
-                f"Received: normalize={normalize!r}."
-            )
         if clip == "auto":
             clip = None if normalize is None else AUTO_CLIP
         if clip is not None and (isinstance(clip, str) or not clip > 0):
@@ -68,7 +63,7 @@ class Numeric(Feature):
                 f"`clip` of feature {name!r} must be positive, None or 'auto'. "
                 f"Received: clip={clip!r}."
             )
-        self.normalize = normalize
+        self.normalize = one_of(normalize, NORMALIZATIONS, "normalize", f"feature {name!r}")
         self.indicator = bool(indicator)
         self.clip = None if clip is None else float(clip)
 

@@ -4,6 +4,8 @@ import dataclasses
 from typing import Any, Literal
 
 Kind = Literal["single", "bag", "sequence"]
+# How the rows of a bag or a sequence become one vector.
+COMBINERS = ("mean", "sum", "sqrtn")
 
 
 @dataclasses.dataclass(frozen=True)

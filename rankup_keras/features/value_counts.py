@@ -16,16 +16,10 @@ RANGE = 1 << 19
 
 
 class ValueCounts:
-    """Counts of one column's values.
+    """Counts of one column's values, `"string"` or `"int64"`.
 
-    Chunks are counted by themselves and merged now and then. When the merged
-    counts outgrow `memory`, they are sorted and written to a file; at the end
-    the files are gone through side by side, one range of values after another.
-
-    Args:
-        kind: `"string"` or `"int64"`.
-        memory: bytes of merged counts to hold.
-        folder: where to write, a temporary folder by default.
+    Merged counts that outgrow `memory` bytes are sorted and written to a file in `folder`; at the
+    end the files are read side by side, one range of values after another.
     """
 
     def __init__(self, kind: str, memory: int = 1 << 26, folder: str | None = None) -> None:
