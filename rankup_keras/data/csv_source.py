@@ -113,7 +113,7 @@ class CsvSource:
             self.bad_rows.report(file, line, None, text, reason)
         for row in invalid:
             line = lines.line_of(row.number)
-            reason = f"The line has {row.actual_columns} values, and the file {width} columns."
+            reason = f"The line has {row.actual_columns} values, but the file has {width} columns."
             self.bad_rows.report(file, line, None, row.text, reason)
 
     def _names(self, file: Path) -> list[str]:
@@ -133,8 +133,8 @@ class CsvSource:
             raise DataError(f"The header has duplicate columns: {duplicates}.", file, line=1)
         if self.options.columns is not None and list(self.options.columns) != names:
             raise DataError(
-                f"The header is {names}, and `columns` says {list(self.options.columns)}. Take "
-                "`columns` away, or set `header: false` where the first line is data.",
+                f"The header is {names}, and `columns` says {list(self.options.columns)}. Remove "
+                "`columns`, or set `header: false` where the first line is data.",
                 file,
                 line=1,
             )
@@ -187,7 +187,7 @@ def _stream(file: Path) -> Any:
     told = compression_of(file)
     if told is not None and found != told:
         raise DataError(
-            f"The name ends in {file.suffix}, and the content is not {told}: it begins with "
+            f"The name ends in {file.suffix}, but the content is not {told}: it begins with "
             f"{head!r}.",
             file,
         )
@@ -198,7 +198,7 @@ def _unreadable(file: Path, error: Exception, line: int) -> DataError:
     text = str(error)
     if "runcated" in text or "unexpected end" in text.lower():
         return DataError(
-            f"The compressed file ends in the middle, after line {line - 1}: it was cut short. "
+            f"The compressed file ends abruptly after line {line - 1}: it was cut short. "
             "Copy it again.",
             file,
             line=line,

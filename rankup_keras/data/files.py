@@ -328,7 +328,7 @@ def _common_schema(schemas: dict[Any, pa.Schema]) -> pa.Schema:
             if len(kinds) > 1 and kinds != {"integer", "number"}:
                 raise DataError(
                     f"The column is of type {field.type} here and of type {known.type} in {where}. "
-                    "A column must have one type in all files.",
+                    "A column must have the same type in all files.",
                     path,
                     column=field.name,
                 )

@@ -96,17 +96,15 @@ class LineFilter(io.RawIOBase):
             out.update(dict.fromkeys(np.flatnonzero(blank).tolist(), ""))
         if self._header is not None and self._header in block:
             for index in self._equal_lines(block, ends):
-                out.setdefault(
-                    index, "The header stands here once more, in the middle of the data."
-                )
+                out.setdefault(index, "The header is repeated in the middle of the data.")
         if self._quote is not None and self._quote in block:
             marks = np.flatnonzero(np.frombuffer(block, np.uint8) == self._quote[0])
             counts = np.bincount(np.searchsorted(ends, marks), minlength=len(ends))
             for index in np.flatnonzero(counts % 2).tolist():
                 out.setdefault(
                     index,
-                    "A quote is opened on this line and not closed on it. Where values hold line "
-                    "breaks, set `multiline`; where quotes are plain characters, `quote: null`.",
+                    "A quote is opened on this line and not closed on it. If values contain line "
+                    "breaks, set `multiline`; if quotes are ordinary characters, `quote: null`.",
                 )
         if out:
             block = self._without(block, ends, out)

@@ -270,8 +270,8 @@ def _check_numbers(
         if row not in told:
             value = array[int(row)].as_py()
             missing = isinstance(value, str | bytes) and not value
-            shown = "a missing value" if value is None or missing else show(value)
-            problems.append(Problem(int(row), value, f"{shown} stands here; {rule}"))
+            shown = "missing" if value is None or missing else show(value)
+            problems.append(Problem(int(row), value, f"The value is {shown}; {rule}"))
     return problems
 
 
@@ -321,7 +321,7 @@ def _vectors(
             Problem(
                 int(row),
                 int(lengths[row]),
-                f"A vector of {lengths[row]} numbers stands here; `dim` is {width}.",
+                f"The vector has {lengths[row]} numbers; `dim` is {width}.",
                 error=ValueError,
             )
         )

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
+from rankup_keras.compat.raw_inputs import take_raw_inputs
 from rankup_keras.features import columns, encoding, supplied_statistics
 from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.features.categorical import Categorical
@@ -72,8 +73,7 @@ class FeatureSet(Layout, keras.layers.Layer):
 
     def __init__(self, features: Sequence[Feature], **kwargs: Any) -> None:
         super().__init__(autocast=False, dtype="float32", **kwargs)
-        self._convert_input_args = False
-        self._allow_non_tensor_positional_args = True
+        take_raw_inputs(self)
         self.features = list(features)
         self.check_features()
         self._by_name = {feature.name: feature for feature in self.features}
@@ -368,8 +368,10 @@ class FeatureSet(Layout, keras.layers.Layer):
             keras.saving.deserialize_keras_object(item) for item in config["features"]
         ]
         features = cls(**config)
-        features._sizes.update(learned.get("sizes", {}))
-        features._moments.update(
-            {name: tuple(pair) for name, pair in learned.get("moments", {}).items()}
-        )
+        features.restore(learned)
         return features
+
+    def restore(self, learned: Mapping[str, Any]) -> None:
+        """Takes what `get_config` holds of `learned`; vocabularies follow as assets."""
+        self._sizes.update(learned.get("sizes", {}))
+        self._moments.update({n: tuple(pair) for n, pair in learned.get("moments", {}).items()})

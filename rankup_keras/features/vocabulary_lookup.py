@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
+from rankup_keras.compat.raw_inputs import take_raw_inputs
 
 _ASSET = "vocabulary.txt"
 _scratch: list[Path] = []
@@ -70,8 +71,7 @@ class VocabularyLookup(keras.layers.Layer):
         self.feature = feature
         self._path: Path | None = None
         self._table: tf.lookup.StaticHashTable | None = None
-        self._convert_input_args = False
-        self._allow_non_tensor_positional_args = True
+        take_raw_inputs(self)
         self.built = True
 
     def set_vocabulary(self, values: Iterable[str] | Iterable[int]) -> int:

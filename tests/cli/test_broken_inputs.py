@@ -144,7 +144,7 @@ DATA = {
     "header only": (lambda f: _put(f, "a.csv", _csv([" "])[:17]), 3, ["no row"]),
     "label 2": (
         lambda f: _parquet(f, click=[i % 3 for i in range(40)]),
-        3, ["a.parquet, line ", "'click'", "2 stands here", "0 or 1"],
+        3, ["a.parquet, line ", "'click'", "The value is 2", "0 or 1"],
     ),
     "label missing": (
         lambda f: _put(f, "a.csv", _csv([*ROWS, "u1,1,"])), 3, ["line 42", "'click'", "missing"],

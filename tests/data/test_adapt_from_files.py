@@ -90,7 +90,7 @@ def test_another_file_is_learned_anew(tmp_path):
 def test_nothing_half_written_stays_behind_after_a_bad_row(tmp_path):
     table = _table().set_column(5, "click", [pa.array([0, 1, 2] * 1000)])
     features = _features()
-    with pytest.raises(DataError, match="2 stands here; a label must be 0 or 1"):
+    with pytest.raises(DataError, match="The value is 2; a label must be 0 or 1"):
         adapt(features, Files(_write(tmp_path, table), features, ["click"]), tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 

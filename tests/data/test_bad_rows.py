@@ -47,6 +47,8 @@ def test_an_error_names_file_line_column_and_value(tmp_path):
     columns = {"user": ["a", "b", "c"], "click": [0, 3, 1]}
     path = write_parquet(tmp_path / "a.parquet", columns)
     features = rk.FeatureSet([rk.Categorical("user", hash_buckets=5)])
-    with pytest.raises(DataError, match=r"a\.parquet, line 2, column 'click': 3 stands") as info:
+    with pytest.raises(
+        DataError, match=r"a\.parquet, line 2, column 'click': The value is 3"
+    ) as info:
         list(Files(path, features, ["click"]).tables(9))
     assert (info.value.line, info.value.column, info.value.value) == (2, "click", 3)

@@ -256,8 +256,8 @@ def test_wrong_type(column, spec, message):
         ([[1, 2], [3, 4]], FLOAT, " must have one value per row, not a list"),
         (np.array(["a"]), STRINGS, " must have a list of values in every row"),
         (np.array(5.0), FLOAT, r" must have one or two dimensions. Received shape \(\)"),
-        ([[1.0, 2.0], [3.0]], VECTOR, ", row 1: A vector of 1 numbers stands here; `dim` is 2"),
-        ([[1.0, 2.0, 3.0]], VECTOR, ", row 0: A vector of 3 numbers stands here; `dim` is 2"),
+        ([[1.0, 2.0], [3.0]], VECTOR, ", row 1: The vector has 1 numbers; `dim` is 2"),
+        ([[1.0, 2.0, 3.0]], VECTOR, ", row 0: The vector has 3 numbers; `dim` is 2"),
         ([[[1], [2, 3]]], INTS, " must have a list of values in every row"),
     ],
 )
