@@ -12,12 +12,11 @@ import pyarrow.csv as pacsv
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.data_error import DataError
-from rankup_keras.data.line_filter import STAND_IN, LineFilter, shifted
+from rankup_keras.data.line_filter import BOM, STAND_IN, LineFilter, shifted
 from rankup_keras.data.paths import compression_of
 from rankup_keras.data.source import Chunk, Unit
 
 _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
-_BOM = b"\xef\xbb\xbf"
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -45,7 +44,7 @@ class CsvSource:
         delimiter = options.delimiter or ","
         several = len(delimiter) > 1
         lines = LineFilter(
-            _BomFree(_stream(file)),
+            _stream(file),
             None if options.quote is None or options.multiline else options.quote.encode(),
             None if options.multiline else self._header_line(file, names),
             1 if options.header else 0,
@@ -149,7 +148,7 @@ class CsvSource:
         if file.stat().st_size == 0:
             raise DataError("The file is empty.", file)
         try:
-            stream = _BomFree(_stream(file))
+            stream = _stream(file)
             head = b""
             while b"\n" not in head and (block := stream.read(1 << 16)):
                 head += block
@@ -157,27 +156,12 @@ class CsvSource:
             raise _unreadable(file, error, 1) from error
         if not head:
             raise DataError("The file is empty.", file)
+        head = head.removeprefix(BOM)
         if head[:2] in _WIDE_BOMS:
             raise DataError("The file is UTF-16. Write it as UTF-8.", file, line=1)
         if head[:4] == b"PAR1":
             raise DataError("This is a Parquet file. Give `format: parquet`.", file)
         return head.split(b"\n", 1)[0].rstrip(b"\r")
-
-
-class _BomFree:
-    """A stream without the mark that some programs put before UTF-8."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._head: bytes | None = None
-
-    def read(self, size: int) -> bytes:
-        block = self._stream.read(size)
-        if self._head is None:
-            self._head = block[:3]
-            if self._head == _BOM:
-                return block[3:] or self._stream.read(size)
-        return block
 
 
 def _stream(file: Path) -> Any:

@@ -123,7 +123,7 @@ class Files:
         if weight is not None:
             self.targets.append(Target(weight, weight, "float32", role="weight"))
         for path, schema in schemas.items():
-            check_schema(self.targets, schema, str(path), text, self._separator is not None)
+            check_schema(self.targets, schema, str(path), self._separator is not None)
             for name in self._beside():
                 if name not in schema.names:
                     raise missing_column(name, schema.names, str(path))

@@ -13,6 +13,8 @@ import numpy as np
 BLOCK = 1 << 20
 # The parser needs one character; this one stands in no text.
 STAND_IN = "\x1f"
+# The mark that some programs put before UTF-8.
+BOM = b"\xef\xbb\xbf"
 
 
 class LineFilter(io.RawIOBase):
@@ -84,6 +86,8 @@ class LineFilter(io.RawIOBase):
             self._ready += self._checked(block)
 
     def _checked(self, block: bytes) -> bytes:
+        if self._line == 0:
+            block = block.removeprefix(BOM)
         ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
         out: dict[int, str] = {}
         if self._line == 0:

@@ -41,7 +41,7 @@ def label_targets(tasks: Iterable[Task | str]) -> list[Target]:
 
 
 def check_schema(
-    targets: Sequence[Target], schema: pa.Schema, file: str, text: bool, split_lists: bool
+    targets: Sequence[Target], schema: pa.Schema, file: str, split_lists: bool
 ) -> None:
     """Refuses columns that are missing or whose type cannot be read as the target's.
 
@@ -51,28 +51,10 @@ def check_schema(
     for target in targets:
         if target.column not in schema.names:
             raise missing_column(target.column, schema.names, file)
-        kind = schema.field(target.column).type
-        listed = family(kind).startswith("list of ")
-        item = family(kind).removeprefix("list of ")
-        if item == "null":
-            continue
-        if target.shape == "single" and listed and not text:
-            raise DataError(
-                "The column holds lists, and one value per row is expected. For a multi-valued "
-                "feature give `max_length`, for a history of user actions use a History feature. "
-                f"Received {kind}.",
-                file,
-                column=target.column,
-            )
-        if target.shape != "single" and not listed and not (split_lists and item == "text"):
-            raise DataError(
-                "The column holds one value per row, and lists are expected. For text give "
-                f"`list_separator`. Received {kind}.",
-                file,
-                column=target.column,
-            )
-        if (wrong := target.wrong_type(kind)) is not None:
-            raise DataError(f"The column {wrong}", file, column=target.column)
+        try:
+            target.check_type(schema.field(target.column).type, split_lists)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"The column {error}", file, column=target.column) from None
 
 
 def missing_column(name: str, names: Sequence[str], file: str | None) -> DataError:

@@ -51,7 +51,13 @@ def convert_columns(data: Any, spec: dict[str, tf.TensorSpec]) -> dict[str, Any]
     """
     targets = {name: Target.of_spec(item) for name, item in spec.items()}
     converted = arrow_columns(data, targets)
-    return {name: _dense(chunks, targets[name]) for name, chunks in converted.items()}
+    result = {name: _dense(chunks, targets[name]) for name, chunks in converted.items()}
+    for name, array in result.items():
+        if not spec[name].shape.is_compatible_with(array.shape):  # a fixed number of rows or values
+            raise ValueError(
+                f"Column {name!r} must have shape {spec[name].shape}. Received shape {array.shape}."
+            )
+    return result
 
 
 def arrow_columns(data: Any, targets: Mapping[str, Target]) -> dict[str, list[pa.Array]]:
@@ -78,15 +84,14 @@ def arrow_column(value: Any, target: Target) -> list[pa.Array]:
     result, first = [], 0
     for part in _parts(value, target):
         array = _as_arrow(part, target) if len(part) else pa.nulls(0)
-        depth = family(array.type).count("list of ")
-        if target.shape == "single" and depth:
-            if not pc.all(pc.equal(pc.fill_null(pc.list_value_length(array), 0), 1)).as_py():
-                raise ValueError(f"Column {target.name!r} must have one value per row, not a list.")
-            array = array.flatten()
-        elif target.shape != "single" and depth != 1 and family(array.type) != "null":
-            raise ValueError(f"Column {target.name!r} must have a list of values in every row.")
-        if (wrong := target.wrong_type(array.type)) is not None:
-            raise TypeError(f"Column {target.name!r} {wrong}")
+        if target.shape == "single" and family(array.type).startswith("list of "):
+            lengths = pc.fill_null(pc.list_value_length(array), 0)
+            if pc.all(pc.equal(lengths, 1)).as_py():
+                array = array.flatten()
+        try:
+            target.check_type(array.type)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"Column {target.name!r} {error}") from None
         converted, problems = convert(array, target)
         for problem in problems[:1]:
             raise problem.error(
@@ -101,8 +106,8 @@ def _parts(value: Any, target: Target) -> list[Any]:
     """A column of any library as lists or arrays of rows, small enough for pyarrow's text."""
     if tf.is_tensor(value):
         value = dense_tensor(value, tf.TensorSpec(None, target.kind, target.name)).numpy()
-    if hasattr(value, "iloc") and not isinstance(value.dtype, np.dtype):
-        value = pa.array(value)  # one of pandas's own types
+    if hasattr(value, "iloc") and not isinstance(getattr(value, "dtype", np.dtype("O")), np.dtype):
+        value = pa.array(value)  # a series of one of pandas's own types
     elif hasattr(value, "to_numpy") and not isinstance(value, pa.Array | pa.ChunkedArray):
         value = value.to_numpy()
     if isinstance(value, str | bytes) or not hasattr(value, "__len__"):

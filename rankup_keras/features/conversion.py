@@ -80,13 +80,32 @@ class Target:
         shape = {"single": (None,), "list": (None, None), "vector": (None, self.dim)}[self.shape]
         return tf.TensorSpec(shape, self.kind, self.name)
 
-    def wrong_type(self, received: pa.DataType | str) -> str | None:
-        """What is wrong with a column's type (or with what it holds), or `None` if nothing is."""
-        if isinstance(received, pa.DataType):
-            item = family(received).removeprefix("list of ")
-            if item == "null" or item in _READABLE[self.strict][self.kind]:
-                return None
-        return f"must hold {_WANTED[self.kind]}. Received {received}. {_REMEDY[self.kind]}"
+    def check_type(self, kind: pa.DataType, split_text: bool = False) -> None:
+        """Refuses types that cannot be read; with `split_text` single text may be a list.
+
+        Raises:
+            ValueError: lists come where single values are expected, or the other way round.
+            TypeError: the values have another type.
+        """
+        found = family(kind)
+        depth, item = found.count("list of "), found.removeprefix("list of ")
+        if item == "null":
+            return
+        if self.shape == "single" and depth:
+            raise ValueError(
+                "must have one value per row, not a list. For a multi-valued feature give "
+                f"`max_length`, for past actions use a History feature. Received {kind}."
+            )
+        if self.shape != "single" and depth != 1 and not (split_text and item == "text"):
+            raise ValueError(f"must have a list of values in every row. Received {kind}.")
+        if item not in _READABLE[self.strict][self.kind]:
+            raise self.wrong_type(kind)
+
+    def wrong_type(self, received: Any) -> TypeError:
+        """The error of values of another type."""
+        return TypeError(
+            f"must hold {_WANTED[self.kind]}. Received {received}. {_REMEDY[self.kind]}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

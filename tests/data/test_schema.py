@@ -31,7 +31,7 @@ def test_types_come_from_the_file_where_a_feature_has_none(tmp_path):
     [
         ({"users": ["a"], "price": [1.0]}, "There is no column 'user'. The nearest is 'users'"),
         ({"user": [1.5], "price": [1.0]}, "must hold strings. Received double"),
-        ({"user": ["a"], "price": [[1.0]]}, "holds lists, and one value per row is expected"),
+        ({"user": ["a"], "price": [[1.0]]}, "must have one value per row, not a list"),
         ({"user": ["a"], "price": [True]}, None),
     ],
 )

@@ -172,6 +172,17 @@ def test_lists_of_integers(column):
     assert convert_column(column, INTS).tolist() == [[BIG, 7], [-1, -1], [5, -1]]
 
 
+def test_long_columns_are_converted_in_parts(monkeypatch):
+    monkeypatch.setattr("rankup_keras.features.columns.ROWS", 2)
+    assert texts(convert_column(["a", "b", None, "d", "e"], STRING)) == ["a", "b", "", "d", "e"]
+    assert convert_column([[1], [2, 3], [], [4, 5, 6]], INTS).tolist() == [
+        [1, -1, -1], [2, 3, -1], [-1, -1, -1], [4, 5, 6],
+    ]  # fmt: skip
+    assert convert_column(np.ones((5, 2)), VECTOR).shape == (5, 2)
+    with pytest.raises(TypeError, match=r"row 3: 1\.5 is not"):
+        convert_column(np.array([1, 2, 3, 1.5]), INT)
+
+
 def test_lists_of_32_bit_integers():
     ragged = tf.ragged.constant([[4, 7], [5]])
     assert ragged.dtype == tf.int32
@@ -186,6 +197,8 @@ def test_lists_of_32_bit_integers():
         [np.array([1, 2]), None, np.array([3, 4])],
         np.array([[1, 2], [NAN, NAN], [3, 4]]),
         pd.Series([[1, 2], None, [3, 4]]),
+        pd.DataFrame({"v0": [1, NAN, 3], "v1": [2, NAN, 4]}),
+        pd.DataFrame({"v0": [1, None, 3], "v1": [2, None, 4]}, dtype="Int64"),
         pa.array([[1, 2], None, [3, 4]]),
         pa.array([[1, 2], None, [3, 4]], pa.list_(pa.float32(), 2)),
     ],
@@ -278,6 +291,13 @@ def test_frames_and_tables():
         np.testing.assert_array_equal(columns["y"], [1, NAN])
         assert columns["z"].tolist() == [[1, -1], [2, 3]]
     assert list(as_mapping(pd.DataFrame({0: [1]}))) == ["0"]
+
+
+def test_a_fixed_number_of_rows():
+    one = {"x": tf.TensorSpec((1,), tf.int64, name="x")}
+    assert convert_columns({"x": [5]}, one)["x"].tolist() == [5]
+    with pytest.raises(ValueError, match=r"'x' must have shape \(1,\). Received shape \(2,\)"):
+        convert_columns({"x": [5, 6]}, one)
 
 
 def test_wrong_tables():
