@@ -76,7 +76,7 @@ def point(size: dict[str, int], seconds: float) -> dict[str, float]:
     before = peak_mib()
     features = rk.FeatureSet(
         [rk.Categorical(f"c{i}", hash_buckets=10_000) for i in range(size["fields"])]
-        + [rk.Sequence("history", of="c0", max_length=size["sequence"])]
+        + [rk.History("history", of="c0", max_length=size["sequence"])]
     )
     names = [f"task_{i}" for i in range(size["tasks"])]
     # A global, a sequence and the task tokens are among the tokens. One table set.

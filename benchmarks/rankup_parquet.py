@@ -73,7 +73,7 @@ def whole_model(tokens: int, width: int, blocks: int, expansion: int) -> Any:
     features = rk.FeatureSet(
         [rk.Categorical(f"c{i}", hash_buckets=BUCKETS) for i in range(FIELDS)]
         + [rk.Numeric(f"n{i}", normalize=None) for i in range(NUMBERS)]
-        + [rk.Sequence("history", of="c0", max_length=HISTORY)]
+        + [rk.History("history", of="c0", max_length=HISTORY)]
         + [rk.Pretrained("user_vector", VECTOR), rk.Pretrained("item_vector", VECTOR)]
     )
     return rk.RankUp(

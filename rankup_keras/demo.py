@@ -17,7 +17,7 @@ import rankup_keras as rk
 from rankup_keras.data.rows import Rows
 from rankup_keras.data.splits import Splits
 from rankup_keras.datasets import movielens_100k
-from rankup_keras.datasets.movielens_features import movielens_features
+from rankup_keras.datasets.movielens import movielens_features
 from rankup_keras.serving import load_session
 
 TASKS = ("like", "love")

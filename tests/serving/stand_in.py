@@ -19,7 +19,7 @@ def make_features():
             rk.Numeric("age", normalize=None, side="user"),
             rk.Categorical("city", num_ids=20, side="user"),
             rk.Categorical("interests", vocabulary=GENRES, max_length=3, side="user"),
-            rk.Sequence("history", of="item_id", max_length=HISTORY, side="user"),
+            rk.History("history", of="item_id", max_length=HISTORY, side="user"),
             rk.Pretrained("user_vector", dim=3, side="user"),
             rk.Categorical("item_id", vocabulary=ITEMS, side="candidate"),
             rk.Categorical("shop", hash_buckets=30, side="candidate"),

@@ -107,7 +107,7 @@ def test_layers_over_one_sided_inputs():
     features = rk.FeatureSet(
         [
             rk.Categorical("user_id", vocabulary=stand_in.USERS, side="user"),
-            rk.Sequence("seen", of="user_id", max_length=3),
+            rk.History("seen", of="user_id", max_length=3),
             rk.Numeric("price", normalize=None),
         ]
     )
