@@ -11,13 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rankup_keras.diagnostics import plots, text
+from rankup_keras.diagnostics import plots
 from rankup_keras.diagnostics.embedding_tables import embedding_tables
 from rankup_keras.diagnostics.findings import Finding, find_problems
 from rankup_keras.diagnostics.measure import measure, measure_tables
 from rankup_keras.diagnostics.probe import make_probe
-from rankup_keras.diagnostics.record import RankProfile
-from rankup_keras.diagnostics.report import report
+from rankup_keras.diagnostics.record import RankProfile, history_table
+from rankup_keras.diagnostics.report_file import report
 from rankup_keras.diagnostics.taps import CallableTaps, Taps
 from rankup_keras.diagnostics.workers import agreed, is_chief
 from rankup_keras.diagnostics.writers import JsonLines, TensorBoardPages
@@ -197,7 +197,7 @@ class EffectiveRank(keras.callbacks.Callback):
             view: `"sample"` or `"token"`.
             normalized: Whether as a share of the ceiling.
         """
-        return text.history_table(self.profiles, view, normalized)
+        return history_table(self.profiles, view, normalized)
 
     def plot(self, path: str | os.PathLike[str] | None = None, view: str = "sample") -> Any:
         """Draws rank by layer and by time, the untrained network beside it.

@@ -18,4 +18,4 @@ from rankup_keras.diagnostics.relations import label_information as label_inform
 from rankup_keras.diagnostics.relations import token_cosine_similarity as token_cosine_similarity
 from rankup_keras.diagnostics.relations import token_mutual_information as token_mutual_information
 from rankup_keras.diagnostics.relations import token_relations as token_relations
-from rankup_keras.diagnostics.report import report as report
+from rankup_keras.diagnostics.report_file import report as report

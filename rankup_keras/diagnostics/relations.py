@@ -127,9 +127,7 @@ class TokenRelations:
         Returns:
             The Matplotlib figure.
         """
-        figure = plots.relations_figure(
-            self.layer, self.mutual_information, self.cosine, self.label_information
-        )
+        figure = plots.relations_figure(self)
         if path is not None:
             figure.savefig(path)
         return figure

@@ -96,13 +96,12 @@ class TensorBoardPages:
 
     def _draw(self, profiles: Sequence[RankProfile]) -> None:
         begun = time.perf_counter()
-        control = profiles[0] if profiles[0].label == "untrained" else None
         figures = {
             "layers_by_time/sample_view": plots.heat_figure(profiles, "sample"),
             "layers_by_time/token_view": plots.heat_figure(profiles, "token"),
             "along_the_network": plots.rank_figure(profiles),
             "tokens_by_layer": plots.token_figure(profiles[-1]),
-            "spectra": plots.spectra_figure(profiles[-1], control),
+            "spectra": plots.spectra_figure(profiles),
         }
         with self._writer.as_default(step=profiles[-1].step):
             for name, figure in figures.items():

@@ -312,11 +312,11 @@ def test_table_and_plot(tmp_path):
         callback.plot()
     fit(token_network(), [callback], epochs=12)
     head, columns, *body = callback.table().splitlines()
-    assert "sample view, share of its ceiling" in head
+    assert "normalized effective rank, sample view" in head
     assert columns.split()[:3] == ["layer", "untrained", "epoch"]
     assert [line.split()[0] for line in body] == NAMES
     assert max(len(line) for line in body) <= 100
-    assert "number of directions, ceilings 8" in callback.table("token", normalized=False)
+    assert "effective rank, token view, ceilings 8" in callback.table("token", normalized=False)
     with pytest.raises(ValueError, match="'both'"):
         callback.table("both")
     callback.plot(tmp_path / "ranks.png", view="token")
