@@ -16,7 +16,7 @@ _SHARE = 0.01
 
 
 class JsonLines:
-    """A file with one line a measurement, complete after every measurement.
+    """A file with one line per measurement, complete after every measurement.
 
     Args:
         path: The file; its folder is made.
