@@ -44,7 +44,7 @@ def token_mutual_information(
     x = np.random.normal(size=(512, 3, 4))
     x[:, 1] = -x[:, 0]
     information = rk.diagnostics.token_mutual_information(x, clusters=4)
-    assert information[0, 1] > 0.9 > 0.1 > information[0, 2]
+    assert information[0, 1] > information[0, 2]
     ```
 
     References:

@@ -44,6 +44,7 @@ class JsonLines:
         return []
 
     def write(self, profile: RankProfile) -> None:
+        """Adds a measurement."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(profile.to_json() + "\n")
 
@@ -69,8 +70,8 @@ class TensorBoardPages:
     def write(self, profiles: Sequence[RankProfile]) -> None:
         """Writes the last measurement, given all so far.
 
-        Pictures cost more than a measurement, so they are drawn as often as a
-        hundredth of the time allows, and once more by `close`.
+        Pictures cost more than a measurement, so they are drawn as often as 1 %
+        of the time allows, and once more by `close`.
         """
         if self._writer is None:
             self._opened = time.perf_counter()
@@ -90,7 +91,7 @@ class TensorBoardPages:
         """Draws what is not drawn yet, and makes everything readable."""
         if self._writer is None:
             return
-        if profiles and len(profiles) > self._drawn:
+        if len(profiles) > self._drawn:
             self._draw(profiles)
         self._writer.flush()
 

@@ -6,19 +6,9 @@ import numpy as np
 import pytest
 
 from rankup_keras.diagnostics import plots
-from rankup_keras.diagnostics.measure import measure_layer
 from rankup_keras.diagnostics.record import RankProfile
 from rankup_keras.diagnostics.relations import TokenRelations
-
-
-def profile_of(label="untrained", step=0, tokens=4, **logs):
-    rng = np.random.default_rng(step)
-    layers = {
-        f"layer_{number}": measure_layer("", [rng.normal(size=(32, tokens, 8))])
-        for number in range(3)
-    }
-    return RankProfile(label, step, step, layers, logs=logs)
-
+from tests.diagnostics.profiles import profile_of
 
 PROFILES = [profile_of(), *(profile_of(f"epoch {e}", e, loss=1.0 / e) for e in range(1, 30))]
 
