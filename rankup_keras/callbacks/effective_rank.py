@@ -14,7 +14,7 @@ import tensorflow as tf
 from rankup_keras.diagnostics import plots
 from rankup_keras.diagnostics.embedding_tables import embedding_tables
 from rankup_keras.diagnostics.findings import Finding, find_problems
-from rankup_keras.diagnostics.measure import measure, measure_tables, taps_of
+from rankup_keras.diagnostics.measure import measure, taps_of
 from rankup_keras.diagnostics.probe import make_probe
 from rankup_keras.diagnostics.record import (
     UNTRAINED,
@@ -181,7 +181,6 @@ class EffectiveRank(keras.callbacks.Callback):
         self._board = None if log_dir is None else TensorBoardPages(log_dir)
         self._tapped: Any = None
         self._taps: Any = None
-        self._step = 0
         self._epoch = 0
         self._train_seconds = 0.0
         self._begun = 0.0
@@ -236,7 +235,6 @@ class EffectiveRank(keras.callbacks.Callback):
         target = self.model if self._target is None else self._target
         if target is not self._tapped:
             self._start(target, resumed=self._iterations() > 0)
-        self._step = self._iterations()
 
     def _start(self, target: Any, resumed: bool) -> None:
         self._tapped = target
@@ -266,7 +264,6 @@ class EffectiveRank(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch + 1
-        self._step = self._iterations()
         profile = self._measure(f"epoch {epoch + 1}", logs)
         # Every process measures and sees the same numbers; the chief alone writes.
         numbers = _agreed(self._strategy, profile.numbers())
@@ -284,8 +281,7 @@ class EffectiveRank(keras.callbacks.Callback):
         # With steps_per_execution the batch number jumps.
         before, self._batches = self._batches, batch + 1
         if self._batches // self._every > before // self._every:
-            self._step = self._iterations()
-            self._measure(f"step {self._step}", logs)
+            self._measure(f"step {self._iterations()}", logs)
 
     def _measure_control(self, resumed: bool) -> None:
         how = self._control
@@ -295,15 +291,14 @@ class EffectiveRank(keras.callbacks.Callback):
             how = again if resumed else "start"
         if how is None:
             return
-        taps = self._taps.reinitialized() if how == "reinitialize" else self._taps
-        self.control = measure(taps, self._probe, label=UNTRAINED, step=0, epoch=0)
-        if how == "start":
-            self._add_tables(self.control)
+        fresh = how == "reinitialize"
+        taps, tables = (self._taps.reinitialized(), {}) if fresh else (self._taps, self._tables)
+        self.control = measure(taps, self._probe, tables, self.table_rows, label=UNTRAINED)
         self._write(self.control)
 
     def _measure(self, label: str, logs: Mapping[str, Any] | None) -> RankProfile:
-        profile = measure(self._taps, self._probe, label=label, step=self._step, epoch=self._epoch)
-        self._add_tables(profile)
+        at = (label, self._iterations(), self._epoch)
+        profile = measure(self._taps, self._probe, self._tables, self.table_rows, *at)
         profile.logs = {k: float(v) for k, v in (logs or {}).items() if np.ndim(v) == 0}
         if self.measured and self.measured[-1].step == profile.step:
             self.measured.pop()
@@ -311,11 +306,6 @@ class EffectiveRank(keras.callbacks.Callback):
         self._write(profile)
         self._warn(profile)
         return profile
-
-    def _add_tables(self, profile: RankProfile) -> None:
-        begun = time.perf_counter()
-        profile.tables = measure_tables(self._tables, self.table_rows)
-        profile.seconds += time.perf_counter() - begun
 
     def _write(self, profile: RankProfile) -> None:
         if self._json is not None and self._chief:
@@ -332,16 +322,14 @@ class EffectiveRank(keras.callbacks.Callback):
                     warnings.warn(str(finding), stacklevel=2)
 
     def _keys_for_logs(self, numbers: Mapping[str, float]) -> list[str]:
-        if self._shown == "all":
-            return list(numbers)
-        if self._shown == "summary":
-            last = self._taps.names[-1]
-            keys = [f"effective_rank/{last}", f"effective_rank_normalized/{last}"]
-            return [key for key in (*keys, "effective_rank_normalized/min") if key in numbers]
-        keys = []
-        for pattern in self._shown:
-            found = fnmatch.filter(numbers, pattern)
-            if not found:
+        last = self._taps.names[-1]
+        summary = [f"effective_rank/{last}", f"effective_rank_normalized/{last}"]
+        shorthands = {"all": ["*"], "summary": [*summary, "effective_rank_normalized/min"]}
+        shorthand = self._shown if isinstance(self._shown, str) else None
+        keys: list[str] = []
+        for pattern in shorthands[shorthand] if shorthand else self._shown:
+            found = [pattern] if pattern in numbers else fnmatch.filter(numbers, pattern)
+            if not found and not shorthand:
                 raise ValueError(
                     f"`logs` names '{pattern}', which is none of the keys {sorted(numbers)}."
                 )

@@ -65,10 +65,8 @@ def rank_profile(
     ```
     """
     taps = taps_of(model, layers, activations)
-    profile = measure(taps, make_probe(model, data, samples), label=label, step=0, epoch=0)
-    if table_rows and model is not None:
-        profile.tables = measure_tables(embedding_tables(model), table_rows)
-    return profile
+    tables = embedding_tables(model) if table_rows and model is not None else {}
+    return measure(taps, make_probe(model, data, samples), tables, table_rows, label=label)
 
 
 def taps_of(
@@ -89,14 +87,24 @@ def activations_of(taps: Taps | CallableTaps, probe: Probe) -> dict[str, list[np
     return {name: collected[name] for name in taps.names}
 
 
-def measure(taps: Taps | CallableTaps, probe: Probe, **about: Any) -> RankProfile:
-    """Runs the probe through the taps and takes every layer's ranks."""
+def measure(
+    taps: Taps | CallableTaps,
+    probe: Probe,
+    tables: Mapping[str, Any],
+    table_rows: int,
+    label: str,
+    step: int = 0,
+    epoch: int = 0,
+) -> RankProfile:
+    """Runs the probe through the taps and takes the ranks of every layer and table."""
     start = time.perf_counter()
     activations = activations_of(taps, probe)
     layers = {name: measure_layer(name, activations.pop(name)) for name in taps.names}
     for name in taps.branches:
         layers[name].branch = True
-    return RankProfile(layers=layers, seconds=time.perf_counter() - start, **about)
+    profile = RankProfile(label, step, epoch, layers, measure_tables(tables, table_rows))
+    profile.seconds = time.perf_counter() - start
+    return profile
 
 
 def measure_layer(name: str, parts: list[np.ndarray]) -> LayerRanks:

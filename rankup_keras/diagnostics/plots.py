@@ -12,12 +12,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rankup_keras.diagnostics.record import LayerRanks, RankProfile, control_of, evenly, trained
+import numpy as np
+
+from rankup_keras.diagnostics.record import VIEWS, RankProfile, control_of, evenly, trained
 
 Panel = Callable[[Any], None]
 
 WIDTH = 420  # of a chart on a page, in the units of its font size (12)
-_GREY = "#8b949e"
+_GREY, _BLUE = "#8b949e", "#3b6a9c"
 _MOMENTS, _CELLS = 5, 18
 # Drawn in these colours, which `svg` replaces by the page's own, light or dark.
 _PAGE_COLOURS = {"#010203": "var(--soft)", "#030201": "var(--line)", "#fefdfc": "var(--card)"}
@@ -99,40 +101,39 @@ def rank_figure(profiles: Sequence[RankProfile], view: str = "sample") -> Any:
         "over training": over_time(profiles, view),
     }
     figure = picture(panels, 6.0 + max(5.0, 0.45 * len(profiles[-1].layers)), 4.6)
-    figure.supylabel(f"effective rank, {view} view, share of ceiling", fontsize=9)
+    figure.supylabel(f"normalized effective rank, {view} view", fontsize=9)
     return figure
 
 
-def heat_figure(profiles: Sequence[RankProfile], view: str = "sample") -> Any:
-    """Layers by moments, as a heat map of the normalized effective rank."""
-    title = f"effective rank, {view} view, share of ceiling"
-    width = max(5.0, 2.6 + 0.42 * min(len(profiles), _CELLS))
-    height = 1.6 + 0.32 * len(profiles[-1].layers)
-    return picture({title: layers_by_time(profiles, view)}, width, height)
+def training_figures(profiles: Sequence[RankProfile]) -> dict[str, Any]:
+    """The pictures of a run for TensorBoard, by name."""
+    last = profiles[-1]
+    count = len(last.layers)
 
+    def map_of(title: str, draw: Panel, columns: int) -> Any:
+        return picture({title: draw}, max(5.0, 2.6 + 0.42 * columns), 1.6 + 0.32 * count)
 
-def token_figure(profile: RankProfile) -> Any:
-    """Tokens by layers, as a heat map of each token's normalized effective rank."""
-    title = f"token view, each token, share of ceiling ({profile.label})"
-    width = max(5.0, 2.6 + 0.3 * most_tokens(profile))
-    return picture({title: tokens_by_layer(profile)}, width, 1.6 + 0.32 * len(profile.layers))
-
-
-def spectra_figure(profiles: Sequence[RankProfile]) -> Any:
-    """Mean shares of the singular values of every layer, the untrained ones dashed."""
-    panels = spectra(profiles)
-    columns = min(4, len(panels))
-    lines = math.ceil(len(panels) / columns)
-    figure = picture(panels, 1.0 + 2.6 * columns, 0.8 + 2.1 * lines, columns)
-    figure.supylabel("share of the sum of singular values", fontsize=9)
-    figure.supxlabel(f"singular value, {profiles[-1].label} (dashed: untrained)", fontsize=9)
-    return figure
-
-
-def relations_figure(relation: Any) -> Any:
-    """Token-to-token matrices, and bars of what each token tells about each label."""
-    panels = relation_panels(relation)
-    return picture(panels, 1.0 + 4.6 * len(panels), 4.4)
+    figures = {
+        f"layers_by_time/{view}_view": map_of(
+            f"normalized effective rank, {view} view",
+            layers_by_time(profiles, view),
+            min(len(profiles), _CELLS),
+        )
+        for view in VIEWS
+    }
+    title = f"normalized effective rank of each token, {last.label}"
+    columns = min(4, count)
+    spectrum = picture(
+        spectra(profiles), 1.0 + 2.6 * columns, 0.8 + 2.1 * math.ceil(count / columns), columns
+    )
+    spectrum.supylabel("share of the sum of singular values", fontsize=9)
+    spectrum.supxlabel(f"singular value, {last.label} (dashed: untrained)", fontsize=9)
+    return {
+        **figures,
+        "along_the_network": rank_figure(profiles),
+        "tokens_by_layer": map_of(title, tokens_by_layer(last), most_tokens(last)),
+        "spectra": spectrum,
+    }
 
 
 def along_network(profiles: Sequence[RankProfile], view: str) -> Panel:
@@ -155,7 +156,8 @@ def along_network(profiles: Sequence[RankProfile], view: str) -> Panel:
                 low, high = ([r.quantiles[end] / r.ceiling for r in ranks] for end in (0, -1))
                 axes.fill_between(places, low, high, color=color, alpha=0.15, lw=0)
         _name_places(axes, names)
-        _finish(axes, profiles, view)
+        axes.set_ylim(floor_of(profiles, view), 1.02)
+        _finish(axes)
 
     return draw
 
@@ -172,7 +174,8 @@ def over_time(profiles: Sequence[RankProfile], view: str) -> Panel:
                 steps, values, color=colour(number, len(names)), marker=".", label=_plain(name)
             )
         axes.set_xlabel("training steps (0: untrained)")
-        _finish(axes, profiles, view)
+        axes.set_ylim(floor_of(profiles, view), 1.02)
+        _finish(axes)
 
     return draw
 
@@ -181,21 +184,18 @@ def layers_by_time(profiles: Sequence[RankProfile], view: str) -> Panel:
     """Heat map of all layers at all moments, or at as many as there is room for."""
     names, shown = list(profiles[-1].layers), evenly(profiles, _CELLS)
     values = [[profile.layers[name].value(view) for profile in shown] for name in names]
-    marks = [profile.label for profile in shown]
-    low = floor_of(profiles, view)
-    return functools.partial(heat_map, values=values, rows=names, columns=marks, low=low)
+    marks, low = [profile.label for profile in shown], floor_of(profiles, view)
+    return lambda axes: heat_map(axes, values, names, marks, low)
 
 
 def tokens_by_layer(profile: RankProfile) -> Panel:
     """Heat map of all tokens after all layers."""
-    count = most_tokens(profile)
+    tokens = range(most_tokens(profile))
     values = [
-        [r.token_ranks[t] / r.token_ceiling if t < r.tokens else math.nan for t in range(count)]
+        [r.token_ranks[t] / r.token_ceiling if t < r.tokens else math.nan for t in tokens]
         for r in profile.layers.values()
     ]
-    marks = [str(token) for token in range(count)]
-    names = list(profile.layers)
-    return functools.partial(heat_map, values=values, rows=names, columns=marks, low=0.0)
+    return lambda axes: heat_map(axes, values, list(profile.layers), [*map(str, tokens)], 0.0)
 
 
 def spectra(profiles: Sequence[RankProfile]) -> dict[str, Panel]:
@@ -204,21 +204,16 @@ def spectra(profiles: Sequence[RankProfile]) -> dict[str, Panel]:
     positive = [v for ranks in last.layers.values() for v in ranks.spectrum if v > 0.0]
     low = min(0.01, max(1e-6, 0.5 * min(positive, default=1.0)))
 
-    def draw(axes: Any, ranks: LayerRanks, before: LayerRanks | None) -> None:
-        if before is not None:
-            axes.plot(range(1, len(before.spectrum) + 1), before.spectrum, "--", color=_GREY)
-        places = range(1, len(ranks.spectrum) + 1)
-        axes.plot(places, ranks.spectrum, color=colour(1, 2), marker=".")
+    def draw(axes: Any, name: str) -> None:
+        if control is not None and name in control.layers:
+            before = control.layers[name].spectrum
+            axes.plot(range(1, len(before) + 1), before, "--", color=_GREY)
+        spectrum = last.layers[name].spectrum
+        axes.plot(range(1, len(spectrum) + 1), spectrum, color=_BLUE, marker=".")
         axes.set(yscale="log", ylim=(low, 1.0))
-        _whole_numbers(axes.xaxis)
-        _grid(axes)
+        _finish(axes, axes.xaxis)
 
-    return {
-        name: functools.partial(
-            draw, ranks=ranks, before=None if control is None else control.layers.get(name)
-        )
-        for name, ranks in last.layers.items()
-    }
+    return {name: functools.partial(draw, name=name) for name in last.layers}
 
 
 def metrics(profiles: Sequence[RankProfile]) -> dict[str, Panel]:
@@ -228,17 +223,14 @@ def metrics(profiles: Sequence[RankProfile]) -> dict[str, Panel]:
     names = sorted(
         {key.removeprefix("val_") for key in keys}, key=lambda n: (n != "loss", "loss" not in n, n)
     )
-    lines = (("", "training", _GREY), ("val_", "validation", colour(1, 2)))
 
     def draw(axes: Any, name: str) -> None:
-        for prefix, label, color in lines:
-            if prefix + name in keys:
-                values = [profile.logs.get(prefix + name, math.nan) for profile in epochs]
+        for key, label, color in ((name, "training", _GREY), (f"val_{name}", "validation", _BLUE)):
+            if key in keys:
+                values = [profile.logs.get(key, math.nan) for profile in epochs]
                 places = [profile.epoch for profile in epochs]
                 axes.plot(places, values, color=color, marker=".", label=label)
-        _whole_numbers(axes.xaxis)
-        _grid(axes)
-        _legend(axes)
+        _finish(axes, axes.xaxis)
 
     return {name: functools.partial(draw, name=name) for name in names}
 
@@ -246,11 +238,9 @@ def metrics(profiles: Sequence[RankProfile]) -> dict[str, Panel]:
 def relation_panels(relation: Any) -> dict[str, Panel]:
     """The matrices of a `TokenRelations`, and its label information where there is some."""
     # The diagonal is a token with itself and would set the scale alone.
-    information = [
-        [math.nan if i == j else float(v) for j, v in enumerate(row)]
-        for i, row in enumerate(relation.mutual_information)
-    ]
-    top = max([0.05, *(v for row in information for v in row if math.isfinite(v))])
+    information = relation.mutual_information.copy()
+    np.fill_diagonal(information, math.nan)
+    top = max([0.05, *information[np.isfinite(information)]])
     by_label = relation.label_information
 
     def matrix(axes: Any, values: Any, low: float, high: float) -> None:
@@ -261,19 +251,17 @@ def relation_panels(relation: Any) -> dict[str, Panel]:
     def bars(axes: Any) -> None:
         width = 0.8 / len(by_label)
         for number, (task, values) in enumerate(by_label.items()):
-            places = [token + (number + 0.5) * width - 0.4 for token in range(len(values))]
+            places = np.arange(len(values)) + (number + 0.5) * width - 0.4
             color = colour(number, len(by_label))
             axes.bar(places, values, width, color=color, label=_plain(task))
         axes.set_xlabel("token")
-        _whole_numbers(axes.xaxis)
-        _grid(axes)
-        _legend(axes)
+        _finish(axes, axes.xaxis)
 
     panels: dict[str, Panel] = {
-        "mutual information by clusters (1: equal)": functools.partial(
-            matrix, values=information, low=0.0, high=top
+        "mutual information by clusters (1: equal)": lambda axes: matrix(
+            axes, information, 0.0, top
         ),
-        "cosine similarity": functools.partial(matrix, values=relation.cosine, low=-1.0, high=1.0),
+        "cosine similarity": lambda axes: matrix(axes, relation.cosine, -1.0, 1.0),
     }
     return {**panels, "share of the label's entropy explained": bars} if by_label else panels
 
@@ -336,27 +324,17 @@ def _name_places(axes: Any, names: Sequence[str]) -> None:
     axes.set_xticks(list(shown), [_plain(names[place]) for place in shown], **turn)
 
 
-def _finish(axes: Any, profiles: Sequence[RankProfile], view: str) -> None:
-    axes.set_ylim(floor_of(profiles, view), 1.02)
-    _grid(axes)
-    _legend(axes)
-
-
-def _grid(axes: Any) -> None:
+def _finish(axes: Any, *whole: Any) -> None:
+    """A light grid, whole numbers along the axes of `whole`, and the legend under the panel."""
     axes.set_axisbelow(True)
     axes.grid(axis="y")
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _legend(axes: Any) -> None:
-    """Under the panel, in as many columns as there is room for."""
+    _whole_numbers(*whole)
     handles, labels = axes.get_legend_handles_labels()
-    inches = axes.figure.bbox.width / axes.figure.dpi
-    columns = int(72 * inches / (7 * max(map(len, labels), default=1) + 45))
-    axes.figure.legend(
-        handles, labels, loc="outside lower center", ncols=max(1, columns), frameon=False,
-        columnspacing=1.2,
-    )  # fmt: skip
+    points = 72 * axes.figure.bbox.width / axes.figure.dpi
+    columns = max(1, int(points / (7 * max(map(len, labels), default=1) + 45)))
+    place = {"loc": "outside lower center", "frameon": False, "columnspacing": 1.2}
+    axes.figure.legend(handles, labels, ncols=columns, **place)
 
 
 def _whole_numbers(*axis: Any) -> None:

@@ -178,11 +178,11 @@ class RankProfile:
             found[f"information_abundance/{name}"] = table.abundance
         return found
 
-    def table(self) -> str:
-        """The profile as text, one line per layer and embedding table."""
+    def layer_rows(self) -> list[list[str]]:
+        """The cells of a table of layers, its head first."""
         rows = [
-            ["layer", "tokens", "sample view", "of ceiling", "5 % .. 95 %", "token view",
-             "of ceiling", "stable", "cosine"]
+            ["layer", "tokens", "sample view", "normalized", "5 % .. 95 %", "token view",
+             "normalized", "stable", "cosine"]
         ]  # fmt: skip
         for name, r in self.layers.items():
             rows.append(
@@ -191,16 +191,21 @@ class RankProfile:
                  f"{r.token_mean:.2f} of {r.token_ceiling}", f"{r.token_normalized:.3f}",
                  f"{r.stable:.2f}", f"{r.cosine:.3f}"]
             )  # fmt: skip
+        return rows
+
+    def table_rows(self) -> list[list[str]]:
+        """The cells of a table of embedding tables, its head first."""
+        rows = [["embedding table", "rows", "read", "information abundance", "normalized"]]
+        for name, t in self.tables.items():
+            abundance = f"{t.abundance:.2f} of {t.ceiling}"
+            rows.append([name, f"{t.rows:,}", f"{t.measured:,}", abundance, f"{t.normalized:.3f}"])
+        return rows
+
+    def table(self) -> str:
+        """The profile as text, one line per layer and embedding table."""
         samples = next(iter(self.layers.values())).samples
-        parts = [f"effective rank, {self.label}, {samples} samples", aligned(rows)]
-        if self.tables:
-            rows = [["embedding table", "rows", "information abundance", "of ceiling"]]
-            for name, t in self.tables.items():
-                measured = "" if t.measured == t.rows else f" ({t.measured} read)"
-                abundance = f"{t.abundance:.2f} of {t.ceiling}"
-                rows.append([name, f"{t.rows}{measured}", abundance, f"{t.normalized:.3f}"])
-            parts.append(aligned(rows))
-        return "\n".join(parts)
+        parts = [f"effective rank, {self.label}, {samples} samples", aligned(self.layer_rows())]
+        return "\n".join([*parts, aligned(self.table_rows())] if self.tables else parts)
 
     def __str__(self) -> str:
         return self.table()

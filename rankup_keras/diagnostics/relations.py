@@ -168,7 +168,8 @@ class TokenRelations:
         Returns:
             The Matplotlib figure.
         """
-        figure = plots.relations_figure(self)
+        panels = plots.relation_panels(self)
+        figure = plots.picture(panels, 1.0 + 4.6 * len(panels), 4.4)
         if path is not None:
             figure.savefig(path)
         return figure

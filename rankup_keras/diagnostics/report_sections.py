@@ -7,7 +7,7 @@ from typing import Any
 
 from rankup_keras.diagnostics import plots
 from rankup_keras.diagnostics.insights import read_run
-from rankup_keras.diagnostics.record import RankProfile, control_of
+from rankup_keras.diagnostics.record import LayerRanks, RankProfile, TableRanks, control_of
 from rankup_keras.diagnostics.report_page import card, table
 
 _METRICS = 12
@@ -120,38 +120,33 @@ def _tokens(profile: RankProfile) -> str:
 
 
 def _layer_table(profiles: Sequence[RankProfile]) -> str:
-    control = control_of(profiles)
-    rows = [
-        ["layer", "ceiling", "sample view", "normalized", "untrained", "stable rank", "numerical",
-         "token view", "normalized", "cosine", "idle tokens"]
-    ]  # fmt: skip
-    for name, r in profiles[-1].layers.items():
-        before = control.layers.get(name) if control is not None else None
-        idle = ", ".join(str(token) for token in sorted({*r.dead, *r.constant})) or "none"
-        rows.append(
-            [name, str(r.ceiling), f"{r.mean:.2f}", f"{r.normalized:.3f}",
-             "" if before is None else f"{before.normalized:.3f}",
-             f"{r.stable:.2f}", f"{r.numerical:.2f}", f"{r.token_mean:.2f} of {r.token_ceiling}",
-             f"{r.token_normalized:.3f}", f"{r.cosine:.3f}", idle]
-        )  # fmt: skip
+    last, control = profiles[-1], control_of(profiles)
+    known = control.layers if control is not None else {}
+    rows = last.layer_rows()
+    rows[0] += ["untrained", "numerical", "idle tokens"]
+    for row, (name, ranks) in zip(rows[1:], last.layers.items(), strict=True):
+        idle = ", ".join(str(token) for token in sorted({*ranks.dead, *ranks.constant})) or "none"
+        row += [_normalized(known.get(name)), f"{ranks.numerical:.2f}", idle]
     note = (
         "Four different numbers: effective (entropy) rank in two views, stable rank, numerical "
         "rank. Idle tokens are zero or the same in every sample; a task token is so by design "
         "until it is mixed."
     )
-    return card(f"Layers, {profiles[-1].label}", note, table(rows), wide=True)
+    return card(f"Layers, {last.label}", note, table(rows), wide=True)
 
 
 def _embedding_tables(profiles: Sequence[RankProfile]) -> str:
-    control = control_of(profiles)
-    rows = [["table", "rows", "read", "information abundance", "share of ceiling", "untrained"]]
-    for name, t in profiles[-1].tables.items():
-        before = control.tables.get(name) if control is not None else None
-        rows.append(
-            [name, f"{t.rows:,}", f"{t.measured:,}", f"{t.abundance:.2f} of {t.ceiling}",
-             f"{t.normalized:.3f}", "" if before is None else f"{before.normalized:.3f}"]
-        )  # fmt: skip
+    last, control = profiles[-1], control_of(profiles)
+    known = control.tables if control is not None else {}
+    rows = last.table_rows()
+    rows[0].append("untrained")
+    for row, name in zip(rows[1:], last.tables, strict=True):
+        row.append(_normalized(known.get(name)))
     note = (
         "Sum of the singular values over the largest. Rows that were never looked up stay random."
     )
     return card("Embedding tables", note, table(rows), wide=True)
+
+
+def _normalized(before: LayerRanks | TableRanks | None) -> str:
+    return "" if before is None else f"{before.normalized:.3f}"

@@ -97,15 +97,8 @@ class TensorBoardPages:
 
     def _draw(self, profiles: Sequence[RankProfile]) -> None:
         begun = time.perf_counter()
-        figures = {
-            "layers_by_time/sample_view": plots.heat_figure(profiles, "sample"),
-            "layers_by_time/token_view": plots.heat_figure(profiles, "token"),
-            "along_the_network": plots.rank_figure(profiles),
-            "tokens_by_layer": plots.token_figure(profiles[-1]),
-            "spectra": plots.spectra_figure(profiles),
-        }
         with self._writer.as_default(step=profiles[-1].step):
-            for name, figure in figures.items():
+            for name, figure in plots.training_figures(profiles).items():
                 image = tf.io.decode_png(plots.png(figure), channels=3)
                 tf.summary.image(f"effective_rank/{name}", image[None])
         self._drawn = len(profiles)

@@ -75,12 +75,12 @@ def test_long_runs_show_some_moments():
 
 def test_figures_are_pictures_of_some_size():
     relation = TokenRelations("x", np.eye(4), np.eye(4), {"like": np.ones(4), "love": np.ones(4)})
-    for figure in (
+    figures = [
         plots.rank_figure(PROFILES),
         plots.rank_figure(PROFILES[:1], "token"),
-        plots.heat_figure(PROFILES, "token"),
-        plots.token_figure(PROFILES[-1]),
-        plots.spectra_figure(PROFILES),
-        plots.relations_figure(relation),
-    ):
+        *plots.training_figures(PROFILES).values(),
+        relation.plot(),
+    ]
+    assert len(figures) == 8
+    for figure in figures:
         assert plots.png(figure)[:4] == b"\x89PNG"

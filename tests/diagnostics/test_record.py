@@ -47,7 +47,7 @@ def test_the_table_has_a_line_per_layer_and_embedding_table():
     assert [line.split()[0] for line in layers] == list(profile.layers)
     assert f"{profile.layers['layer_0'].mean:.2f} of 4" in layers[0]
     assert table_columns.split()[:2] == ["embedding", "table"]
-    assert table.split() == ["item", "500", "(50", "read)", "6.00", "of", "8", "0.750"]
+    assert table.split() == ["item", "500", "50", "6.00", "of", "8", "0.750"]
 
 
 def test_runs_are_taken_apart_and_thinned_out():

@@ -111,7 +111,7 @@ def test_the_page_has_the_numbers(run):
     last = run[1].profiles[-1]
     for name, ranks in last.layers.items():
         assert f"<td>{name}</td>" in run[2]
-        assert f"<td>{ranks.mean:.2f}</td>" in run[2]
+        assert f"<td>{ranks.mean:.2f} of {ranks.ceiling}</td>" in run[2]
     assert f"{last.tables['item'].abundance:.2f} of" in run[2]
     assert "No layer is collapsed" in run[2]
 
