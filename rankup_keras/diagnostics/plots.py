@@ -331,10 +331,11 @@ def _finish(axes: Any, *whole: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     _whole_numbers(*whole)
     handles, labels = axes.get_legend_handles_labels()
-    points = 72 * axes.figure.bbox.width / axes.figure.dpi
-    columns = max(1, int(points / (7 * max(map(len, labels), default=1) + 45)))
-    place = {"loc": "outside lower center", "frameon": False, "columnspacing": 1.2}
-    axes.figure.legend(handles, labels, ncols=columns, **place)
+    if handles:
+        points = 72 * axes.figure.bbox.width / axes.figure.dpi
+        columns = max(1, int(points / (7 * max(map(len, labels)) + 45)))
+        place = {"loc": "outside lower center", "frameon": False, "columnspacing": 1.2}
+        axes.figure.legend(handles, labels, ncols=columns, **place)
 
 
 def _whole_numbers(*axis: Any) -> None:

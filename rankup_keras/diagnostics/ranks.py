@@ -264,13 +264,18 @@ def token_view(x: object) -> np.ndarray:
     assert rk.diagnostics.effective_rank(rk.diagnostics.token_view(tokens)).shape == (16,)
     ```
     """
+    return as_activations(x).swapaxes(0, 1)
+
+
+def as_activations(x: object) -> np.ndarray:
+    """A NumPy array `(batch, tokens, width)`."""
     array = as_array(x)
     if array.ndim != 3:
         raise ValueError(
             "`x` must be activations of shape (batch, tokens, width). "
             f"Received an array of shape {array.shape}."
         )
-    return array.swapaxes(0, 1)
+    return array
 
 
 def as_array(x: object) -> np.ndarray:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rankup_keras.text_tables import aligned
@@ -212,12 +212,12 @@ class RankProfile:
 
     def to_json(self) -> str:
         """One line of JSON; NaN and infinity become null."""
-        return json.dumps(_null_for_nan(dataclasses.asdict(self)), allow_nan=False)
+        return json.dumps(_mapped(dataclasses.asdict(self), _null_for_nan), allow_nan=False)
 
     @classmethod
     def from_dict(cls, item: dict[str, Any]) -> "RankProfile":
         """The inverse of `to_json`, after `json.loads`."""
-        item = _nan_for_null(item)
+        item = _mapped(item, lambda value: math.nan if value is None else value)
         item["layers"] = {name: LayerRanks(**value) for name, value in item["layers"].items()}
         item["tables"] = {name: TableRanks(**value) for name, value in item["tables"].items()}
         return cls(**item)
@@ -300,17 +300,12 @@ def evenly(profiles: Sequence[RankProfile], count: int) -> list[RankProfile]:
     return [profiles[i] for i in sorted({round(i * last / (count - 1)) for i in range(count)})]
 
 
+def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The same dicts and lists with every value in them changed."""
+    if isinstance(value, dict):
+        return {key: _mapped(item, change) for key, item in value.items()}
+    return [_mapped(v, change) for v in value] if isinstance(value, list) else change(value)
+
+
 def _null_for_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _null_for_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_null_for_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _nan_for_null(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _nan_for_null(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_nan_for_null(item) for item in value]
-    return math.nan if value is None else value

@@ -50,7 +50,7 @@ def token_mutual_information(
     References:
     - [RankUp](https://arxiv.org/abs/2604.17878), figure 2.
     """
-    codes = cluster_tokens(_activations(x), clusters, seed)
+    codes = cluster_tokens(_finite_activations(x), clusters, seed)
     tokens = codes.shape[1]
     out = np.zeros((tokens, tokens))
     entropies = [_entropy(np.bincount(codes[:, t])) for t in range(tokens)]
@@ -83,7 +83,7 @@ def token_cosine_similarity(x: Any) -> np.ndarray:
     assert similarity[0].tolist() == [1.0, 1.0, 0.0]
     ```
     """
-    array = _activations(x).astype(np.float64)
+    array = _finite_activations(x).astype(np.float64)
     norm = np.linalg.norm(array, axis=-1, keepdims=True)
     unit = array / np.where(norm == 0.0, 1.0, norm)
     return (unit @ unit.swapaxes(1, 2)).mean(axis=0)
@@ -115,7 +115,7 @@ def label_information(x: Any, labels: Any, clusters: int = 16, seed: int = 0) ->
     assert told[0] > told[1]
     ```
     """
-    array = _activations(x)
+    array = _finite_activations(x)
     classes = np.unique(np.asarray(labels).reshape(-1), return_inverse=True)[1]
     if len(classes) != len(array):
         raise ValueError(
@@ -231,13 +231,8 @@ def token_relations(
     return found
 
 
-def _activations(x: Any) -> np.ndarray:
-    array = ranks.as_array(x)
-    if array.ndim != 3:
-        raise ValueError(
-            "`x` must be activations of shape (batch, tokens, width). "
-            f"Received an array of shape {array.shape}."
-        )
+def _finite_activations(x: Any) -> np.ndarray:
+    array = ranks.as_activations(x)
     if not np.isfinite(array.astype(np.float32)).all():
         raise ValueError("`x` holds NaN or infinity: leave those samples out first.")
     return array
