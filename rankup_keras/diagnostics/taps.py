@@ -64,7 +64,6 @@ class Taps:
             )
         self.names = names
         self.branches = {n for n in _branches(model, names) if not _OWN_NAMES.fullmatch(n)}
-        self._tokens_first = {n for n in names if getattr(found[n], "tokens_first", False)}
         # A Sequential model has no `input`, but the list of the one it has.
         inputs = model.inputs if isinstance(model, keras.Sequential) else model.input
         self._keys = sorted(inputs) if isinstance(inputs, dict) else None
@@ -84,10 +83,7 @@ class Taps:
                 )
             x = {key: x[key] for key in self._keys}
         x = keras.tree.map_structure(tf.convert_to_tensor, x)
-        return {
-            name: value.numpy().swapaxes(0, 1) if name in self._tokens_first else value.numpy()
-            for name, value in self._forward(x).items()
-        }
+        return {name: value.numpy() for name, value in self._forward(x).items()}
 
     def reinitialized(self) -> "Taps":
         """The same network with weights drawn afresh.
