@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from benchmarks import common
+from benchmarks import measuring
 
 SHAPES = ("16,256,2,4", "32,512,2,2")
 SIGNATURES = ("serving_default", "rank", "embed", "classify", "regress")
@@ -85,17 +85,17 @@ def cell(shape: list[int], candidates: int, rounds: int, batches: list[int]) -> 
             one_block = rate_of(tokens, width, expansion * width, candidates, "float32")
             turns = calls(candidates)
             turns["products"] = lambda: [one_block() for _ in range(blocks)]
-            seconds = common.in_turns(turns, rounds, warm_up=3)
+            seconds = measuring.in_turns(turns, rounds, warm_up=3)
             result: dict[str, Any] = {"candidates": candidates}
-            result.update({name: common.summary(values) for name, values in seconds.items()})
+            result.update({name: measuring.summary(values) for name, values in seconds.items()})
             products = result["products"]["median_ms"]
             for name in SIGNATURES:
                 result[name]["of_products"] = round(result[name]["median_ms"] / products, 3)
             result["by_batch"] = {}
             for count in batches:
-                times = common.in_turns(calls(count), rounds, warm_up=3)
+                times = measuring.in_turns(calls(count), rounds, warm_up=3)
                 result["by_batch"][str(count)] = {
-                    name: common.summary(values)["median_ms"] for name, values in times.items()
+                    name: measuring.summary(values)["median_ms"] for name, values in times.items()
                 }
     return result
 
@@ -136,7 +136,7 @@ def run_cell(shape: str, o: Any) -> None:
             f"products; ms by batch {by_batch}",
             flush=True,
         )
-    common.record("served_graph_short" if o.short else "served_graph", {key: found})
+    measuring.record("served_graph_short" if o.short else "served_graph", {key: found})
 
 
 if __name__ == "__main__":

@@ -2,13 +2,12 @@
 
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from rankup_keras.diagnostics import report_sections as sections
-from rankup_keras.diagnostics.insights import read_run
 from rankup_keras.diagnostics.record import RankProfile, read_profiles
 from rankup_keras.diagnostics.report_page import page
+from rankup_keras.diagnostics.report_sections import sections, summary
 
 
 class HasProfiles(Protocol):
@@ -45,12 +44,20 @@ def report(
     Returns:
         The path of the page.
 
+    Raises:
+        ValueError: `run` holds no measurement, or no path can be derived from it.
+
     Example:
     ```python
-    ranks = rk.callbacks.EffectiveRank(valid, path="runs/1/ranks.jsonl")
-    model.fit(train, callbacks=[ranks])
-    rk.diagnostics.report(ranks, "runs/1/report.html")
-    rk.diagnostics.report("runs/1")  # the same later, in another process
+    import keras, numpy as np
+    import rankup_keras as rk
+
+    x = keras.Input((4, 8))
+    model = keras.Model(x, keras.layers.Dense(8, name="dense")(x))
+    model.compile("adam", "mse")
+    rows = np.random.normal(size=(64, 4, 8)).astype("float32")
+    model.fit(rows, rows, callbacks=[rk.callbacks.EffectiveRank(rows, path="runs/ranks.jsonl")])
+    rk.diagnostics.report("runs", title="First run")  # or the callback itself
     ```
     """
     profiles, folder = _load(run)
@@ -62,32 +69,13 @@ def report(
         path = folder / "effective_rank.html"
     text = page(
         title or "Effective rank of a training run",
-        sections.summary(profiles),
-        list(_cards(profiles, relations or {}, collapse_below)),
+        summary(profiles),
+        sections(profiles, relations or {}, collapse_below),
     )
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")
     return str(target)
-
-
-def _cards(
-    profiles: Sequence[RankProfile], relations: Mapping[str, Any], collapse_below: float
-) -> Iterator[str]:
-    yield sections.insight_list(read_run(profiles, collapse_below))
-    yield sections.along_network(profiles, "sample")
-    yield sections.along_network(profiles, "token")
-    if len(profiles) > 1:
-        yield sections.layers_by_time(profiles)
-        yield sections.over_time(profiles)
-    yield sections.tokens_by_layer(profiles[-1])
-    yield from sections.metric_charts(profiles)
-    yield sections.spectra(profiles)
-    yield from (sections.relation_maps(relation) for relation in relations.values())
-    yield sections.layer_table(profiles)
-    if profiles[-1].tables:
-        yield sections.embedding_table(profiles)
-    yield sections.how_to_read()
 
 
 def _load(run: Any) -> tuple[Sequence[RankProfile], pathlib.Path | None]:

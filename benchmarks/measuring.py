@@ -1,10 +1,13 @@
-"""What the benchmarks of speed share: the machine, rounds in turns, one JSON a question."""
+"""How the benchmarks measure: fresh processes, rounds in turns, one JSON file per question."""
 
 import json
 import os
 import pathlib
 import platform
+import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -33,6 +36,35 @@ def machine() -> dict[str, Any]:
         "load_average": round(os.getloadavg()[0], 2),
         "versions": versions,
     }
+
+
+def in_fresh_process(module: str, *arguments: str, environment: Mapping[str, str] = {}) -> Any:
+    """Runs a module in a process of its own and reads the JSON of its last line."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    if done.returncode:
+        what = f"{module} {' '.join(arguments)} failed ({done.returncode})"
+        raise SystemExit(f"{what}:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def peak_mib() -> float:
+    """The most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def limit_threads(count: int | None) -> None:
+    """Leaves cores to other processes; before TensorFlow does anything."""
+    if count:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
 
 
 def in_turns(
