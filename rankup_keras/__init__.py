@@ -14,9 +14,9 @@ from rankup_keras import serving as serving
 from rankup_keras import training as training
 from rankup_keras.features import Categorical as Categorical
 from rankup_keras.features import FeatureSet as FeatureSet
+from rankup_keras.features import History as History
 from rankup_keras.features import Numeric as Numeric
 from rankup_keras.features import Pretrained as Pretrained
-from rankup_keras.features import Sequence as Sequence
 from rankup_keras.layers.towers import Task as Task
 from rankup_keras.models import DLRM as DLRM
 from rankup_keras.models import DCNv2 as DCNv2

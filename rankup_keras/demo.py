@@ -17,8 +17,9 @@ import rankup_keras as rk
 from rankup_keras.data.rows import Rows
 from rankup_keras.data.splits import Splits
 from rankup_keras.datasets import movielens_100k
-from rankup_keras.datasets.movielens_features import movielens_features
+from rankup_keras.datasets.movielens import movielens_features
 from rankup_keras.serving import load_session
+from rankup_keras.text_tables import aligned
 
 TASKS = ("like", "love")
 # Found on validation rows of both splits.
@@ -104,7 +105,7 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
 
 
 def export_and_score(model: Any, test: Rows, warmup: Rows, output: Path) -> None:
-    """Exports, loads the export through TensorFlow's C API, and compares on raw rows."""
+    """Exports, loads the export into a C++ session, and compares on raw rows."""
     path = rk.export(model, output, warmup=warmup.columns)
     print(f"Exported to {path}")
     rows = {name: column[:1000] for name, column in test.columns.items()}
@@ -122,7 +123,7 @@ def export_and_score(model: Any, test: Rows, warmup: Rows, output: Path) -> None
         ]
         lines.append([*values, f"{len(history)} items", *scores])
     names = [f"{task}, {who}" for task in TASKS for who in ("model", "export")]
-    print_aligned([[*shown, "history", *names], *lines])
+    print(aligned([[*shown, "history", *names], *lines], left=()))
     gap = max(float(np.abs(served[t].reshape(-1) - wanted[t].reshape(-1)).max()) for t in TASKS)
     print(
         f"Largest difference between model and export on {len(rows['user_id'])} raw rows: {gap:.1e}"
@@ -141,14 +142,7 @@ def print_table(rows: list[list[str]]) -> None:
     """Prints the results, a line a model."""
     head = ["split", "model", "parameters"]
     head += [f"{task} {metric}" for task in TASKS for metric in ("AUC", "log loss")]
-    print_aligned([[*head, "rank of last block / ceiling", "seconds"], *rows])
-
-
-def print_aligned(rows: list[list[str]]) -> None:
-    """Prints rows of cells in columns."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    print(aligned([[*head, "rank of last block / ceiling", "seconds"], *rows], left=()))
 
 
 def heading(text: str) -> None:

@@ -16,7 +16,7 @@ from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
-from rankup_keras.data.where import OneOf, Share, Where
+from rankup_keras.data.row_filters import OneOf, RowFilter, Share
 from rankup_keras.features import FeatureSet
 from rankup_keras.models import from_preset
 
@@ -106,7 +106,7 @@ def _located(config: Config, file: YamlFile, error: DataError) -> Exception:
     return ConfigError(file.path, [file.problem(at, str(error))])
 
 
-def _where(split: Split, part: str) -> Where:
+def _where(split: Split, part: str) -> RowFilter:
     if split.column is not None:
         return OneOf(split.column, tuple(getattr(split, part)))
     begin = 0.0

@@ -57,6 +57,8 @@ def _check_features(file: YamlFile, items: Any, problems: list[Problem]) -> None
         if kind not in signatures.FEATURES:
             what = "is missing" if kind is None else f"is {kind!r}"
             message = f"`type` {what}. {nearest(kind, signatures.FEATURES)}"
+            if kind == "sequence":
+                message = "`type` 'sequence' is now called 'history'. Write `type: history`."
             problems.append(file.problem((*at, "type") if kind else at, message))
             continue
         name = item.get("name")
@@ -80,7 +82,7 @@ def _check_features(file: YamlFile, items: Any, problems: list[Problem]) -> None
             problems.append(file.problem(at, str(error)))
     singles = [n for n, f in made.items() if isinstance(f, rk.Categorical) and f.max_length is None]
     for name, feature in made.items():
-        if isinstance(feature, rk.Sequence) and feature.of not in singles:
+        if isinstance(feature, rk.History) and feature.of not in singles:
             message = (
                 f"`of` must name a single-valued categorical feature. Received: {feature.of!r}. "
                 f"{nearest(feature.of, singles)}"

@@ -10,14 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankup_keras.data.bad_rows import BadRows
-from rankup_keras.data.conversion import NO_NUMBER, convert
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.csv_source import CsvSource
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
-from rankup_keras.data.target import Target, family
 from rankup_keras.data.tfrecord_source import TFRecordSource
+from rankup_keras.features.conversion import NO_NUMBER, Target, convert, family
 
 SAMPLE = 50_000
 MANY = 20_000

@@ -13,7 +13,7 @@ from rankup_keras.models import PRESETS
 FEATURES: dict[str, type] = {
     "categorical": rk.Categorical,
     "numeric": rk.Numeric,
-    "sequence": rk.Sequence,
+    "history": rk.History,
     "pretrained": rk.Pretrained,
 }
 MODELS: dict[str, type] = {

@@ -20,7 +20,7 @@ from rankup_keras.cli.problems import RunError
 from rankup_keras.cli.run_files import RunFiles, write_json, write_text
 from rankup_keras.cli.settings import Config
 from rankup_keras.cli.yaml_file import YamlFile
-from rankup_keras.data.adapting import adapt
+from rankup_keras.data.adapt_from_files import adapt
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.files import Files
 from rankup_keras.data.statistics import Statistics, scan

@@ -1,10 +1,10 @@
-"""How a trained model is used: exports, their checks, servers and clients."""
+"""How a trained model is used: exports and their checks, servers, the client."""
 
-from rankup_keras.serving.client import Client as Client
-from rankup_keras.serving.client import ServingError as ServingError
-from rankup_keras.serving.exporting.card import read_card as read_card
-from rankup_keras.serving.exporting.export import export as export
-from rankup_keras.serving.exporting.gate import ExportError as ExportError
+from rankup_keras.serving.client.grpc_client import Client as Client
+from rankup_keras.serving.client.grpc_client import ServingError as ServingError
+from rankup_keras.serving.exporting.export_check import ExportError as ExportError
+from rankup_keras.serving.exporting.model_card import read_card as read_card
+from rankup_keras.serving.exporting.pipeline import export as export
 from rankup_keras.serving.exporting.session import SavedModelSession as SavedModelSession
 from rankup_keras.serving.exporting.session import SessionError as SessionError
 from rankup_keras.serving.exporting.session import load_session as load_session

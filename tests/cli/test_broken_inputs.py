@@ -144,7 +144,7 @@ DATA = {
     "header only": (lambda f: _put(f, "a.csv", _csv([" "])[:17]), 3, ["no row"]),
     "label 2": (
         lambda f: _parquet(f, click=[i % 3 for i in range(40)]),
-        3, ["a.parquet, line ", "'click'", "2 stands here", "0 or 1"],
+        3, ["a.parquet, line ", "'click'", "The value is 2", "0 or 1"],
     ),
     "label missing": (
         lambda f: _put(f, "a.csv", _csv([*ROWS, "u1,1,"])), 3, ["line 42", "'click'", "missing"],
@@ -183,7 +183,7 @@ DATA = {
     ),
     "dates as numbers": (
         lambda f: _parquet(f, price=pa.array([0] * 40, pa.timestamp("s"))),
-        3, ["'price'", "timestamp", "float32"],
+        3, ["'price'", "timestamp", "must hold numbers"],
     ),
     "one user column without a value": (
         lambda f: _parquet(f, user=[None] * 40), 3, ["'user'", "vocabulary would be empty"],
@@ -227,6 +227,10 @@ YAML = {
     ),
     "text in place of a number": (
         "batch_size: 16", "batch_size: many", ["config.yaml:14", "'many'"],
+    ),
+    "a history by its old name": (
+        "type: numeric, name: price", "type: sequence, name: price",
+        ["config.yaml:9", "type: history"],
     ),
     "column misspelt": ("name: price", "name: prise", ["config.yaml:9", "'price'"]),
     "label is a feature": ("- click", "- price", ["config.yaml:6", "feature as well"]),

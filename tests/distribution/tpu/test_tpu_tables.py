@@ -24,7 +24,7 @@ def make_features():
             rk.Categorical("user", num_ids=6, side="user"),
             rk.Categorical("item", hash_buckets=9, num_hashes=2),
             rk.Categorical("tags", vocabulary=["a", "b"], max_length=2, combiner="sqrtn"),
-            rk.Sequence("clicks", of="item", max_length=3),
+            rk.History("clicks", of="item", max_length=3),
         ]
     )
 

@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from rankup_keras import Categorical, FeatureSet, Numeric, RankMixer, Sequence, optimizers
+from rankup_keras import Categorical, FeatureSet, History, Numeric, RankMixer, optimizers
 from rankup_keras.distribution.tpu.training_step import RefusedOpsError, dense_part, lower
 
 
@@ -13,7 +13,7 @@ def make_model(**arguments):
         [
             Categorical("item", hash_buckets=50, embedding_dim=8),
             Categorical("user", hash_buckets=50, embedding_dim=8),
-            Sequence("history", of="item", max_length=3),
+            History("history", of="item", max_length=3),
             Numeric("price", normalize=None),
         ]
     )
