@@ -8,12 +8,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rankup_keras.compat.sublayers import sublayers
 from rankup_keras.features import FeatureSet
+from rankup_keras.layers.dot_interaction import DotInteraction
 from rankup_keras.layers.embeddings import FieldEmbedding
 from rankup_keras.layers.mixers import FullMixing, PerTokenMoE
 from rankup_keras.layers.tokens import PerTokenDense, SliceTokenizer, TargetAttention
 from rankup_keras.layers.towers import Task
-from rankup_keras.models.dot_interaction import DotInteraction
 from rankup_keras.models.ranking_model import RankingModel
 
 
@@ -112,7 +113,7 @@ def measure(model: keras.Model) -> Cost:
     """Cost of a model that is there, counted in the same way."""
     parts = []
     for layer in model.layers:
-        flops = sum(_flops(part) for part in layer._flatten_layers())
+        flops = sum(_flops(part) for part in sublayers(layer))
         if layer.weights or flops:
             parts.append(Part(layer.name, layer.count_params(), flops))
     return Cost(tuple(parts))
@@ -148,9 +149,14 @@ def _dot_interaction(layer: DotInteraction) -> int:
 
 
 def _bags(layer: FieldEmbedding) -> int:
-    """Sums of multi-valued fields, which are products of weights and rows."""
-    groups = [(group, stack.width) for stack in layer._stacks for group in stack.bags]
-    return sum(2 * group.fields * group.length * width for group, width in groups)
+    """Sums of several rows per field, which are products of weights and rows."""
+    flops = 0
+    for table_set, names in layer.table_sets.items():
+        for field in layer.fields:
+            held = names is None or field.name in names
+            if held and (field.kind == "bag" or (field.kind == "single" and field.hashes > 1)):
+                flops += 2 * field.slots * layer.width_of(table_set, field.table)
+    return flops
 
 
 def _attention(layer: TargetAttention) -> int:

@@ -2,7 +2,6 @@ import keras
 import numpy as np
 
 import rankup_keras as rk
-from rankup_keras.models.embedded_row import order_by_group
 from tests.models import small_rows
 
 
@@ -12,23 +11,7 @@ def make(**settings):
     )
 
 
-def test_fields_of_one_group_come_together_at_the_place_of_the_first():
-    features = small_rows.features()
-    names = ["user", "item", "city", "genres", "history", "price", "user_vector", "item_vector"]
-    order = [names[place] for place in order_by_group(features, names)]
-    assert order == [
-        "user",
-        "city",
-        "item",
-        "price",
-        "genres",
-        "history",
-        "user_vector",
-        "item_vector",
-    ]
-
-
-def test_the_model_slices_its_fields_in_that_order():
+def test_the_model_slices_its_fields_group_by_group():
     model = make(num_tokens=4)
     # 4 embedded fields, and the pooled history behind them.
     embedded = next(x for x in model.get_layer("embeddings").output if x.shape[1:] == (16,))

@@ -1,0 +1,58 @@
+"""What RankUp asks of a token family."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rankup_keras.features import FeatureSet
+
+
+def one_of(argument: str, value: Any, known: Sequence[Any]) -> Any:
+    """`value`, or an error that names the argument and what would work."""
+    if value not in known:
+        raise ValueError(f"`{argument}` must be one of {tuple(known)}. Received: {value!r}.")
+    return value
+
+
+class TokenFamily:
+    """One kind of tokens.
+
+    Args:
+        features: the adapted `FeatureSet`.
+        settings: RankUp's settings, see `settings_of`.
+
+    Attributes:
+        name: what `multi_embedding` calls the family.
+        table_set: the table set that it reads where `multi_embedding` is
+            `True`, `None` where it reads no tables.
+        sets: the table sets that it reads in this model.
+        row: the embedded row, once there is one.
+    """
+
+    name = ""
+    table_set: str | None = None
+
+    def __init__(self, features: FeatureSet, settings: Mapping[str, Any]) -> None:
+        self.features, self.settings = features, settings
+        self.sets: list[str] = []
+        self.row: Any = None
+
+    def wanted(self) -> bool:
+        """Whether the model has tokens of this family."""
+        return True
+
+    def fields(self) -> list[str] | None:
+        """The features whose tables it reads, `None` for all."""
+        return None
+
+    def count(self) -> int:
+        """How many tokens there are, before any is made."""
+        return len(self.sets)
+
+    def tokens(self, token_dim: int) -> list[Any]:
+        """The tokens, in tensors (batch, n, D)."""
+        raise NotImplementedError
+
+    def each_set(self) -> Iterator[tuple[str, str]]:
+        """The table sets, and what the names of the layers for each end in."""
+        for index, table_set in enumerate(self.sets, start=1):
+            yield table_set, f"_{index}" if len(self.sets) > 1 else ""
