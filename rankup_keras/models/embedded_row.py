@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 from keras import ops
@@ -19,16 +19,6 @@ from rankup_keras.layers.tokens.field_groups import FieldGroups
 def side_by_side(tensors: Sequence[Any]) -> Any:
     """Concatenates along the last axis."""
     return tensors[0] if len(tensors) == 1 else ops.concatenate(tensors, axis=-1)
-
-
-class History(NamedTuple):
-    """A sequence: the embeddings of its items (batch, length, width) and their ids."""
-
-    name: str
-    of: str
-    combiner: str
-    items: Any
-    ids: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +50,9 @@ class Fields:
 def order_by_group(features: FeatureSet, names: Sequence[str]) -> list[int]:
     """Places of fields, those of one group beside each other at the place of its first."""
     group_of = {feature.name: feature.group for feature in features.features}
-    first: dict[str, int] = {}
-    keys = []
-    for place, name in enumerate(names):
-        group = group_of[name]
-        keys.append(place if group is None else first.setdefault(group, place))
-    return sorted(range(len(names)), key=lambda place: (keys[place], place))
+    groups = [group_of[name] for name in names]
+    first = [i if group is None else groups.index(group) for i, group in enumerate(groups)]
+    return sorted(range(len(names)), key=lambda place: (first[place], place))
 
 
 class EmbeddedRow:
@@ -146,22 +133,15 @@ class EmbeddedRow:
     def _members(self, table_set: str, sequences: bool) -> list[FieldSpec]:
         return [f for f in self._sets[table_set] if (f.kind == "sequence") == sequences]
 
-    def histories(self, table_set: str) -> list[History]:
+    def sequences(self, table_set: str) -> list[FieldSpec]:
         """The sequences of a table set."""
-        return [
-            History(
-                field.name,
-                field.table,
-                field.combiner,
-                self._embedded[f"{self._set(table_set)}/{field.name}"],
-                self.inputs["encoded_ids"][:, field.start : field.start + field.length],
-            )
-            for field in self._members(table_set, sequences=True)
-        ]
+        return self._members(table_set, sequences=True)
 
-    def history_names(self, table_set: str) -> list[str]:
-        """Names of the sequences of a table set."""
-        return [field.name for field in self._members(table_set, sequences=True)]
+    def history(self, table_set: str, sequence: FieldSpec) -> tuple[Any, Any]:
+        """A sequence's items as embeddings (batch, length, width), and their ids."""
+        items = self._embedded[f"{self._set(table_set)}/{sequence.name}"]
+        ids = self.inputs["encoded_ids"]
+        return items, ids[:, sequence.start : sequence.start + sequence.length]
 
     def field(self, table_set: str, name: str) -> Any:
         """One field that is not a sequence (batch, width)."""
@@ -193,9 +173,10 @@ class EmbeddedRow:
     def pooled(self, table_set: str = "shared") -> Fields:
         """`categorical`, followed by every sequence reduced to one vector by its combiner."""
         fields = self.categorical(table_set)
-        for history in self.histories(table_set):
-            vector = SequencePooling(history.combiner, dtype=self.dtype)(history.items, history.ids)
-            fields += Fields([history.name], [history.items.shape[-1]], [vector])
+        for sequence in self.sequences(table_set):
+            items, ids = self.history(table_set, sequence)
+            vector = SequencePooling(sequence.combiner, dtype=self.dtype)(items, ids)
+            fields += Fields([sequence.name], [items.shape[-1]], [vector])
         return fields
 
     def numeric_features(self) -> list[str]:

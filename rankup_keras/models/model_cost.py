@@ -20,14 +20,7 @@ from rankup_keras.models.ranking_model import RankingModel
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One layer of the graph.
-
-    Attributes:
-        name: the layer's name.
-        parameters: number of its parameters.
-        flops: floating-point operations of its matrix products for one sample,
-            forward, a multiplication and an addition counting as two.
-    """
+    """One layer of the graph: name, number of parameters, and FLOPs per sample as `cost` counts."""
 
     name: str
     parameters: int
@@ -36,7 +29,22 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a configuration costs; `print` shows it by part."""
+    """What a model costs; `print` shows it by part.
+
+    Args:
+        parts: one part per layer that has parameters or FLOPs.
+
+    Example:
+
+    ```python
+    from rankup_keras.models import Cost
+    from rankup_keras.models.model_cost import Part
+
+    found = Cost((Part("embeddings", parameters=100, flops=0), Part("towers", 9, 16)))
+    assert (found.parameters, found.dense_parameters, found.flops) == (109, 9, 16)
+    print(found)
+    ```
+    """
 
     parts: tuple[Part, ...]
 
@@ -61,7 +69,7 @@ class Cost:
         return sum(part.flops for part in self.parts)
 
     def __str__(self) -> str:
-        rows = [("part", "parameters", "FLOPs a sample")]
+        rows = [("part", "parameters", "FLOPs per sample")]
         rows += [(part.name, f"{part.parameters:,}", f"{part.flops:,}") for part in self.parts]
         rows.append(("total", f"{self.parameters:,}", f"{self.flops:,}"))
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -79,26 +87,33 @@ def cost(
 ) -> Cost:
     """Parameters and FLOPs of a forward pass for inference, by part, without making weights.
 
-    Counted are matrix products; element-wise work, look-ups and the sums inside
-    norms are not, as is usual. A mixture of experts counts with all experts
-    active; multiply by the active share for what sparse inference needs.
+    Matrix products are counted, a multiplication and an addition as two FLOPs;
+    element-wise work, lookups and the sums inside norms are not, as is usual. A
+    mixture of experts counts with all experts active; multiply by the active
+    share for what sparse inference needs.
 
     Args:
         model: a model class, such as `RankUp`.
-        features: the adapted `FeatureSet`, which may serve for models still.
-        tasks: list of `Task` or of names.
+        features: the adapted `FeatureSet`, which stays free for other models.
+        tasks: list of `Task` or of task names.
         **settings: the model's further arguments.
 
-    Example:
-
-    ```python
-    print(rankup_keras.models.cost(rankup_keras.RankMixer, features, ["click"], token_dim=768,
-                                   num_tokens=16, expansion=17 / 6))
-    ```
+    Returns:
+        A `Cost`.
 
     Raises:
         ValueError: it is called in the scope of a `TPUStrategy`, where building
             a model makes tables on the TPU.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("user", num_ids=9), rk.Categorical("item", num_ids=9)])
+    found = rk.models.cost(rk.RankMixer, features, ["click"], token_dim=768, num_tokens=16)
+    print(f"{found.block_parameters:,} parameters, {found.flops:,} FLOPs per sample")
+    ```
     """
     if isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
         raise ValueError("Call `cost` outside of the TPUStrategy's scope: it makes no tables.")
@@ -110,7 +125,21 @@ def cost(
 
 
 def measure(model: keras.Model) -> Cost:
-    """Cost of a model that is there, counted in the same way."""
+    """Cost of a model that is built already, counted as `cost` does.
+
+    Args:
+        model: any Functional model; layers it does not know count no FLOPs.
+
+    Example:
+
+    ```python
+    import keras
+    import rankup_keras as rk
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    assert rk.models.measure(model).parameters == 8
+    ```
+    """
     parts = []
     for layer in model.layers:
         flops = sum(_flops(part) for part in sublayers(layer))

@@ -11,6 +11,7 @@ from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
 from rankup_keras.models.embedded_row import EmbeddedRow
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
+from rankup_keras.models.token_family import one_of
 
 FORMS = ("paper", "code")
 
@@ -87,8 +88,7 @@ class RankElastor(RankingModel):
         name: str = "rankelastor",
         **kwargs: Any,
     ) -> None:
-        if form not in FORMS:
-            raise ValueError(f"`form` must be one of {FORMS}. Received: form={form!r}.")
+        one_of("form", form, FORMS)
         if hidden_units and form == "paper":
             raise ValueError(
                 "`hidden_units` belongs to form='code'; the paper's network has none. "

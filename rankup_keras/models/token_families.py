@@ -20,7 +20,7 @@ from rankup_keras.layers.tokens import (
     SequenceTokens,
     TargetAttention,
 )
-from rankup_keras.models.embedded_row import EmbeddedRow, Fields, side_by_side
+from rankup_keras.models.embedded_row import EmbeddedRow, side_by_side
 from rankup_keras.models.layer_choice import is_own_layer, kind_and_arguments, own_layer
 from rankup_keras.models.sparse_tokens import Sparse
 from rankup_keras.models.table_sets import fields_by_set, sets_by_family
@@ -38,20 +38,14 @@ class Global(TokenFamily):
     def wanted(self) -> bool:
         return self.settings["global_units"] is not None
 
-    def tokens(self, token_dim: int) -> list[Any]:
-        units, tokens = self.settings["global_units"], []
-        for table_set, ending in self.each_set():
-            fields = self.row.pooled(table_set)
-            x = self._interact(
-                self.row.drop(fields.tensor, f"global{ending}_dropout"), fields, ending
-            )
-            token = GlobalToken(
-                token_dim, units, name=f"global_token{ending}", dtype=self.row.dtype
-            )
-            tokens.append(token(x))
-        return tokens
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
+        fields = self.row.pooled(table_set)
+        x = self.row.drop(fields.tensor, f"global{ending}_dropout")
+        x = self._interact(x, fields.dims, ending)
+        units, name = self.settings["global_units"], f"global_token{ending}"
+        return [GlobalToken(token_dim, units, name=name, dtype=self.row.dtype)(x)]
 
-    def _interact(self, x: Any, fields: Fields, ending: str) -> Any:
+    def _interact(self, x: Any, dims: list[int], ending: str) -> Any:
         func, dtype = self.settings["global_func"], self.row.dtype
         if is_own_layer(func):
             x = own_layer("global_func", func, f"global_func{ending}", dtype)(x)
@@ -63,7 +57,7 @@ class Global(TokenFamily):
             return x
         kind, given = kind_and_arguments("global_func", func, GLOBAL_FUNCTIONS)
         if kind == "fm":
-            x = FactorizationMachine(fields.dims, name=f"global_fm{ending}", dtype=dtype)(x)
+            x = FactorizationMachine(dims, name=f"global_fm{ending}", dtype=dtype)(x)
         elif kind == "dcnv2":
             start, rank = x, given.pop("rank", None)
             for number in range(1, given.pop("num_crosses", 2) + 1):
@@ -91,10 +85,7 @@ class Dense(TokenFamily):
     def wanted(self) -> bool:
         return bool(self.features.numeric_names() or self._vectors())
 
-    def count(self) -> int:
-        return 1
-
-    def tokens(self, token_dim: int) -> list[Any]:
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
         numeric = [x for name, x in self.row.inputs.items() if name == "encoded_numeric"]
         vectors = self.row.vectors()
         x = side_by_side([*numeric, *(vectors[name] for name in self._vectors())])
@@ -111,36 +102,31 @@ class Sequences(TokenFamily):
         return bool(self.features.of_type(SequenceFeature))
 
     def count(self) -> int:
-        return sum(len(self.row.history_names(table_set)) for table_set in self.sets)
+        return sum(len(self.row.sequences(table_set)) for table_set in self.sets)
 
-    def tokens(self, token_dim: int) -> list[Any]:
-        tokens = []
-        for table_set, ending in self.each_set():
-            histories = self.row.histories(table_set)
-            if not histories:
-                continue
-            items = [
-                self.row.drop(history.items, f"sequence{ending}_{index}_dropout")
-                for index, history in enumerate(histories)
-            ]
-            ids = [history.ids for history in histories]
-            common = {"name": f"sequence_tokens{ending}", "dtype": self.row.dtype}
-            if self.settings["sequence_encoder"] == "mean":
-                combiners = [history.combiner for history in histories]
-                tokens.append(SequenceTokens(token_dim, combiners, **common)(items, ids))
-                continue
-            vectors = [
-                TargetAttention(
-                    name=f"sequence_tokens{ending}_attention_{index + 1}", dtype=self.row.dtype
-                )(items[index], ids[index], self.row.field(table_set, history.of))
-                for index, history in enumerate(histories)
-            ]
-            # One group per sequence: each has a projection of its own.
-            groups = [[index] for index in range(len(vectors))]
-            dims = [vector.shape[-1] for vector in vectors]
-            layer = SemanticTokenizer(token_dim, dims, groups, **common)
-            tokens.append(layer(side_by_side(vectors)))
-        return tokens
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
+        sequences, name = self.row.sequences(table_set), f"sequence_tokens{ending}"
+        if not sequences:
+            return []
+        items, ids = [], []
+        for index, sequence in enumerate(sequences):
+            embedded, of_items = self.row.history(table_set, sequence)
+            items.append(self.row.drop(embedded, f"sequence{ending}_{index}_dropout"))
+            ids.append(of_items)
+        if self.settings["sequence_encoder"] == "mean":
+            combiners = [sequence.combiner for sequence in sequences]
+            layer: Any = SequenceTokens(token_dim, combiners, name=name, dtype=self.row.dtype)
+            return [layer(items, ids)]
+        vectors = []
+        for index, sequence in enumerate(sequences):
+            layer = TargetAttention(name=f"{name}_attention_{index + 1}", dtype=self.row.dtype)
+            candidate = self.row.field(table_set, sequence.table)
+            vectors.append(layer(items[index], ids[index], candidate))
+        # One group per sequence: each has a projection of its own.
+        groups = [[index] for index in range(len(vectors))]
+        dims = [vector.shape[-1] for vector in vectors]
+        layer = SemanticTokenizer(token_dim, dims, groups, name=name, dtype=self.row.dtype)
+        return [layer(side_by_side(vectors))]
 
 
 class Interactions(TokenFamily):
@@ -157,23 +143,18 @@ class Interactions(TokenFamily):
     def count(self) -> int:
         return len(self.sets) * len(self.settings["interactions"])
 
-    def tokens(self, token_dim: int) -> list[Any]:
-        tokens = []
-        for table_set, ending in self.each_set():
-            sides: tuple[list[Any], list[Any]] = ([], [])
-            for number, pair in enumerate(self.settings["interactions"], start=1):
-                if len(pair) != 2:
-                    raise ValueError(
-                        f"`interactions` must be pairs of names of fields. Received: {list(pair)}."
-                    )
-                for side, name in zip(sides, pair, strict=True):
-                    place = f"interaction{ending}_{number}_{name}_dropout"
-                    side.append(self.row.drop(self.row.field(table_set, name), place))
-            layer = CrossedTokens(
-                token_dim, name=f"interaction_tokens{ending}", dtype=self.row.dtype
-            )
-            tokens.append(layer(*sides))
-        return tokens
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
+        sides: tuple[list[Any], list[Any]] = ([], [])
+        for number, pair in enumerate(self.settings["interactions"], start=1):
+            if len(pair) != 2:
+                raise ValueError(
+                    f"`interactions` must be pairs of names of fields. Received: {list(pair)}."
+                )
+            for side, field in zip(sides, pair, strict=True):
+                place = f"interaction{ending}_{number}_{field}_dropout"
+                side.append(self.row.drop(self.row.field(table_set, field), place))
+        name = f"interaction_tokens{ending}"
+        return [CrossedTokens(token_dim, name=name, dtype=self.row.dtype)(*sides)]
 
 
 class Crosses(TokenFamily):
@@ -187,7 +168,7 @@ class Crosses(TokenFamily):
     def count(self) -> int:
         return len(self.settings["crosses"])
 
-    def tokens(self, token_dim: int) -> list[Any]:
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
         crosses, vectors = self.settings["crosses"], self.row.vectors()
         for pair in crosses:
             if len(pair) != 2 or any(name not in vectors for name in pair):
@@ -220,14 +201,16 @@ class Extra(TokenFamily):
         return [field.name for field in self.features.fields() if field.name in read]
 
     @functools.cached_property
-    def _made(self) -> list[Any]:
-        tokens = []
+    def _made(self) -> dict[str, list[Any]]:
+        """The tokens by table set: only a layer's output tells how many it makes."""
+        made: dict[str, list[Any]] = {}
         for table_set, ending in self.each_set():
-            for number, (layer, names) in enumerate(self.settings["extra_tokens"], start=1):
+            for number, (layer, features) in enumerate(self.settings["extra_tokens"], start=1):
                 name = f"extra_tokens{ending}_{number}"
+                parts = [self._read(table_set, feature, name) for feature in features]
                 copy = own_layer("extra_tokens", layer, name, self.row.dtype)
-                tokens.append(copy(side_by_side([self._read(table_set, n, name) for n in names])))
-        return tokens
+                made.setdefault(table_set, []).append(copy(side_by_side(parts)))
+        return made
 
     def _read(self, table_set: str, feature: str, place: str) -> Any:
         x = self.row.feature(table_set, feature)
@@ -235,25 +218,26 @@ class Extra(TokenFamily):
         return self.row.drop(x, f"{place}_{feature}_dropout") if embedded else x
 
     def count(self) -> int:
-        for x in self._made:
-            if len(x.shape) != 3 or not x.shape[1]:
+        shapes = [x.shape for tokens in self._made.values() for x in tokens]
+        for shape in shapes:
+            if len(shape) != 3 or not shape[1]:
                 raise ValueError(
                     "`extra_tokens` must be layers that make (batch, tokens, token_dim) of "
-                    f"(batch, width), with a fixed number of tokens. Received one that makes "
-                    f"{x.shape}."
+                    f"(batch, width), with a fixed number of tokens. Received: {shape}."
                 )
-        return sum(x.shape[1] for x in self._made)
+        return sum(shape[1] for shape in shapes)
 
-    def tokens(self, token_dim: int) -> list[Any]:
-        widths = {x.shape[2] for x in self._made} - {token_dim}
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
+        widths = sorted({x.shape[2] for x in self._made[table_set]} - {token_dim})
         if widths:
             raise ValueError(
                 "`extra_tokens` must make tokens as wide as the others. "
-                f"Received: token_dim={token_dim}, and layers that make widths {sorted(widths)}."
+                f"Received: token_dim={token_dim}, and layers that make widths {widths}."
             )
-        return self._made
+        return self._made[table_set]
 
 
+# In the order of their tokens, behind the sparse ones.
 FAMILIES: tuple[type[TokenFamily], ...] = (
     Global,
     Dense,
@@ -273,21 +257,18 @@ class TokenFamilies:
     """
 
     def __init__(self, features: FeatureSet, settings: Mapping[str, Any]) -> None:
-        kinds: tuple[type[TokenFamily], ...] = (Sparse, *FAMILIES)
         self.sparse = Sparse(features, settings)
         others = [kind(features, settings) for kind in FAMILIES]
         self.others = [family for family in others if family.wanted()]
-        families = [self.sparse, *self.others]
         multi_embedding = settings["multi_embedding"]
         reads = sets_by_family(
-            multi_embedding, {kind.name: kind.table_set for kind in kinds if kind.table_set}
+            multi_embedding,
+            {kind.name: kind.table_set for kind in (self.sparse, *others) if kind.table_set},
         )
+        families = [self.sparse, *self.others]
         for family in families:
             family.sets = reads.get(family.name, [])
-        table_sets = fields_by_set(
-            [(family.sets, family.fields()) for family in families], settings["table_fields"]
-        )
-        joined = multi_embedding == "joined"
-        self.row = EmbeddedRow(features, settings, table_sets, joined)
+        held = fields_by_set([(f.sets, f.fields()) for f in families], settings["table_fields"])
+        self.row = EmbeddedRow(features, settings, held, joined=multi_embedding == "joined")
         for family in families:
             family.row = self.row

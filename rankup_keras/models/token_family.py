@@ -1,6 +1,6 @@
 """What RankUp asks of a token family."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rankup_keras.features import FeatureSet
@@ -45,14 +45,25 @@ class TokenFamily:
         return None
 
     def count(self) -> int:
-        """How many tokens there are, before any is made."""
-        return len(self.sets)
+        """How many tokens there are, before any is made. Defaults to one per table set."""
+        return len(self.each_set())
 
-    def tokens(self, token_dim: int) -> list[Any]:
-        """The tokens, in tensors (batch, n, D)."""
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
+        """The tokens of one table set, in tensors (batch, n, D).
+
+        Args:
+            token_dim: D.
+            table_set: the table set, `""` where the family reads none.
+            ending: what the names of the layers for this set end in.
+        """
         raise NotImplementedError
 
-    def each_set(self) -> Iterator[tuple[str, str]]:
+    def each_set(self) -> list[tuple[str, str]]:
         """The table sets, and what the names of the layers for each end in."""
-        for index, table_set in enumerate(self.sets, start=1):
-            yield table_set, f"_{index}" if len(self.sets) > 1 else ""
+        if len(self.sets) < 2:
+            return [(self.sets[0] if self.sets else "", "")]
+        return [(name, f"_{index}") for index, name in enumerate(self.sets, start=1)]
+
+    def tokens(self, token_dim: int) -> list[Any]:
+        """The tokens of all table sets."""
+        return [x for place in self.each_set() for x in self.make(token_dim, *place)]

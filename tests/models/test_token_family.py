@@ -11,9 +11,9 @@ def test_one_of():
 
 def test_layers_are_numbered_where_a_family_reads_several_sets():
     family = TokenFamily(None, {})
-    assert list(family.each_set()) == []
+    assert family.each_set() == [("", "")]
     family.sets = ["a"]
-    assert list(family.each_set()) == [("a", "")]
+    assert family.each_set() == [("a", "")]
     family.sets = ["a", "b"]
-    assert list(family.each_set()) == [("a", "_1"), ("b", "_2")]
+    assert family.each_set() == [("a", "_1"), ("b", "_2")]
     assert family.count() == 2
