@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rankup_keras.compat.sublayers import sublayers
+from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.dot_interaction import DotInteraction
 from rankup_keras.layers.embeddings import FieldEmbedding
@@ -142,7 +142,7 @@ def measure(model: keras.Model) -> Cost:
     """
     parts = []
     for layer in model.layers:
-        flops = sum(_flops(part) for part in sublayers(layer))
+        flops = sum(_flops(part) for part in nested_layers(layer, include_self=True))
         if layer.weights or flops:
             parts.append(Part(layer.name, layer.count_params(), flops))
     return Cost(tuple(parts))
@@ -173,10 +173,6 @@ def _moe(layer: PerTokenMoE) -> int:
     return 2 * _size(layer.expert_bias) - idle
 
 
-def _dot_interaction(layer: DotInteraction) -> int:
-    return 2 * layer.fields * layer.input.shape[-1]
-
-
 def _bags(layer: FieldEmbedding) -> int:
     """Sums of several rows per field, which are products of weights and rows."""
     flops = 0
@@ -188,19 +184,19 @@ def _bags(layer: FieldEmbedding) -> int:
     return flops
 
 
-def _attention(layer: TargetAttention) -> int:
-    return 2 * (_size(layer.query) + _size(layer.key))
+def _dense(layer: Any) -> int:
+    return 2 * _size(layer.kernel)
 
 
 _COUNTS: tuple[tuple[type, Callable[[Any], int]], ...] = (
     (FieldEmbedding, _bags),
-    (PerTokenDense, lambda layer: 2 * _size(layer.kernel)),
-    (keras.layers.Dense, lambda layer: 2 * _size(layer.kernel)),
+    (PerTokenDense, _dense),
+    (keras.layers.Dense, _dense),
     (FullMixing, _full_mixing),
     (SliceTokenizer, _slice_tokenizer),
     (PerTokenMoE, _moe),
-    (DotInteraction, _dot_interaction),
-    (TargetAttention, _attention),
+    (DotInteraction, lambda layer: 2 * layer.fields * layer.input.shape[-1]),
+    (TargetAttention, lambda layer: 2 * (_size(layer.query) + _size(layer.key))),
 )
 
 

@@ -16,18 +16,17 @@ def sets_by_family(
             where `multi_embedding` is `True`.
     """
     if isinstance(multi_embedding, Mapping):
-        unknown = sorted(set(multi_embedding) - set(defaults))
-        if unknown:
-            raise ValueError(
-                f"`multi_embedding` must name token families out of {tuple(defaults)}. "
-                f"Received: {unknown}."
-            )
         given = {
             family: [sets] if isinstance(sets, str) else list(sets)
             for family, sets in multi_embedding.items()
         }
-        empty = [family for family, sets in given.items() if not sets]
-        if empty:
+        if not set(given) <= set(defaults):
+            raise ValueError(
+                f"`multi_embedding` must name token families out of {tuple(defaults)}. "
+                f"Received: {sorted(given)}."
+            )
+        if not all(given.values()):
+            empty = [family for family, sets in given.items() if not sets]
             raise ValueError(f"`multi_embedding` gives no table set to {empty}.")
     elif isinstance(multi_embedding, bool) or multi_embedding == "joined":
         given = {family: [name] for family, name in defaults.items() if multi_embedding}

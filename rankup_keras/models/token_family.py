@@ -14,18 +14,16 @@ def one_of(argument: str, value: Any, known: Sequence[Any]) -> Any:
 
 
 class TokenFamily:
-    """One kind of tokens.
-
-    Args:
-        features: the adapted `FeatureSet`.
-        settings: RankUp's settings, see `settings_of`.
+    """One kind of tokens in one model.
 
     Attributes:
         name: what `multi_embedding` calls the family.
         table_set: the table set that it reads where `multi_embedding` is
             `True`, `None` where it reads no tables.
+        features: the adapted `FeatureSet`.
+        settings: RankUp's arguments by name.
         sets: the table sets that it reads in this model.
-        row: the embedded row, once there is one.
+        row: the `EmbeddedRow`, once there is one.
     """
 
     name = ""
