@@ -61,11 +61,10 @@ class EmbeddedRow:
     Under a `TPUStrategy` the tables are on the TPU, see `TPUTables`.
 
     Args:
-        features: the adapted `FeatureSet`, which from here on belongs to this
-            model.
+        features: the adapted `FeatureSet`, which adapts no more from here on.
         settings: the model's settings, see `settings_of`.
-        table_sets: names of the table sets, or a dict from name to the fields
-            that the set holds, `None` for all.
+        table_sets: dict from table set to the names of the fields that it
+            holds, `None` for all. Defaults to one set, `"shared"`, of all.
         joined: whether to make one set in place of all, in which every table
             is as wide as those of all sets together.
 
@@ -77,7 +76,7 @@ class EmbeddedRow:
         self,
         features: FeatureSet,
         settings: Mapping[str, Any],
-        table_sets: Sequence[str] | Mapping[str, Sequence[str] | None] = ("shared",),
+        table_sets: Mapping[str, Sequence[str] | None] | None = None,
         joined: bool = False,
     ) -> None:
         features.freeze(settings["name"])
@@ -86,8 +85,7 @@ class EmbeddedRow:
             name: keras.Input(shape, dtype=dtype, name=name)
             for name, (shape, dtype) in features.encoded_spec().items()
         }
-        if not isinstance(table_sets, Mapping):
-            table_sets = dict.fromkeys(table_sets)
+        table_sets = table_sets or {"shared": None}
         fields = features.fields()
         self._sets = {
             name: [f for f in fields if members is None or f.name in members]
