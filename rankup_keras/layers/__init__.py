@@ -7,6 +7,7 @@ from rankup_keras.layers.embeddings import TablePlan as TablePlan
 from rankup_keras.layers.embeddings import TableView as TableView
 from rankup_keras.layers.embeddings import plan as plan
 from rankup_keras.layers.mixers import FullMixing as FullMixing
+from rankup_keras.layers.mixers import LayerNorm as LayerNorm
 from rankup_keras.layers.mixers import MixAndRevert as MixAndRevert
 from rankup_keras.layers.mixers import MixerBlock as MixerBlock
 from rankup_keras.layers.mixers import PerTokenFFN as PerTokenFFN
@@ -16,6 +17,7 @@ from rankup_keras.layers.mixers import PerTokenMoE as PerTokenMoE
 from rankup_keras.layers.mixers import PerTokenRMSNorm as PerTokenRMSNorm
 from rankup_keras.layers.mixers import PerTokenSwiGLU as PerTokenSwiGLU
 from rankup_keras.layers.mixers import Residual as Residual
+from rankup_keras.layers.mixers import RMSNorm as RMSNorm
 from rankup_keras.layers.mixers import TokenMixing as TokenMixing
 from rankup_keras.layers.tokens import CrossedTokens as CrossedTokens
 from rankup_keras.layers.tokens import FactorizationMachine as FactorizationMachine

@@ -66,8 +66,6 @@ def _renewed(config: Any, name: str, dtype: Any) -> Any:
     if config.get("class_name") == "DTypePolicy":
         return keras.dtype_policies.serialize(dtype)
     config = {key: value for key, value in config.items() if key != "build_config"}
-    if "tokens_first" in config:
-        config["tokens_first"] = True
     return {
         key: random.Random(f"{value} {name}").getrandbits(31)
         if key == "seed" and isinstance(value, int)

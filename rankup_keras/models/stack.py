@@ -54,7 +54,7 @@ def ffn_layer(ffn: LayerChoice, defaults: Mapping[str, Any], dtype: Any) -> Any:
     layer_class, settings = FFNS[kind]
     if kind in ("glu_stack", "moe"):
         defaults = {key: value for key, value in defaults.items() if key != "down_scale"}
-    return layer_class(**{**defaults, **settings, **given, "tokens_first": True, "dtype": dtype})
+    return layer_class(**{**defaults, **settings, **given, "dtype": dtype})
 
 
 def needs_divisor(mixing: LayerChoice) -> bool:
@@ -75,7 +75,7 @@ def mixing_layer(mixing: LayerChoice, make_ffn: Any, name: str, dtype: Any) -> A
     if kind == "mix_and_revert":
         return MixAndRevert(make_ffn("mixed"), **given, dtype=dtype)
     layer: Any = MIXINGS[kind]
-    return layer(**given, tokens_first=True, dtype=dtype)
+    return layer(**given, dtype=dtype)
 
 
 def mixer_stack(
@@ -87,7 +87,7 @@ def mixer_stack(
     mixing: LayerChoice = "token_mixing",
     **block: Any,
 ) -> Any:
-    """Applies blocks to tokens-first `x` (T, batch, D); `**block` as in `MixerBlock`."""
+    """Applies blocks to `x` (batch, T, D); `**block` as in `MixerBlock`."""
     if num_blocks < 1:
         raise ValueError(f"`num_blocks` must be positive. Received: num_blocks={num_blocks}.")
     for index in range(1, num_blocks + 1):

@@ -27,5 +27,5 @@ def test_the_model_slices_its_fields_group_by_group():
 
 def test_mix_and_revert_frees_the_number_of_tokens():
     model = make(num_tokens=5, mixing={"kind": "mix_and_revert", "num_heads": 3})
-    assert model.get_layer("block_1_mixer").output.shape == (5, None, 12)
+    assert model.get_layer("block_1_mixer").output.shape == (None, 5, 12)
     assert rk.RankMixer.from_config(model.get_config()).count_params() == model.count_params()

@@ -34,7 +34,7 @@ def test_tokens_enter_the_first_block_normalised():
     tokens = keras.Model(model.input, [model.get_layer(name).output for name in names])
     raw, normal = (np.array(x, "float64") for x in tokens(model.encode(small_rows.raw_rows())))
     # Families differ in scale before, and not after.
-    scales = np.sqrt(np.square(raw).mean(axis=-1)).mean(axis=1)
+    scales = np.sqrt(np.square(raw).mean(axis=-1)).mean(axis=0)
     assert scales.max() > 3 * scales.min()
     center = raw - raw.mean(axis=-1, keepdims=True)
     expected = center / np.sqrt(np.square(center).mean(axis=-1, keepdims=True) + 1e-6)
@@ -45,8 +45,8 @@ def test_ranks_are_read_of_the_tokens_that_enter_the_first_block():
     model = small_rows.rankup()
     profile = rk.diagnostics.rank_profile(model, small_rows.raw_rows(), layers=["tokens"])
     tokens = keras.Model(model.input, model.get_layer("tokens").output)
-    by_token = np.array(tokens(model.encode(small_rows.raw_rows())))
-    ranks = rk.diagnostics.effective_rank(by_token.swapaxes(0, 1))
+    rows = np.array(tokens(model.encode(small_rows.raw_rows())))
+    ranks = rk.diagnostics.effective_rank(rows)
     assert profile.layers["tokens"].mean == pytest.approx(float(np.mean(ranks)), rel=1e-4)
     # Without the norm, those are the tokens as they are assembled.
     plain = small_rows.rankup(token_norm=False)
@@ -55,7 +55,7 @@ def test_ranks_are_read_of_the_tokens_that_enter_the_first_block():
 
 def test_tokens_need_not_divide_the_width_where_heads_are_not_tokens():
     model = small_rows.rankup(mixing={"kind": "mix_and_revert", "num_heads": 4})
-    tokens = model.get_layer("tokens").output.shape[0]
+    tokens = model.get_layer("tokens").output.shape[1]
     assert small_rows.SMALL["token_dim"] % tokens
 
 
@@ -86,7 +86,7 @@ def test_wrong_arguments(settings, message):
 
 
 def tokens_of(model):
-    return model.get_layer("tokens").output.shape[0]
+    return model.get_layer("tokens").output.shape[1]
 
 
 def test_tokens_of_every_family():
