@@ -138,7 +138,6 @@ def compile_model(config: Config, model: Any) -> None:
     """Compiles with the configuration's optimizer and metrics."""
     training = config.training
     task_metrics: dict[str, list[Any]] = {}
-    watching = []
     for task in model.tasks:
         made: list[Any] = []
         for name in training.metrics:
@@ -151,13 +150,9 @@ def compile_model(config: Config, model: Any) -> None:
             elif name == "calibration":
                 made.append(metrics.Calibration())
             else:
-                gauc = metrics.GAUC.for_feature(model.features, str(training.gauc_by))
-                watching.append(gauc)
-                made.append(gauc)
+                made.append(metrics.GAUC(str(training.gauc_by)))
         task_metrics[task.name] = made
     model.compile(optimizer=_optimizer(config), metrics=task_metrics)
-    for metric in watching:
-        metric.watch(model)
 
 
 def _optimizer(config: Config) -> Any:

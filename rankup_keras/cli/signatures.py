@@ -45,5 +45,5 @@ def model_class(settings: dict[str, Any]) -> type:
     """The class that a `model` section names, by `type` or `preset`."""
     preset = settings.get("preset")
     if preset is not None:
-        return PRESETS[preset][0]  # type: ignore[return-value]
+        return PRESETS[preset][0]
     return MODELS[settings.get("type") or "RankUp"]

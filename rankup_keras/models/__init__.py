@@ -11,5 +11,5 @@ from rankup_keras.models.rankelastor import RankElastor as RankElastor
 from rankup_keras.models.ranking_model import RankingModel as RankingModel
 from rankup_keras.models.rankmixer import RankMixer as RankMixer
 from rankup_keras.models.rankup import RankUp as RankUp
+from rankup_keras.models.weight_transfer import copy_to_host as copy_to_host
 from rankup_keras.models.weight_transfer import copy_weights as copy_weights
-from rankup_keras.models.weight_transfer import off_tpu as off_tpu
