@@ -95,27 +95,21 @@ class RankElastor(RankingModel):
                 f"Received: hidden_units={list(hidden_units)}."
             )
         settings = settings_of(locals())
-        task_list, policy = as_tasks(tasks), settings["dtype"]
+        task_list, policy, code = as_tasks(tasks), settings["dtype"], form == "code"
         row = EmbeddedRow(features, settings)
         fields = row.all_fields()
         x = row.drop(fields.tensor)
         total = num_tokens or len(fields.dims)
-        x = SliceTokenizer(total, token_dim, shared=form == "code", name="tokenizer", dtype=policy)(
-            x
-        )
+        x = SliceTokenizer(total, token_dim, shared=code, name="tokenizer", dtype=policy)(x)
         x = TokenAssembly(name="tokens", dtype=policy)([x])
         for index in range(1, num_blocks + 1):
             x = _mixer(form, mixing, mixing_rank, dropout, f"block_{index}_mixer", policy)(x)
             x = _network(form, expansion, hidden_units, dropout, f"block_{index}_ffn", policy)(x)
-        pooled = TokenPooling(
-            "flatten" if form == "code" else "mean",
-            name="pooling",
-            dtype=policy,
-        )(x)
-        units = (2 * total * token_dim,) if form == "code" else ()
-        outputs = TaskTowers([task.name for task in task_list], units, name="towers", dtype=policy)(
-            pooled
-        )
+        pooling = "flatten" if code else "mean"
+        pooled = TokenPooling(pooling, name="pooling", dtype=policy)(x)
+        units = (2 * total * token_dim,) if code else ()
+        names = [task.name for task in task_list]
+        outputs = TaskTowers(names, units, name="towers", dtype=policy)(pooled)
         config = as_config(settings, num_tokens=total)
         super().__init__(row.inputs, outputs, features, task_list, config, name=name, **kwargs)
 

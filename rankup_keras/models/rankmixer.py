@@ -111,8 +111,7 @@ class RankMixer(RankingModel):
             dropout=dropout,
         )
         pooled = TokenPooling(pooling, name="pooling", dtype=policy)(x)
-        outputs = TaskTowers(
-            [task.name for task in task_list], tower_units, name="towers", dtype=policy
-        )(pooled)
+        names = [task.name for task in task_list]
+        outputs = TaskTowers(names, tower_units, name="towers", dtype=policy)(pooled)
         config = as_config(settings, num_tokens=total)
         super().__init__(row.inputs, outputs, features, task_list, config, name=name, **kwargs)
