@@ -175,13 +175,8 @@ def _moe(layer: PerTokenMoE) -> int:
 
 def _bags(layer: FieldEmbedding) -> int:
     """Sums of several rows per field, which are products of weights and rows."""
-    flops = 0
-    for table_set, names in layer.table_sets.items():
-        for field in layer.fields:
-            held = names is None or field.name in names
-            if held and (field.kind == "bag" or (field.kind == "single" and field.hashes > 1)):
-                flops += 2 * field.slots * layer.width_of(table_set, field.table)
-    return flops
+    groups = [(group, stack.width) for stack in layer.stacks for group in stack.bags]
+    return sum(2 * group.fields * group.length * width for group, width in groups)
 
 
 def _dense(layer: Any) -> int:
