@@ -169,7 +169,7 @@ DATA = {
     "mixed types between files": (
         _mixed_types, 3, ["b.parquet", "'user'", "int64", "string", "a.parquet"],
     ),
-    "mixed formats": (_mixed_formats, 3, ["one format", "csv", "parquet"]),
+    "mixed formats": (_mixed_formats, 3, ["same format", "csv", "parquet"]),
     "damaged record": (_bad_record, 3, ["a.tfrecord", "damaged or cut short"]),
     "records of something else": (_no_examples, 3, ["a.tfrecord, line 1", "tf.train.Example"]),
     "no such file": (
