@@ -67,9 +67,10 @@ class Taps:
         # A Sequential model has no `input`, but the list of the one it has.
         inputs = model.inputs if isinstance(model, keras.Sequential) else model.input
         self._keys = sorted(inputs) if isinstance(inputs, dict) else None
-        self._read(keras.Model(inputs, {name: outputs[name] for name in names}))
+        self.read_from(keras.Model(inputs, {name: outputs[name] for name in names}))
 
-    def _read(self, model: keras.Model) -> None:
+    def read_from(self, model: keras.Model) -> None:
+        """Takes the activations from a model with these outputs."""
         self._model = model
         self._forward = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
 
@@ -98,7 +99,7 @@ class Taps:
             if hasattr(new, "finalize_state"):
                 new.finalize_state()
         taps = copy.copy(self)
-        taps._read(clone)
+        taps.read_from(clone)
         return taps
 
 
