@@ -149,7 +149,9 @@ class Split(keras.optimizers.Optimizer):
         rates = [part.learning_rate for part in (self.embeddings, self.dense)]
         if not all(isinstance(rate, keras.Variable) for rate in rates):
             return
-        first, dense = first_dense_rate or float(rates[1]), self.dense
+        dense = self.dense
+        # Under a strategy the rate is several variables, which `float` does not take.
+        first = first_dense_rate or float(keras.ops.convert_to_numpy(rates[1]))
         if first:
             self._first_dense_rate = first
             self.embeddings.rate_factor = lambda: dense.learning_rate / first

@@ -1,7 +1,6 @@
 """What the tables will cost, to be read before training."""
 
 import dataclasses
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import tensorflow as tf
 from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.layers.embeddings.field_embedding import FieldEmbedding
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
+from rankup_keras.text_tables import aligned
 
 VALUE_BYTES = 4  # of one float32
 
@@ -78,8 +78,18 @@ class TablePlan:
         return self.table_bytes + self.state_bytes
 
 
-COLUMNS = ("table", "set", "rows", "width", "read by", "table", "state", "total", "device")
-NUMBERS = (2, 3, 5, 6, 7)
+COLUMNS: tuple[str, ...] = (
+    "table",
+    "set",
+    "rows",
+    "width",
+    "read by",
+    "table",
+    "state",
+    "total",
+    "device",
+)
+TEXT_COLUMNS = (0, 1, 4, 8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,23 +121,14 @@ class EmbeddingPlan:
         return sum(table.total_bytes for table in self.tables)
 
     def __str__(self) -> str:
-        import rich.box
-        import rich.console
-        import rich.table
-
-        shown = rich.table.Table(
-            box=rich.box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
-        )
-        for index, name in enumerate(COLUMNS):
-            shown.add_column(name, justify="right" if index in NUMBERS else "left", no_wrap=True)
+        rows: list[tuple[str, ...]] = [COLUMNS]
         for t in sorted(self.tables, key=lambda table: -table.total_bytes):
             sizes = map(_human, (t.table_bytes, t.state_bytes, t.total_bytes))
             numbers = f"{t.rows:,}", str(t.width)
-            shown.add_row(t.table, t.table_set, *numbers, _shortened(t.fields), *sizes, t.device)
-        shown.add_section()
+            rows.append((t.table, t.table_set, *numbers, _shortened(t.fields), *sizes, t.device))
         sets = len({t.table_set for t in self.tables})
         table_bytes = sum(t.table_bytes for t in self.tables)
-        shown.add_row(
+        total = (
             "total",
             f"{sets} sets",
             f"{sum(t.rows for t in self.tables):,}",
@@ -136,10 +137,9 @@ class EmbeddingPlan:
             *map(_human, (table_bytes, self.total_bytes - table_bytes, self.total_bytes)),
             "" if self.replicas == 1 else f"on each of {self.replicas} replicas",
         )
-        text = io.StringIO()
-        console = rich.console.Console(file=text, width=1000, color_system=None, markup=False)
-        console.print(shown)
-        return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
+        lines = aligned([*rows, total], TEXT_COLUMNS).splitlines()
+        rule = "-" * max(map(len, lines))
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
 def plan(target: Any, optimizer: Any = None) -> EmbeddingPlan:
