@@ -1,4 +1,7 @@
 """Keras callbacks of this package, in one place."""
 
-from rankup_keras.callbacks.effective_rank import EffectiveRank as EffectiveRank
-from rankup_keras.callbacks.resume import Resume as Resume
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+import keras  # noqa: E402, F401 (see `rankup_keras._registry`)

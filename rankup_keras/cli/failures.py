@@ -7,10 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import tensorflow as tf
-
 from rankup_keras.cli.problems import ConfigError, RunError
-from rankup_keras.data.data_error import DataError
 
 OK, UNEXPECTED, CONFIG, DATA, RUN, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -37,6 +34,10 @@ def report(error: Exception) -> int:
         if hasattr(error, "show"):
             error.show()
         return int(error.exit_code)
+    import tensorflow as tf
+
+    from rankup_keras.data.data_error import DataError
+
     if isinstance(error, ConfigError):
         count = len(error.problems)
         _fail("\n".join(error.lines()), CONFIG)

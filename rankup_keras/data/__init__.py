@@ -1,18 +1,7 @@
 """Where rows come from: files, public data sets, splits, and columns made from earlier rows."""
 
-from rankup_keras.data.adapting import adapt as adapt
-from rankup_keras.data.bad_rows import BadRows as BadRows
-from rankup_keras.data.csv_options import CsvOptions as CsvOptions
-from rankup_keras.data.data_error import DataError as DataError
-from rankup_keras.data.earlier import earlier_items as earlier_items
-from rankup_keras.data.earlier import earlier_statistics as earlier_statistics
-from rankup_keras.data.files import Files as Files
-from rankup_keras.data.rows import Rows as Rows
-from rankup_keras.data.splits import Splits as Splits
-from rankup_keras.data.splits import random_split as random_split
-from rankup_keras.data.splits import time_split as time_split
-from rankup_keras.data.statistics import Statistics as Statistics
-from rankup_keras.data.statistics import scan as scan
-from rankup_keras.data.where import Between as Between
-from rankup_keras.data.where import OneOf as OneOf
-from rankup_keras.data.where import Share as Share
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+import keras  # noqa: E402, F401 (see `rankup_keras._registry`)

@@ -1,13 +1,7 @@
 """Public data sets in their own formats."""
 
-from rankup_keras.datasets.ali_ccp import ali_ccp as ali_ccp
-from rankup_keras.datasets.avazu import avazu as avazu
-from rankup_keras.datasets.criteo import criteo as criteo
-from rankup_keras.datasets.frappe import frappe as frappe
-from rankup_keras.datasets.kuairand import kuairand as kuairand
-from rankup_keras.datasets.movielens import movielens_100k as movielens_100k
-from rankup_keras.datasets.movielens_features import movielens_features as movielens_features
-from rankup_keras.datasets.movielens_large import movielens_1m as movielens_1m
-from rankup_keras.datasets.movielens_large import movielens_20m as movielens_20m
-from rankup_keras.datasets.movielens_large import movielens_32m as movielens_32m
-from rankup_keras.datasets.public_set import PublicSet as PublicSet
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+import keras  # noqa: E402, F401 (see `rankup_keras._registry`)

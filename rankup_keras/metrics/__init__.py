@@ -1,8 +1,7 @@
 """Metrics of ranking: normalised entropy, calibration, AUC within users."""
 
-from rankup_keras.metrics import exact as exact
-from rankup_keras.metrics.calibration import Calibration as Calibration
-from rankup_keras.metrics.gauc import GAUC as GAUC
-from rankup_keras.metrics.normalized_entropy import (
-    NormalizedEntropy as NormalizedEntropy,
-)
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+import keras  # noqa: E402, F401 (see `rankup_keras._registry`)

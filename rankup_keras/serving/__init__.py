@@ -1,14 +1,7 @@
 """How a trained model is used: exports, their checks, servers and clients."""
 
-from rankup_keras.serving.client import Client as Client
-from rankup_keras.serving.client import ServingError as ServingError
-from rankup_keras.serving.exporting.card import read_card as read_card
-from rankup_keras.serving.exporting.export import export as export
-from rankup_keras.serving.exporting.gate import ExportError as ExportError
-from rankup_keras.serving.exporting.session import SavedModelSession as SavedModelSession
-from rankup_keras.serving.exporting.session import SessionError as SessionError
-from rankup_keras.serving.exporting.session import load_session as load_session
-from rankup_keras.serving.exporting.version_directory import version_path as version_path
-from rankup_keras.serving.exporting.version_directory import versions as versions
-from rankup_keras.serving.server.development_server import DevelopmentServer as DevelopmentServer
-from rankup_keras.serving.server.server_config import ServerConfig as ServerConfig
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+import keras  # noqa: E402, F401 (see `rankup_keras._registry`)

@@ -1,4 +1,7 @@
 """What training needs beside `fit`: the state of exact resume, and vectors of a two-tower model."""
 
-from rankup_keras.training.two_tower import TwoTower as TwoTower
-from rankup_keras.training.two_tower import train_two_tower as train_two_tower
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+import keras  # noqa: E402, F401 (see `rankup_keras._registry`)

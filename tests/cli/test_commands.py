@@ -186,7 +186,7 @@ def test_what_is_not_there_yet_is_said(trained, capfd):
 
 @pytest.mark.processes
 def test_as_a_command():
-    command = [sys.executable, "-m", "rankup_keras_command", "train", "--help"]
+    command = [sys.executable, "-m", "rankup_keras.cli", "train", "--help"]
     environment = {
         **os.environ,
         "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),

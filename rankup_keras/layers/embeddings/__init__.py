@@ -1,8 +1,7 @@
 """Ids to vectors: tables, table sets, and where they lie."""
 
-from rankup_keras.layers.embeddings.field_embedding import FieldEmbedding as FieldEmbedding
-from rankup_keras.layers.embeddings.plan import EmbeddingPlan as EmbeddingPlan
-from rankup_keras.layers.embeddings.plan import TablePlan as TablePlan
-from rankup_keras.layers.embeddings.plan import plan as plan
-from rankup_keras.layers.embeddings.pretrained import PretrainedVectors as PretrainedVectors
-from rankup_keras.layers.embeddings.table_view import TableView as TableView
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+import keras  # noqa: E402, F401 (see `rankup_keras._registry`)

@@ -1,5 +1,7 @@
 """Tokens to one probability a task: pooling, towers, tasks and their losses."""
 
-from rankup_keras.layers.towers.task import Task as Task
-from rankup_keras.layers.towers.task_towers import TaskTowers as TaskTowers
-from rankup_keras.layers.towers.token_pooling import TokenPooling as TokenPooling
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+import keras  # noqa: E402, F401 (see `rankup_keras._registry`)

@@ -1,18 +1,19 @@
 """The command `rankup-keras`."""
 
+import functools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import rankup_keras as rk
-from rankup_keras.cli import build, failures
-from rankup_keras.cli.check import load
+from rankup_keras.cli import failures
 from rankup_keras.cli.output import Output
 from rankup_keras.cli.problems import RunError
-from rankup_keras.cli.run_files import RunFiles, write_text
+from rankup_keras.cli.startup import load_tensorflow
 
 app = typer.Typer(
     name="rankup-keras",
@@ -37,7 +38,36 @@ AsJson = Annotated[bool, typer.Option("--json", help="The result as one JSON obj
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
-@app.command(
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rankup-keras {rk.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show it.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _command(**settings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds a command, which loads TensorFlow as it runs: none of that is needed for its help."""
+
+    def add(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(*arguments: Any, **named: Any) -> None:
+            load_tensorflow()
+            function(*arguments, **named)
+
+        return app.command(**settings)(run)
+
+    return add
+
+
+@_command(
     epilog="Examples:  rankup-keras init clicks.parquet  |  rankup-keras init 'logs/*.csv.gz' "
     "--label click -o ads.yaml  |  rankup-keras init day0.tsv --no-header --columns label,I1,C1"
 )
@@ -55,6 +85,8 @@ def init(
 ) -> None:
     """Write a commented starter YAML from a data file's columns."""
     from rankup_keras.cli import look as looking
+    from rankup_keras.cli.check import load
+    from rankup_keras.cli.run_files import write_text
     from rankup_keras.cli.starter import starter
     from rankup_keras.data.csv_options import CsvOptions
 
@@ -79,7 +111,7 @@ def init(
     )
 
 
-@app.command(
+@_command(
     epilog="Examples:  rankup-keras train ads.yaml  |  rankup-keras train ads.yaml --set "
     "model.token_dim=64 --set training.epochs=3 --run runs/wide  |  rankup-keras train ads.yaml "
     "--resume"
@@ -94,6 +126,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model and leave a run folder: model, metrics, rank log, report."""
+    from rankup_keras.cli import build
+    from rankup_keras.cli.check import load
     from rankup_keras.cli.training import Training
 
     out = Output(quiet, as_json)
@@ -108,12 +142,12 @@ def train(
 def _metric_rows(parts: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {"rows": part, "task": task, **values}
-        for part in build.PARTS
+        for part in ("train", "validation", "test")
         for task, values in parts.get(part, {}).items()
     ]
 
 
-@app.command(
+@_command(
     epilog="Examples:  rankup-keras evaluate ads.yaml  |  rankup-keras evaluate ads.yaml --on "
     "validation --json"
 )
@@ -126,6 +160,9 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Exact metrics of a trained model: AUC, log loss, NE, calibration, GAUC."""
+    from rankup_keras.cli import build
+    from rankup_keras.cli.check import load
+    from rankup_keras.cli.run_files import RunFiles
     from rankup_keras.cli.training import evaluate_part
 
     out = Output(quiet, as_json)
@@ -138,7 +175,7 @@ def evaluate(
     out.table(_metric_rows({on: found}))
 
 
-@app.command(
+@_command(
     epilog="Examples:  rankup-keras predict ads.yaml --output scores.parquet --keep user_id  |  "
     "rankup-keras predict ads.yaml --input 'new/*.parquet' --output scores.csv"
 )
@@ -156,7 +193,10 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Score rows with a trained model."""
+    from rankup_keras.cli import build
+    from rankup_keras.cli.check import load
     from rankup_keras.cli.predicting import write_predictions
+    from rankup_keras.cli.run_files import RunFiles
     from rankup_keras.data.bad_rows import BadRows
     from rankup_keras.data.csv_options import CsvOptions
     from rankup_keras.data.files import Files
@@ -188,7 +228,7 @@ def predict(
     )
 
 
-@app.command(
+@_command(
     epilog="Examples:  rankup-keras export ads.yaml  |  rankup-keras export ads.yaml --output "
     "saved_models/ads"
 )
@@ -201,6 +241,10 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a checked SavedModel version for TensorFlow Serving, with warm-up records."""
+    from rankup_keras.cli import build
+    from rankup_keras.cli.check import load
+    from rankup_keras.cli.run_files import RunFiles
+
     out = Output(quiet, as_json)
     checked, file = load(config, changes)
     files = RunFiles(build.run_folder(checked, file, run))
@@ -226,7 +270,7 @@ def export(
     out.result({"export": str(path)}, f"Exported to {path}, checked against the model.")
 
 
-@app.command(epilog="Example:  rankup-keras serve ads.yaml --port 8500")
+@_command(epilog="Example:  rankup-keras serve ads.yaml --port 8500")
 def serve(
     config: ConfigPath,
     path: Annotated[Path | None, typer.Option(help="Base path of the export.")] = None,
@@ -236,6 +280,9 @@ def serve(
     run: RunFolder = None,
 ) -> None:
     """Serve the newest export until interrupted."""
+    from rankup_keras.cli import build
+    from rankup_keras.cli.check import load
+    from rankup_keras.cli.run_files import RunFiles
     from rankup_keras.serving.server.serve import serve as serve_export
 
     checked, file = load(config, changes)
@@ -248,7 +295,7 @@ def serve(
         raise typer.Exit(failures.RUN)
 
 
-@app.command(epilog="Example:  rankup-keras profile ads.yaml --rows 2048")
+@_command(epilog="Example:  rankup-keras profile ads.yaml --rows 2048")
 def profile(
     config: ConfigPath,
     rows: Annotated[int, typer.Option(help="Rows to measure on.")] = 512,
@@ -258,6 +305,10 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Effective rank of every layer of a trained model."""
+    from rankup_keras.cli import build
+    from rankup_keras.cli.check import load
+    from rankup_keras.cli.run_files import RunFiles
+
     out = Output(quiet, as_json)
     checked, file = load(config, changes)
     model = RunFiles(build.run_folder(checked, file, run)).load_model()
@@ -272,7 +323,7 @@ def profile(
     out.table([{"layer": name, **values} for name, values in layers.items()])
 
 
-@app.command(
+@_command(
     name="tpu-check",
     epilog="Examples:  rankup-keras tpu-check ads.yaml  |  rankup-keras tpu-check ads.yaml "
     "--chip v6e:2x2 --batch-size 8192",
@@ -289,6 +340,7 @@ def tpu_check(
     as_json: AsJson = False,
 ) -> None:
     """Compile the training step for a TPU, without one: does it fit, what bounds it."""
+    from rankup_keras.cli.check import load
     from rankup_keras.cli.planning import check_for_tpu
 
     out = Output(quiet, as_json)
@@ -299,7 +351,7 @@ def tpu_check(
         raise typer.Exit(failures.RUN)
 
 
-@app.command(epilog="Example:  rankup-keras plan ads.yaml --set model.token_dim=256")
+@_command(epilog="Example:  rankup-keras plan ads.yaml --set model.token_dim=256")
 def plan(
     config: ConfigPath,
     changes: Changes = None,
@@ -307,6 +359,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Rows, steps, parameters and operations of a run, before it is started."""
+    from rankup_keras.cli.check import load
     from rankup_keras.cli.planning import make_plan
 
     out = Output(quiet, as_json)
@@ -330,7 +383,3 @@ def main(arguments: list[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
 
     return failures.guarded(action, debug)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,11 @@
+from .ali_ccp import ali_ccp as ali_ccp
+from .avazu import avazu as avazu
+from .criteo import criteo as criteo
+from .frappe import frappe as frappe
+from .kuairand import kuairand as kuairand
+from .movielens import movielens_100k as movielens_100k
+from .movielens_features import movielens_features as movielens_features
+from .movielens_large import movielens_1m as movielens_1m
+from .movielens_large import movielens_20m as movielens_20m
+from .movielens_large import movielens_32m as movielens_32m
+from .public_set import PublicSet as PublicSet
