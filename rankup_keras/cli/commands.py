@@ -1,19 +1,23 @@
-"""The command `rankup-keras`."""
+"""The command `rankup-keras`: its subcommands and their options."""
 
 import functools
+import inspect
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import rankup_keras as rk
 from rankup_keras.cli import failures
+from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import Output
-from rankup_keras.cli.problems import RunError
 from rankup_keras.cli.startup import load_tensorflow
+
+if TYPE_CHECKING:
+    from rankup_keras.cli.project import Project
 
 app = typer.Typer(
     name="rankup-keras",
@@ -25,14 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ConfigPath = Annotated[Path, typer.Argument(help="The YAML file.", show_default=False)]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a value: --set model.token_dim=64. May be repeated."),
-]
-RunFolder = Annotated[
-    Path | None, typer.Option("--run", help="The run folder. Default: runs/<name of the YAML>.")
-]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as one JSON object on stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
@@ -53,21 +49,49 @@ def _options(
     pass
 
 
-def _command(**settings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds a command, which loads TensorFlow as it runs: none of that is needed for its help."""
+def _open_project(
+    config: Annotated[Path, typer.Argument(help="The YAML file.", show_default=False)],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a value: --set model.token_dim=64. May be repeated."),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The run folder. Default: runs/<name of the YAML>.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> "Project":
+    from rankup_keras.cli.project import Project
+
+    return Project(config, changes, run, Output(quiet, as_json))
+
+
+def _on_project(**settings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds a subcommand on a configuration, with the options that all of these have.
+
+    TensorFlow is loaded when the subcommand runs, since its help does not need it.
+    """
+    shared = inspect.signature(_open_project).parameters
 
     def add(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def run(*arguments: Any, **named: Any) -> None:
+        def run(**given: Any) -> None:
             load_tensorflow()
-            function(*arguments, **named)
+            project = _open_project(**{name: given.pop(name) for name in shared})
+            function(project, **given)
 
+        own = list(inspect.signature(function).parameters.values())[1:]
+        config, *options = shared.values()
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [p.replace(kind=p.KEYWORD_ONLY) for p in (config, *own, *options)]
+        )
+        run.__annotations__ = {}
         return app.command(**settings)(run)
 
     return add
 
 
-@_command(
+@app.command(
     epilog="Examples:  rankup-keras init clicks.parquet  |  rankup-keras init 'logs/*.csv.gz' "
     "--label click -o ads.yaml  |  rankup-keras init day0.tsv --no-header --columns label,I1,C1"
 )
@@ -84,59 +108,48 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write a commented starter YAML from a data file's columns."""
-    from rankup_keras.cli import look as looking
-    from rankup_keras.cli.check import load
-    from rankup_keras.cli.run_files import write_text
-    from rankup_keras.cli.starter import starter
+    load_tensorflow()
+    from rankup_keras.cli.checks import load
+    from rankup_keras.cli.column_roles import read_columns
+    from rankup_keras.cli.run_folder import write_text
+    from rankup_keras.cli.starter import default_path, starter
     from rankup_keras.data.csv_options import CsvOptions
 
-    out = Output(quiet, as_json)
-    given: dict[str, Any] = {}
+    csv: dict[str, Any] = {}
     if delimiter is not None:
-        given["delimiter"] = delimiter.encode().decode("unicode_escape")
+        csv["delimiter"] = delimiter.encode().decode("unicode_escape")
     if not header:
-        given["header"] = False
+        csv["header"] = False
     if columns is not None:
-        given["columns"] = [name.strip() for name in columns.split(",")]
-    path = output or looking.default_name(paths)
+        csv["columns"] = [name.strip() for name in columns.split(",")]
+    path = output or default_path(paths[0])
     if path.exists() and not overwrite:
         raise RunError(f"{path} exists. Name another file with --output, or use --overwrite.")
-    found, rows, kind = looking.look(paths, file_format, CsvOptions(**given), label or [])
-    write_text(path, starter(paths, found, rows, kind, given))
+    found, rows, kind = read_columns(paths, file_format, CsvOptions(**csv), label or [])
+    write_text(path, starter(paths, found, rows, kind, csv))
     load(path)
-    roles = {c.name: c.role for c in found}
-    out.result(
-        {"config": str(path), "columns": roles},
+    Output(quiet, as_json).result(
+        {"config": str(path), "columns": {column.name: column.role for column in found}},
         f"Wrote {path}. Look it over, then: rankup-keras train {path}",
     )
 
 
-@_command(
+@_on_project(
     epilog="Examples:  rankup-keras train ads.yaml  |  rankup-keras train ads.yaml --set "
     "model.token_dim=64 --set training.epochs=3 --run runs/wide  |  rankup-keras train ads.yaml "
     "--resume"
 )
 def train(
-    config: ConfigPath,
-    changes: Changes = None,
-    run: RunFolder = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint, exactly.")] = False,
+    project: "Project",
+    resume: Annotated[bool, typer.Option(help="Resume exactly, from the last checkpoint.")] = False,
     overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
 ) -> None:
     """Train a model and leave a run folder: model, metrics, rank log, report."""
-    from rankup_keras.cli import build
-    from rankup_keras.cli.check import load
-    from rankup_keras.cli.training import Training
+    from rankup_keras.cli import training
 
-    out = Output(quiet, as_json)
-    checked, file = load(config, changes)
-    folder = build.run_folder(checked, file, run)
-    summary = Training(checked, file, out).run(folder, resume, overwrite)
-    out.result(summary)
-    out.table(_metric_rows(summary))
-    out.say(f"Done in {summary['seconds']} s. Everything is in {folder}")
+    summary = training.train(project, resume, overwrite)
+    project.out.result(summary, rows=_metric_rows(summary))
+    project.out.say(f"Done in {summary['seconds']} s. Everything is in {project.run.path}")
 
 
 def _metric_rows(parts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -147,239 +160,167 @@ def _metric_rows(parts: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@_command(
+@_on_project(
     epilog="Examples:  rankup-keras evaluate ads.yaml  |  rankup-keras evaluate ads.yaml --on "
     "validation --json"
 )
 def evaluate(
-    config: ConfigPath,
+    project: "Project",
     on: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    changes: Changes = None,
-    run: RunFolder = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
 ) -> None:
     """Exact metrics of a trained model: AUC, log loss, NE, calibration, GAUC."""
-    from rankup_keras.cli import build
-    from rankup_keras.cli.check import load
-    from rankup_keras.cli.run_files import RunFiles
-    from rankup_keras.cli.training import evaluate_part
+    from rankup_keras.cli import training
 
-    out = Output(quiet, as_json)
-    checked, file = load(config, changes)
-    model = RunFiles(build.run_folder(checked, file, run)).load_model()
-    rows, found = evaluate_part(checked, file, model, build.part_name(on))
+    rows, found = training.evaluate(project, project.run.load_model(), on)
     if not rows:
         raise RunError(f"There is no row for {on!r}.")
-    out.result({"rows": rows, on: found})
-    out.table(_metric_rows({on: found}))
+    project.out.result({"rows": rows, on: found}, rows=_metric_rows({on: found}))
 
 
-@_command(
+@_on_project(
     epilog="Examples:  rankup-keras predict ads.yaml --output scores.parquet --keep user_id  |  "
     "rankup-keras predict ads.yaml --input 'new/*.parquet' --output scores.csv"
 )
 def predict(
-    config: ConfigPath,
+    project: "Project",
     output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet or .csv file.")],
     inputs: Annotated[
         list[str] | None, typer.Option("--input", "-i", help="Rows. Default: those for test.")
     ] = None,
     keep: Annotated[list[str] | None, typer.Option(help="A column to carry over.")] = None,
-    changes: Changes = None,
-    run: RunFolder = None,
     overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
 ) -> None:
     """Score rows with a trained model."""
-    from rankup_keras.cli import build
-    from rankup_keras.cli.check import load
-    from rankup_keras.cli.predicting import write_predictions
-    from rankup_keras.cli.run_files import RunFiles
-    from rankup_keras.data.bad_rows import BadRows
-    from rankup_keras.data.csv_options import CsvOptions
-    from rankup_keras.data.files import Files
-    from rankup_keras.data.paths import guess_format, resolve_paths
+    from rankup_keras.cli.scoring import write_predictions
 
-    out = Output(quiet, as_json)
-    checked, file = load(config, changes)
-    model = RunFiles(build.run_folder(checked, file, run)).load_model()
-    bad = BadRows(checked.data.bad_rows.policy, checked.data.bad_rows.limit)
-    keep = keep or []
+    model, keep = project.run.load_model(), keep or []
     if inputs:
-        options = CsvOptions(**checked.data.csv.model_dump())
-        known = all(guess_format(path) for path in resolve_paths(inputs))
-        files = Files(
-            inputs,
-            model.features,
-            format=None if known else checked.data.format,
-            csv=options,
-            bad_rows=bad,
-            extra=keep,
-        )
+        files = project.inputs(inputs, model.features, keep)
     else:
-        files = build.open_files(checked, file, model.features, "test", bad, keep)
-    size = max(checked.training.batch_size, 4096)
-    rows = write_predictions(model, files, output, keep, size, overwrite)
-    out.result(
-        {"rows": rows, "output": str(output), "bad_rows": bad.count},
+        files = project.files("test", model.features, keep)
+    rows = write_predictions(model, files, output, keep, project.scoring_batch, overwrite)
+    project.out.result(
+        {"rows": rows, "output": str(output), "bad_rows": project.bad_rows.count},
         f"Scored {rows:,} rows into {output}",
     )
 
 
-@_command(
+@_on_project(
     epilog="Examples:  rankup-keras export ads.yaml  |  rankup-keras export ads.yaml --output "
     "saved_models/ads"
 )
 def export(
-    config: ConfigPath,
+    project: "Project",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Base path.")] = None,
-    changes: Changes = None,
-    run: RunFolder = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
 ) -> None:
     """Write a checked SavedModel version for TensorFlow Serving, with warm-up records."""
-    from rankup_keras.cli import build
-    from rankup_keras.cli.check import load
-    from rankup_keras.cli.run_files import RunFiles
-
-    out = Output(quiet, as_json)
-    checked, file = load(config, changes)
-    files = RunFiles(build.run_folder(checked, file, run))
-    model = files.load_model()
-    settings = checked.export
-    base = output or (Path(settings.path) if settings.path else files.export)
-    part = "validation" if build.has_part(checked, "validation") else "train"
-    rows = build.open_files(checked, file, model.features, part).dataset(settings.warmup_rows)
+    model, settings = project.run.load_model(), project.config.export
     metrics: dict[str, float] = {}
-    if files.summary.is_file():
-        summary = json.loads(files.summary.read_text(encoding="utf-8"))
+    if project.run.summary.is_file():
+        summary = json.loads(project.run.summary.read_text(encoding="utf-8"))
         for row in _metric_rows(summary):
             head = f"{row.pop('rows')}_{row.pop('task')}"
-            metrics.update({f"{head}_{name}": value for name, value in row.items()})
+            known = {name: value for name, value in row.items() if value is not None}
+            metrics.update({f"{head}_{name}": value for name, value in known.items()})
     path = rk.export(
         model,
-        base,
-        warmup=rows.map(lambda columns, *_: columns).take(1),
+        output or project.export_path,
+        warmup=project.sample(model.features, settings.warmup_rows).map(lambda row, *_: row),
         signatures=settings.signatures,
         batch_sizes=settings.batch_sizes,
         metrics=metrics,
     )
-    out.result({"export": str(path)}, f"Exported to {path}, checked against the model.")
+    project.out.result({"export": str(path)}, f"Exported to {path}, checked against the model.")
 
 
-@_command(epilog="Example:  rankup-keras serve ads.yaml --port 8500")
+@_on_project(epilog="Example:  rankup-keras serve ads.yaml --port 8500")
 def serve(
-    config: ConfigPath,
+    project: "Project",
     path: Annotated[Path | None, typer.Option(help="Base path of the export.")] = None,
     port: Annotated[int, typer.Option(help="gRPC port.")] = 8500,
     rest_port: Annotated[int, typer.Option(help="REST port, of the real server.")] = 8501,
-    changes: Changes = None,
-    run: RunFolder = None,
 ) -> None:
     """Serve the newest export until interrupted."""
-    from rankup_keras.cli import build
-    from rankup_keras.cli.check import load
-    from rankup_keras.cli.run_files import RunFiles
     from rankup_keras.serving.server.serve import serve as serve_export
 
-    checked, file = load(config, changes)
-    configured = Path(checked.export.path) if checked.export.path else None
-    base = path or configured or RunFiles(build.run_folder(checked, file, run)).export
+    base = path or project.export_path
     if not rk.serving.versions(base):
         raise RunError(f"There is no export in {base}. Run `rankup-keras export` first.")
-    status = serve_export(base, grpc_port=port, rest_port=rest_port)
-    if status:
+    if serve_export(base, grpc_port=port, rest_port=rest_port):
         raise typer.Exit(failures.RUN)
 
 
-@_command(epilog="Example:  rankup-keras profile ads.yaml --rows 2048")
+@_on_project(epilog="Example:  rankup-keras profile ads.yaml --rows 2048")
 def profile(
-    config: ConfigPath,
+    project: "Project",
     rows: Annotated[int, typer.Option(help="Rows to measure on.")] = 512,
-    changes: Changes = None,
-    run: RunFolder = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
 ) -> None:
     """Effective rank of every layer of a trained model."""
-    from rankup_keras.cli import build
-    from rankup_keras.cli.check import load
-    from rankup_keras.cli.run_files import RunFiles
-
-    out = Output(quiet, as_json)
-    checked, file = load(config, changes)
-    model = RunFiles(build.run_folder(checked, file, run)).load_model()
-    part = "validation" if build.has_part(checked, "validation") else "train"
-    data = build.open_files(checked, file, model.features, part).dataset(rows).take(1)
-    found = rk.diagnostics.rank_profile(model, data)
+    model = project.run.load_model()
+    found = rk.diagnostics.rank_profile(model, project.sample(model.features, rows))
     layers = {
         name: {"effective_rank": ranks.mean, "share_of_ceiling": ranks.normalized}
         for name, ranks in found.layers.items()
     }
-    out.result({"layers": layers})
-    out.table([{"layer": name, **values} for name, values in layers.items()])
+    shown = [{"layer": name, **values} for name, values in layers.items()]
+    project.out.result({"layers": layers}, rows=shown)
 
 
-@_command(
+@_on_project(
     name="tpu-check",
     epilog="Examples:  rankup-keras tpu-check ads.yaml  |  rankup-keras tpu-check ads.yaml "
     "--chip v6e:2x2 --batch-size 8192",
 )
 def tpu_check(
-    config: ConfigPath,
+    project: "Project",
     chip: Annotated[str, typer.Option(help="Kind and number of chips.")] = "v5e:2x2",
     batch_size: Annotated[
-        int | None, typer.Option(help="Rows a chip. Default: training.batch_size.", min=1)
+        int | None, typer.Option(help="Rows per chip. Default: training.batch_size.", min=1)
     ] = None,
     float32: Annotated[bool, typer.Option("--float32", help="Not in mixed_bfloat16.")] = False,
-    changes: Changes = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
 ) -> None:
     """Compile the training step for a TPU, without one: does it fit, what bounds it."""
-    from rankup_keras.cli.check import load
     from rankup_keras.cli.planning import check_for_tpu
 
-    out = Output(quiet, as_json)
-    checked, file = load(config, changes)
-    report = check_for_tpu(checked, file, out, chip, batch_size, float32)
-    out.result(report, report.pop("text"))
+    report, text = check_for_tpu(project, chip, batch_size, float32)
+    project.out.result(report, text)
     if not report["fits"]:
         raise typer.Exit(failures.RUN)
 
 
-@_command(epilog="Example:  rankup-keras plan ads.yaml --set model.token_dim=256")
-def plan(
-    config: ConfigPath,
-    changes: Changes = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
-) -> None:
+@_on_project(epilog="Example:  rankup-keras plan ads.yaml --set model.token_dim=256")
+def plan(project: "Project") -> None:
     """Rows, steps, parameters and operations of a run, before it is started."""
-    from rankup_keras.cli.check import load
-    from rankup_keras.cli.planning import make_plan
+    from rankup_keras.cli import planning
 
-    out = Output(quiet, as_json)
-    checked, file = load(config, changes)
-    content, text = make_plan(checked, file, out)
-    out.result(content, text)
+    found = planning.plan(project)
+    parts = [*found["parts"], "total"]
+    parameters = [*found["parts"].values(), found["parameters"]]
+    flops = [*found.pop("flops_of_parts").values(), found["flops_per_row"]]
+    project.out.result(
+        found,
+        f"\n{found['rows']:,} rows, {found['steps_per_epoch']:,} steps per epoch, "
+        f"{project.config.training.epochs} epochs\n"
+        f"{found['weights_and_optimizer_bytes'] / 2**20:,.1f} MiB of weights and optimizer\n"
+        f"{found['flops_per_step'] / 1e9:,.2f} GFLOP per training step, forward and backward",
+        [
+            {"part": name, "parameters": count, "FLOPs per row": operations}
+            for name, count, operations in zip(parts, parameters, flops, strict=True)
+        ],
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command. Returns the exit code.
 
-    0 is success, 1 a fault of the package, 2 wrong usage or configuration, 3 data that cannot be
+    0 is success, 1 a bug in the package, 2 wrong usage or configuration, 3 data that cannot be
     read, 4 something that is missing or in the way, 130 an interruption.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
-    given = [argument for argument in given if argument != "--debug"]
+    left = [argument for argument in given if argument != "--debug"]
 
     def action() -> int:
-        result = app(given, prog_name="rankup-keras", standalone_mode=False)
+        result = app(left, prog_name="rankup-keras", standalone_mode=False)
         return result if isinstance(result, int) else 0
 
-    return failures.guarded(action, debug)
+    return failures.guarded(action, debug="--debug" in given)

@@ -21,38 +21,53 @@ class Output:
     def __init__(self, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet = quiet or as_json
         self.as_json = as_json
-        self.console = Console(highlight=False, soft_wrap=True)
-        self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._results = results_console()
+        self._progress = Console(highlight=False, soft_wrap=True, markup=False, stderr=True)
 
     @property
     def verbose(self) -> int:
-        """Keras's `verbose`: a bar in a terminal, a line an epoch elsewhere."""
-        if self.quiet:
-            return 0
-        return 1 if sys.stdout.isatty() else 2
+        """Keras's `verbose`: a bar in a terminal, a line per epoch elsewhere."""
+        return 0 if self.quiet else 1 if sys.stdout.isatty() else 2
 
     def say(self, text: str) -> None:
         """One line of progress."""
         if not self.quiet:
-            self.errors.print(text, markup=False)
+            self._progress.print(text)
 
-    def result(self, content: Mapping[str, Any], text: str | None = None) -> None:
-        """The result, as JSON or as text."""
+    def result(
+        self,
+        content: Mapping[str, Any],
+        text: str | None = None,
+        rows: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """The result: all of it as JSON, or what people read of it, a table and text."""
         if self.as_json:
-            print(json.dumps(_finite(content), ensure_ascii=False), flush=True)
-        elif text is not None and not self.quiet:
-            self.console.print(text, markup=False)
+            print(json_text(content), flush=True)
+        if not self.quiet and rows:
+            self._results.print(table(rows))
+        if not self.quiet and text:
+            self._results.print(text)
 
-    def table(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Rows of a table, unless JSON is asked for."""
-        if self.quiet or not rows:
-            return
-        table = Table(box=None, pad_edge=False)
-        for number, name in enumerate(rows[0]):
-            table.add_column(str(name), justify="left" if number == 0 else "right")
-        for row in rows:
-            table.add_row(*(_cell(value) for value in row.values()))
-        self.console.print(table)
+
+def results_console() -> Console:
+    """Prints to stdout, with no line cut or wrapped outside of a terminal."""
+    width = None if sys.stdout.isatty() else 10_000
+    return Console(highlight=False, soft_wrap=True, markup=False, width=width)
+
+
+def json_text(content: Mapping[str, Any], indent: int | None = None) -> str:
+    """JSON that every parser reads."""
+    return json.dumps(_finite(content), ensure_ascii=False, indent=indent)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A table of rows, which all have the keys of the first."""
+    made = Table(box=None, pad_edge=False)
+    for number, name in enumerate(rows[0]):
+        made.add_column(str(name), justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*map(_cell, row.values()))
+    return made
 
 
 def _cell(value: Any) -> str:

@@ -219,7 +219,9 @@ def _check_message(capfd, words):
 YAML = {
     "key misspelt": ("embedding_dim", "embeding_dim", ["config.yaml:12", "'embedding_dim'"]),
     "section misspelt": ("training:", "trainig:", ["config.yaml:13", "'training'"]),
-    "two features of one name": ("name: price", "name: user", ["config.yaml:9", "twice", "line 8"]),
+    "two features of one name": (
+        "name: price", "name: user", ["config.yaml:8", "config.yaml:9", "twice"],
+    ),
     "no such type": ("numeric", "number", ["config.yaml:9", "'numeric'"]),
     "no such model": ("DLRM", "RankUpp", ["config.yaml:11", "'RankUp'"]),
     "negative length": (
@@ -230,7 +232,7 @@ YAML = {
     ),
     "column misspelt": ("name: price", "name: prise", ["config.yaml:9", "'price'"]),
     "label is a feature": ("- click", "- price", ["config.yaml:6", "feature as well"]),
-    "no closing bracket": ("dtype: string}", "dtype: string", ["config.yaml:9", "no valid YAML"]),
+    "no closing bracket": ("dtype: string}", "dtype: string", ["config.yaml:9", "not valid YAML"]),
     "a key twice": ("  type: DLRM", "  type: DLRM\n  type: DLRM", ["config.yaml:12", "YAML"]),
     "tabulator": ("  type: DLRM", "\ttype: DLRM", ["config.yaml:11", "YAML"]),
     "shares above 1": ("train: 0.6", "train: 0.9", ["config.yaml:3", "1.3"]),
