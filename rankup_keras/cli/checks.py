@@ -1,6 +1,7 @@
 """Checks a whole configuration, and names everything that is wrong with it at once."""
 
 import inspect
+import reprlib
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +17,7 @@ Found = Iterator[tuple[Location, str]]
 
 
 def load(path: Path, changes: list[str] | None = None) -> tuple[Config, YamlFile]:
-    """Reads and checks a configuration.
-
-    Raises:
-        ConfigError: with every problem that was found.
-    """
+    """Reads and checks a configuration; raises `ConfigError` with every problem."""
     file = YamlFile(path, changes or [])
     try:
         config = Config.model_validate(file.content)
@@ -65,11 +62,8 @@ def split_is_by_values_or_by_shares(data: Data) -> Found:
 
 
 def names_of_features_differ(features: list[Feature]) -> Found:
-    """No two features of one name; each of them is told, since either may be the wrong one."""
-    names = [feature.name for feature in features]
-    for number, name in enumerate(names):
-        if names.count(name) > 1:
-            yield ("features", number), f"The name {name!r} is given twice."
+    """No two features of one name."""
+    yield from _names_differ("features", features)
 
 
 def sequences_are_of_a_feature(features: list[Feature]) -> Found:
@@ -84,10 +78,7 @@ def sequences_are_of_a_feature(features: list[Feature]) -> Found:
 
 def names_of_tasks_differ(tasks: list[Task]) -> Found:
     """No two tasks of one name."""
-    names = [task.name for task in tasks]
-    for number, name in enumerate(names):
-        if names.count(name) > 1:
-            yield ("tasks", number), f"The task {name!r} is given twice."
+    yield from _names_differ("tasks", tasks)
 
 
 def labels_are_no_features(tasks: list[Task], features: list[Feature]) -> Found:
@@ -132,6 +123,14 @@ CHECKS = (
 )
 
 
+def _names_differ(section: str, items: list[Any]) -> Found:
+    """Both are told, since either may be the wrong one."""
+    names = [item.name for item in items]
+    for number, name in enumerate(names):
+        if names.count(name) > 1:
+            yield (section, number), f"The name {name!r} is given twice."
+
+
 def _single_valued(features: list[Feature]) -> list[str]:
     return [f.name for f in features if f.type == "categorical" and f.max_length is None]
 
@@ -158,18 +157,15 @@ def _wrong_types(file: YamlFile, error: pydantic.ValidationError) -> Found:
             yield at[:-1], f"The key {at[-1]!r} is missing."
         elif kinds == {"union_tag_invalid"} and isinstance(first["input"], dict):
             key = "preset" if first["input"].get("preset") else "type"
-            name, valid = (
-                first["ctx"]["tag"],
-                first["ctx"]["expected_tags"].strip("'").split("', '"),
-            )
+            name = first["ctx"]["tag"]
+            valid = first["ctx"]["expected_tags"].strip("'").split("', '")
             problem = f"There is no {key} {name!r}." if name else "The key 'type' is missing."
             yield (*at, key), f"{problem} {nearest(name, valid)}"
         elif kinds == {"value_error"}:
             yield at, str(first["ctx"]["error"])
         else:
             told = dict.fromkeys(item["msg"].removeprefix("Input ") for item in items)
-            value = repr(first["input"])
-            value = value if len(value) <= 60 else f"{value[:57]}…"
+            value = reprlib.repr(first["input"])
             yield at, f"The value {' or '.join(told)}. Received: {value}."
 
 

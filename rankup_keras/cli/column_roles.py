@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankup_keras.data.bad_rows import BadRows
-from rankup_keras.data.conversion import NO_NUMBER, convert
+from rankup_keras.data.conversion import NO_NUMBER
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.csv_source import CsvSource
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
-from rankup_keras.data.target import Target, family
+from rankup_keras.data.target import family
 from rankup_keras.data.tfrecord_source import TFRecordSource
 
 SAMPLE = 50_000
@@ -31,25 +31,18 @@ _SPLITS = {"train", "training", "valid", "validation", "val", "dev", "test", "ev
 class Column:
     """A column and what it seems to be.
 
-    Attributes:
-        name: its name.
-        role: `"label"`, `"split"`, `"categorical"`, `"numeric"`, `"list"`, `"vector"` or `"skip"`.
-        why: what tells the role.
-        dtype: `"string"` or `"int64"` of a category.
-        distinct: different values in the sample.
-        length: longest list of the sample.
-        values: the values of a split column.
-        rate: share of positives of a label.
+    The role is `"label"`, `"split"`, `"categorical"`, `"numeric"`, `"list"`, `"vector"` or
+    `"skip"`.
     """
 
     name: str
     role: str
     why: str
-    dtype: str = "string"
-    distinct: int = 0
-    length: int = 0
-    values: tuple[str, ...] = ()
-    rate: float = 0.0
+    dtype: str = "string"  # of a category; or "int64"
+    distinct: int = 0  # values in the sample
+    length: int = 0  # of the lists of a list or vector
+    values: tuple[str, ...] = ()  # of a split
+    rate: float = 0.0  # share of positives of a label
 
 
 def read_columns(
@@ -170,16 +163,12 @@ def _as_text(array: pa.Array) -> pa.Array:
 def _as_numbers(array: pa.Array) -> np.ndarray | None:
     """The column as numbers, or `None` where a value is not a number."""
     if family(array.type) == "text":
-        text = _as_text(array)
-        sample = text.slice(0, 2000)
-        trial = pc.if_else(pc.is_in(sample, pa.array(NO_NUMBER)), None, sample)
-        try:
-            trial.cast(pa.float64())
-        except pa.ArrowInvalid:
-            return None
-        array = text
-    numbers, problems = convert(array, Target("", "", "float32"))
-    return None if problems else numbers.to_numpy(zero_copy_only=False).astype(np.float64)
+        text = pc.utf8_trim_whitespace(_as_text(array))
+        array = pc.if_else(pc.is_in(text, pa.array(NO_NUMBER)), None, text)
+    try:
+        return array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        return None
 
 
 def _leave_out_leaks(columns: list[Column], table: pa.Table) -> None:

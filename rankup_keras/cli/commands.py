@@ -66,7 +66,13 @@ def _open_project(
     return Project(config, changes, run, Output(quiet, as_json))
 
 
-def _on_project(**settings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _command(name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds a subcommand with examples of its arguments."""
+    lines = "  |  ".join(f"rankup-keras {name} {arguments}" for arguments in examples)
+    return app.command(name, epilog=f"Examples:  {lines}")
+
+
+def _on_project(*examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Adds a subcommand on a configuration, with the options that all of these have.
 
     TensorFlow is loaded when the subcommand runs, since its help does not need it.
@@ -86,14 +92,16 @@ def _on_project(**settings: Any) -> Callable[[Callable[..., None]], Callable[...
             [p.replace(kind=p.KEYWORD_ONLY) for p in (config, *own, *options)]
         )
         run.__annotations__ = {}
-        return app.command(**settings)(run)
+        return _command(function.__name__.replace("_", "-"), *examples)(run)
 
     return add
 
 
-@app.command(
-    epilog="Examples:  rankup-keras init clicks.parquet  |  rankup-keras init 'logs/*.csv.gz' "
-    "--label click -o ads.yaml  |  rankup-keras init day0.tsv --no-header --columns label,I1,C1"
+@_command(
+    "init",
+    "clicks.parquet",
+    "'logs/*.csv.gz' --label click -o ads.yaml",
+    "day0.tsv --no-header --columns label,I1,C1",
 )
 def init(
     paths: Annotated[list[str], typer.Argument(help="File, folder or pattern.")],
@@ -135,9 +143,9 @@ def init(
 
 
 @_on_project(
-    epilog="Examples:  rankup-keras train ads.yaml  |  rankup-keras train ads.yaml --set "
-    "model.token_dim=64 --set training.epochs=3 --run runs/wide  |  rankup-keras train ads.yaml "
-    "--resume"
+    "ads.yaml",
+    "ads.yaml --set model.token_dim=64 --set training.epochs=3 --run runs/wide",
+    "ads.yaml --resume",
 )
 def train(
     project: "Project",
@@ -160,10 +168,7 @@ def _metric_rows(parts: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@_on_project(
-    epilog="Examples:  rankup-keras evaluate ads.yaml  |  rankup-keras evaluate ads.yaml --on "
-    "validation --json"
-)
+@_on_project("ads.yaml", "ads.yaml --on validation --json")
 def evaluate(
     project: "Project",
     on: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
@@ -178,8 +183,7 @@ def evaluate(
 
 
 @_on_project(
-    epilog="Examples:  rankup-keras predict ads.yaml --output scores.parquet --keep user_id  |  "
-    "rankup-keras predict ads.yaml --input 'new/*.parquet' --output scores.csv"
+    "ads.yaml -o scores.parquet --keep user_id", "ads.yaml --input 'new/*.parquet' -o scores.csv"
 )
 def predict(
     project: "Project",
@@ -205,10 +209,7 @@ def predict(
     )
 
 
-@_on_project(
-    epilog="Examples:  rankup-keras export ads.yaml  |  rankup-keras export ads.yaml --output "
-    "saved_models/ads"
-)
+@_on_project("ads.yaml", "ads.yaml --output saved_models/ads")
 def export(
     project: "Project",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Base path.")] = None,
@@ -233,7 +234,7 @@ def export(
     project.out.result({"export": str(path)}, f"Exported to {path}, checked against the model.")
 
 
-@_on_project(epilog="Example:  rankup-keras serve ads.yaml --port 8500")
+@_on_project("ads.yaml --port 8500")
 def serve(
     project: "Project",
     path: Annotated[Path | None, typer.Option(help="Base path of the export.")] = None,
@@ -250,7 +251,7 @@ def serve(
         raise typer.Exit(failures.RUN)
 
 
-@_on_project(epilog="Example:  rankup-keras profile ads.yaml --rows 2048")
+@_on_project("ads.yaml --rows 2048")
 def profile(
     project: "Project",
     rows: Annotated[int, typer.Option(help="Rows to measure on.")] = 512,
@@ -266,11 +267,7 @@ def profile(
     project.out.result({"layers": layers}, rows=shown)
 
 
-@_on_project(
-    name="tpu-check",
-    epilog="Examples:  rankup-keras tpu-check ads.yaml  |  rankup-keras tpu-check ads.yaml "
-    "--chip v6e:2x2 --batch-size 8192",
-)
+@_on_project("ads.yaml", "ads.yaml --chip v6e:2x2 --batch-size 8192")
 def tpu_check(
     project: "Project",
     chip: Annotated[str, typer.Option(help="Kind and number of chips.")] = "v5e:2x2",
@@ -288,26 +285,12 @@ def tpu_check(
         raise typer.Exit(failures.RUN)
 
 
-@_on_project(epilog="Example:  rankup-keras plan ads.yaml --set model.token_dim=256")
+@_on_project("ads.yaml --set model.token_dim=256")
 def plan(project: "Project") -> None:
     """Rows, steps, parameters and operations of a run, before it is started."""
     from rankup_keras.cli import planning
 
-    found = planning.plan(project)
-    parts = [*found["parts"], "total"]
-    parameters = [*found["parts"].values(), found["parameters"]]
-    flops = [*found.pop("flops_of_parts").values(), found["flops_per_row"]]
-    project.out.result(
-        found,
-        f"\n{found['rows']:,} rows, {found['steps_per_epoch']:,} steps per epoch, "
-        f"{project.config.training.epochs} epochs\n"
-        f"{found['weights_and_optimizer_bytes'] / 2**20:,.1f} MiB of weights and optimizer\n"
-        f"{found['flops_per_step'] / 1e9:,.2f} GFLOP per training step, forward and backward",
-        [
-            {"part": name, "parameters": count, "FLOPs per row": operations}
-            for name, count, operations in zip(parts, parameters, flops, strict=True)
-        ],
-    )
+    project.out.result(*planning.plan(project))
 
 
 def main(arguments: list[str] | None = None) -> int:

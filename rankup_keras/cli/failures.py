@@ -19,15 +19,9 @@ _OUT_OF_MEMORY = (
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a configuration.
+    """One thing that is wrong with a configuration, and what would work."""
 
-    Attributes:
-        place: file, line and key, or the `--set` that brought it in.
-        message: what is wrong, and what would work.
-        line: the line, which problems are sorted by.
-    """
-
-    place: str
+    place: str  # file, line and key, or the `--set` that brought it in
     message: str
     line: int = 0
 

@@ -1,22 +1,16 @@
 """What a command says: text for people, JSON for programs, little when asked."""
 
-import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic_core import to_json
 from rich.console import Console
 from rich.table import Table
 
 
 class Output:
-    """Progress goes to stderr, results to stdout.
-
-    Args:
-        quiet: no progress.
-        as_json: the result as one JSON object on stdout, and no progress.
-    """
+    """Progress goes to stderr unless `quiet`; results to stdout, as text or as one JSON object."""
 
     def __init__(self, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet = quiet or as_json
@@ -56,8 +50,8 @@ def results_console() -> Console:
 
 
 def json_text(content: Mapping[str, Any], indent: int | None = None) -> str:
-    """JSON that every parser reads."""
-    return json.dumps(_finite(content), ensure_ascii=False, indent=indent)
+    """JSON that every parser reads: NaN and infinity are null."""
+    return to_json(content, indent=indent, inf_nan_mode="null").decode()
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -74,14 +68,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _finite(content: Any) -> Any:
-    """NaN and infinity as null, which JSON has no other word for."""
-    if isinstance(content, Mapping):
-        return {str(key): _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(item) for item in content]
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    return content

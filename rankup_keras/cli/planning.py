@@ -8,21 +8,20 @@ import keras
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.project import Project
 from rankup_keras.cli.settings import SplitOptimizer
-from rankup_keras.cli.training import learn, open_files
+from rankup_keras.cli.training import learn
 from rankup_keras.models.model_cost import measure
 
 # Values that an optimizer keeps per weight.
 _SLOTS = {"adam": 2, "lazy_adam": 2, "ftrl": 2, "adagrad": 1, "row_wise_adagrad": 0, "sgd": 0}
 
 
-def plan(project: Project) -> dict[str, Any]:
-    """Rows, steps, parameters and FLOPs by part, and memory of weights and optimizer.
+def plan(project: Project) -> tuple[dict[str, Any], str, list[dict[str, Any]]]:
+    """Rows, steps, parameters and memory: as values, as text, and the rows of a table by part.
 
-    Features have to learn first, since tables are as large as vocabularies;
-    what they learn is kept for the run.
+    Features learn first, since tables are as large as vocabularies; the run finds it in the cache.
     """
     training, cache = project.config.training, project.config.data.cache
-    found = learn(project, open_files(project))
+    found = learn(project)
     cost = measure(project.build_model())
     steps = -(-found.rows // training.batch_size)
     tables = cost.parameters - cost.dense_parameters
@@ -31,38 +30,36 @@ def plan(project: Project) -> dict[str, Any]:
         slots = tables * _SLOTS[chosen.embeddings] + cost.dense_parameters * _SLOTS[chosen.dense]
     else:
         slots = cost.parameters * _SLOTS[chosen]
-    return {
+    memory = 4 * (cost.parameters + slots)
+    values = {
         "rows": found.rows,
         "steps_per_epoch": steps,
         "steps": steps * training.epochs,
         "parameters": cost.parameters,
         "table_parameters": tables,
         "flops_per_row": cost.flops,
-        # The backward pass costs two forward passes.
-        "flops_per_step": 3 * cost.flops * training.batch_size,
-        "weights_and_optimizer_bytes": 4 * (cost.parameters + slots),
+        "weights_and_optimizer_bytes": memory,
         "parts": {part.name: part.parameters for part in cost.parts},
-        "flops_of_parts": {part.name: part.flops for part in cost.parts},
         "run": str(project.run.path),
         "cache": cache,
     }
+    # The backward pass costs two forward passes.
+    gigaflops = 3 * cost.flops * training.batch_size / 1e9
+    text = (
+        f"\n{found.rows:,} rows, {steps:,} steps per epoch, {training.epochs} epochs\n"
+        f"{memory / 2**20:,.1f} MiB of weights and optimizer\n"
+        f"{gigaflops:,.2f} GFLOP per training step, forward and backward"
+    )
+    parts = [(part.name, part.parameters, part.flops) for part in cost.parts]
+    parts.append(("total", cost.parameters, cost.flops))
+    names = ("part", "parameters", "FLOPs per row")
+    return values, text, [dict(zip(names, part, strict=True)) for part in parts]
 
 
 def check_for_tpu(
     project: Project, chip: str, batch_size: int | None = None, float32: bool = False
 ) -> tuple[dict[str, Any], str]:
-    """What Google's compiler says about the training step: as values, and as text.
-
-    Args:
-        project: the configuration.
-        chip: the topology, such as `"v5e:2x2"`.
-        batch_size: rows per chip. Defaults to the training's batch size.
-        float32: whether to stay in float32 instead of mixed_bfloat16.
-
-    Raises:
-        RunError: the compiler is not installed.
-        ValueError: the topology is unknown.
-    """
+    """What Google's compiler says about the training step: as values, and as text."""
     missing = [name for name in ("jax", "libtpu") if importlib.util.find_spec(name) is None]
     if missing:
         raise RunError(
@@ -73,7 +70,7 @@ def check_for_tpu(
     from rankup_keras.distribution.tpu.chips import chip_of
 
     chip_of(chip)
-    learn(project, open_files(project))
+    learn(project)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32" if float32 else "mixed_bfloat16")
     try:

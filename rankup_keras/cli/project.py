@@ -21,17 +21,7 @@ from rankup_keras.data.where import OneOf, Share, Where
 
 
 class Project:
-    """What a configuration describes.
-
-    Args:
-        path: the YAML file.
-        changes: `--set` assignments.
-        run: the run folder; by default as configured, else `runs/<name of the file>`.
-        out: where to say what happens.
-
-    Raises:
-        ConfigError: with every problem of the configuration.
-    """
+    """What a configuration describes; `run` and `changes` are what `--run` and `--set` say."""
 
     def __init__(self, path: Path, changes: list[str] | None, run: Path | None, out: Output):
         self.config, self.file = load(path, changes)
@@ -48,6 +38,11 @@ class Project:
         """The features, which have learned nothing yet."""
         return rk.FeatureSet([item.make() for item in self.config.features], name="features")
 
+    @functools.cached_property
+    def parts(self) -> dict[str, Files]:
+        """The files of all parts: what the test rows lack is found before training."""
+        return {part: self.files(part) for part in PARTS if self.config.data.has(part)}
+
     @property
     def export_path(self) -> Path:
         """Base path of the exports."""
@@ -57,18 +52,7 @@ class Project:
     def files(
         self, part: str, features: rk.FeatureSet | None = None, extra: Sequence[str] = ()
     ) -> Files:
-        """The files of a part.
-
-        Args:
-            part: `"train"`, `"validation"` or `"test"`.
-            features: those of a trained model; by default those of the configuration.
-            extra: further columns to read.
-
-        Raises:
-            RunError: the configuration has none.
-            ConfigError: they lack a column that the configuration names.
-            DataError: they cannot be read.
-        """
+        """The files of a part, for a trained model's features or those of the configuration."""
         data = self.config.data
         if part not in PARTS:
             raise RunError(f"There is no part {part!r}. {nearest(part, PARTS)}")
@@ -78,16 +62,14 @@ class Project:
                 f"`data.split.{part}` beside `data.path`."
             )
         try:
-            return Files(
+            return self._files(
                 getattr(data, part) if data.path is None else data.path,
                 features or self.features,
-                self.tasks,
+                extra,
+                data.format,
+                tasks=self.tasks,
                 weight=data.weight,
                 where=[] if data.split is None else [_rows_of(data.split, part)],
-                format=data.format,
-                csv=data.csv.make(),
-                bad_rows=self.bad_rows,
-                extra=extra,
             )
         except DataError as error:
             raise self._at_its_line(error) from error
@@ -95,13 +77,12 @@ class Project:
     def inputs(self, paths: Sequence[str], features: rk.FeatureSet, extra: Sequence[str]) -> Files:
         """Files that are given beside the configuration, without labels."""
         known = all(guess_format(path) for path in resolve_paths(paths))
+        return self._files(paths, features, extra, None if known else self.config.data.format)
+
+    def _files(self, paths: Any, features: Any, extra: Any, kind: str | None, **rest: Any) -> Files:
+        csv = self.config.data.csv.make()
         return Files(
-            paths,
-            features,
-            format=None if known else self.config.data.format,
-            csv=self.config.data.csv.make(),
-            bad_rows=self.bad_rows,
-            extra=extra,
+            paths, features, format=kind, csv=csv, bad_rows=self.bad_rows, extra=extra, **rest
         )
 
     def sample(self, features: rk.FeatureSet, rows: int) -> Any:
@@ -124,11 +105,7 @@ class Project:
         return error if at is None else ConfigError([self.file.problem(at, str(error))])
 
     def build_model(self) -> Any:
-        """The model, on adapted features.
-
-        Raises:
-            ConfigError: settings that do not go together, in the words of the model.
-        """
+        """The model, on adapted features; what it refuses is a problem of the configuration."""
         try:
             return self.config.model.make(self.features, self.tasks)
         except (ValueError, TypeError) as error:

@@ -1,8 +1,8 @@
 """The files of a run folder."""
 
-import logging
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,7 @@ from rankup_keras.cli.output import json_text
 
 
 class RunFolder:
-    """Where a run leaves what it makes; docs/cli.md says what each file is.
-
-    Args:
-        path: the folder.
-    """
+    """Where a run leaves what it makes; docs/cli.md says what each file is."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,11 +32,7 @@ class RunFolder:
         self.export = path / "export"
 
     def load_model(self) -> Any:
-        """The trained model, without its optimizer.
-
-        Raises:
-            RunError: there is none yet.
-        """
+        """The trained model, without its optimizer."""
         if not self.model.is_file():
             raise RunError(
                 f"There is no trained model in {self.path}. Run `rankup-keras train` first, or "
@@ -73,26 +65,14 @@ class RunFolder:
             return 0
         return len(self.metrics.read_text(encoding="utf-8").splitlines())
 
-    def start_log(self) -> logging.Logger:
-        """A log that goes to `log.txt`."""
-        logger = logging.getLogger("rankup_keras.run")
-        for handler in list(logger.handlers):
-            logger.removeHandler(handler)
-            handler.close()
-        handler = logging.FileHandler(self.log, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-        return logger
+    def note(self, text: str) -> None:
+        """Adds to the log."""
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
 
 class LineFile:
-    """A file of JSON objects, one per line.
-
-    Args:
-        path: the file, made by the first line.
-    """
+    """A file of JSON objects, one per line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -104,24 +84,19 @@ class LineFile:
 
 
 class MetricsLog(keras.callbacks.Callback):
-    """Writes the values of every epoch, as a line of JSON and as a line of the log.
+    """Writes the values of every epoch, as a line of JSON and as a line of the log."""
 
-    Args:
-        path: file of the lines.
-        logger: log that gets a line per epoch.
-    """
-
-    def __init__(self, path: Path, logger: logging.Logger) -> None:
+    def __init__(self, run: RunFolder) -> None:
         super().__init__()
         # `Resume` finds it here, and cuts it back to the checkpoint that it resumes from.
-        self.lines = LineFile(path)
-        self.logger = logger
+        self.lines = LineFile(run.metrics)
+        self.run = run
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         values = {key: float(value) for key, value in (logs or {}).items()}
         self.lines.write({"epoch": epoch + 1, **values})
         shown = ", ".join(f"{key} {value:.6g}" for key, value in values.items())
-        self.logger.info("epoch %d: %s", epoch + 1, shown)
+        self.run.note(f"epoch {epoch + 1}: {shown}")
 
 
 def write_text(path: Path, text: str) -> None:

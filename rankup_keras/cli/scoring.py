@@ -44,16 +44,10 @@ def score(model: Any, files: Files, batch_size: int) -> Iterator[tuple[pa.Table,
 def evaluate(
     model: Any, files: Files, batch_size: int, group: str | None
 ) -> tuple[int, dict[str, dict[str, float]]]:
-    """Exact metrics of every task, all scores held in memory: 8 bytes per row and task.
+    """The number of rows, and by task the values of all metrics, exact ones.
 
-    Args:
-        model: a trained model.
-        files: rows with labels; `group` among their extra columns.
-        batch_size: rows per batch.
-        group: column to rank within, or `None`.
-
-    Returns:
-        The number of rows, and by task the values of all metrics.
+    All scores are held in memory, 8 bytes per row and task. `group` is the column to rank within,
+    one of the files' extra columns.
     """
     labels = {target.name: key(target) for target in files.targets if target.role == "label"}
     weights = [key(target) for target in files.targets if target.role == "weight"]
@@ -81,21 +75,9 @@ def evaluate(
 def write_predictions(
     model: Any, files: Files, path: Path, keep: Sequence[str], batch_size: int, overwrite: bool
 ) -> int:
-    """Writes the columns to keep, and `<task>_probability` for every task, or nothing.
+    """Writes the columns to keep, which are extra columns of the files, and the probabilities.
 
-    Args:
-        model: a trained model.
-        files: the rows, with `keep` as extra columns.
-        path: `.parquet` or `.csv`.
-        keep: columns to carry over.
-        batch_size: rows per batch.
-        overwrite: whether to replace an existing file.
-
-    Returns:
-        The number of rows.
-
-    Raises:
-        RunError: the file exists, or has another ending.
+    The file is whole or not there at all. Returns the number of rows.
     """
     ending = path.suffix.lower()
     if ending not in (".parquet", ".csv"):

@@ -22,18 +22,7 @@ def default_path(data: str) -> Path:
 def starter(
     paths: list[str], columns: list[Column], rows: int, file_format: str, csv: dict[str, Any]
 ) -> str:
-    """The text of a configuration for a file's columns.
-
-    Args:
-        paths: the data.
-        columns: what its columns seem to be.
-        rows: how many rows were read.
-        file_format: the format.
-        csv: options of text files that the user gave.
-
-    Raises:
-        RunError: no column is a label, or none can be a feature.
-    """
+    """The text of a configuration for the columns of files, judged by their first rows."""
     labels = [column for column in columns if column.role == "label"]
     if not labels:
         raise RunError(

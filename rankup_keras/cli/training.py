@@ -2,11 +2,9 @@
 
 import contextlib
 import io
-import logging
 import time
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,9 +16,7 @@ from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import json_text
 from rankup_keras.cli.project import Project
 from rankup_keras.cli.run_folder import MetricsLog, write_text
-from rankup_keras.cli.settings import PARTS
 from rankup_keras.data.adapting import adapt
-from rankup_keras.data.files import Files
 from rankup_keras.data.statistics import Statistics, scan
 from rankup_keras.training.resume_store import CheckpointStore
 
@@ -31,16 +27,15 @@ _FREE = ("training.epochs", "training.checkpoint_every", "data.cache", "export",
 def train(project: Project, resume: bool, overwrite: bool) -> dict[str, Any]:
     """Trains, and leaves everything in the run folder. Returns the summary."""
     config, out, run = project.config, project.out, project.run
-    files = open_files(project)
+    parts = project.parts
     _prepare(project, resume, overwrite)
     project.bad_rows.path = run.bad_rows
     if resume:
         project.bad_rows.take_up()
     else:
         run.bad_rows.unlink(missing_ok=True)
-    found = learn(project, files)
+    found = learn(project)
     run.path.mkdir(parents=True, exist_ok=True)
-    logger = run.start_log()
     found.write(run.path)
     text = io.StringIO()
     YAML().dump(config.model_dump(mode="json"), text)
@@ -49,10 +44,10 @@ def train(project: Project, resume: bool, overwrite: bool) -> dict[str, Any]:
     model = project.build_model()
     project.compile(model)
     out.say(f"{model.name}: {model.count_params():,} parameters")
-    logger.info("%s, %d parameters, %d rows", model.name, model.count_params(), found.rows)
+    run.note(f"{model.name}, {model.count_params()} parameters, {found.rows} rows")
     begun = time.perf_counter()
-    with _warnings_told(project, logger):
-        _fit(project, files, model, logger)
+    with _warnings_told(project):
+        _fit(project, model)
     seconds = time.perf_counter() - begun
     if config.training.early_stopping is not None and run.best.is_file():
         model = keras.saving.load_model(run.best, compile=False)
@@ -67,31 +62,26 @@ def train(project: Project, resume: bool, overwrite: bool) -> dict[str, Any]:
         "seconds": round(seconds, 1),
     }
     for part in ("validation", "test"):
-        if part in files:
+        if part in parts:
             out.say(f"Evaluating on the rows for {part}")
             summary[part] = evaluate(project, model, part)[1]
     write_text(run.summary, json_text(summary, indent=1) + "\n")
-    logger.info("done in %.1f s", seconds)
+    run.note(f"done in {seconds:.1f} s")
     return summary
 
 
-def open_files(project: Project) -> dict[str, Files]:
-    """The files of all parts, so that a column that the test rows lack is found before training."""
-    return {part: project.files(part) for part in PARTS if project.config.data.has(part)}
-
-
-def learn(project: Project, files: dict[str, Files]) -> Statistics:
+def learn(project: Project) -> Statistics:
     """Reads and checks all rows once; features learn from those to train on."""
-    out, cache = project.out, project.config.data.cache
-    out.say(f"Reading {files['train']!r} to learn vocabularies and statistics")
+    out, parts, cache = project.out, project.parts, project.config.data.cache
+    out.say(f"Reading {parts['train']!r} to learn vocabularies and statistics")
     begun = time.perf_counter()
-    found = adapt(project.features, files["train"], None if cache is None else Path(cache))
+    found = adapt(project.features, parts["train"], cache)
     rates = ", ".join(f"{rate:.2%} {name}" for name, rate in found.labels.items())
     seconds = time.perf_counter() - begun
     out.say(f"{found.rows:,} rows to train on, {rates} ({seconds:.1f} s)")
     for part in ("validation", "test"):
-        if part in files:
-            out.say(f"{scan(files[part]).rows:,} rows for {part}")
+        if part in parts:
+            out.say(f"{scan(parts[part]).rows:,} rows for {part}")
     if project.bad_rows.count:
         out.say(f"{project.bad_rows.count:,} malformed rows were left out, see bad_rows.jsonl")
     return found
@@ -104,20 +94,20 @@ def evaluate(project: Project, model: Any, part: str) -> tuple[int, dict[str, di
     return scoring.evaluate(model, files, project.scoring_batch, group)
 
 
-def _fit(project: Project, files: dict[str, Files], model: Any, logger: logging.Logger) -> None:
-    run, training = project.run, project.config.training
-    rows = files["train"].dataset(
+def _fit(project: Project, model: Any) -> None:
+    run, parts, training = project.run, project.parts, project.config.training
+    rows = parts["train"].dataset(
         training.batch_size,
         shuffle=True,
         seed=training.seed,
         shuffle_rows=project.config.data.shuffle_rows,
         encoded=True,
     )
-    valid = files.get("validation")
-    callbacks: list[Any] = [MetricsLog(run.metrics, logger)]
+    valid = parts.get("validation")
+    callbacks: list[Any] = [MetricsLog(run)]
     ranks = None
     if training.rank_log:
-        probe = (valid or files["train"]).dataset(training.rank_rows).take(1)
+        probe = (valid or parts["train"]).dataset(training.rank_rows).take(1)
         ranks = rk.callbacks.EffectiveRank(probe, probe_samples=training.rank_rows, path=run.ranks)
         callbacks.insert(0, ranks)
     stopping = training.early_stopping
@@ -137,15 +127,11 @@ def _fit(project: Project, files: dict[str, Files], model: Any, logger: logging.
     )
     if ranks is not None and ranks.measured:
         ranks.report(run.report)
-        logger.info("effective rank, share of the ceiling\n%s", ranks.table())
+        run.note(f"effective rank, share of the ceiling\n{ranks.table()}")
 
 
 def _prepare(project: Project, resume: bool, overwrite: bool) -> None:
-    """Makes sure that the folder is free, or holds the run to resume.
-
-    Raises:
-        RunError: another run is there, or none to resume.
-    """
+    """Makes sure that the folder is free, or holds the run to resume."""
     run = project.run
     exists = run.config.exists() or run.metrics.exists()
     if resume and not exists:
@@ -183,7 +169,7 @@ def _differences(before: Any, now: Any, at: str = "") -> list[str]:
 
 
 @contextlib.contextmanager
-def _warnings_told(project: Project, logger: logging.Logger) -> Iterator[None]:
+def _warnings_told(project: Project) -> Iterator[None]:
     """Python warnings as lines of the log and of the progress."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -191,5 +177,5 @@ def _warnings_told(project: Project, logger: logging.Logger) -> Iterator[None]:
     for warning in caught:
         if issubclass(warning.category, UserWarning):
             text = " ".join(str(warning.message).split())
-            logger.info("warning: %s", text)
+            project.run.note(f"warning: {text}")
             project.out.say(f"Warning: {text}")

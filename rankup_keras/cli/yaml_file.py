@@ -22,9 +22,6 @@ class YamlFile:
 
     Attributes:
         content: the values, as plain dicts, lists and scalars.
-
-    Raises:
-        ConfigError: the file is missing or not valid YAML, or a change does not fit.
     """
 
     def __init__(self, path: Path, changes: Sequence[str] = ()) -> None:
