@@ -8,8 +8,11 @@ halfway through, and finds the names that it needs in packages that load on dema
 
 import importlib
 import pkgutil
+import sys
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import lazy_loader
 
 PACKAGE = "rankup_keras"
 ROOMS = ("features", "layers", "optimizers", "metrics", "losses", "models", "distribution")
@@ -21,6 +24,14 @@ def serializable(cls: _Class) -> _Class:
     import keras
 
     return keras.saving.register_keras_serializable(package=PACKAGE)(cls)
+
+
+def load_on_demand(package: str, file: str) -> None:
+    """Lets a package import the names in its `__init__.pyi` as they are used; imports Keras."""
+    module: Any = sys.modules[package]
+    attached = lazy_loader.attach_stub(package, file)
+    module.__getattr__, module.__dir__, module.__all__ = attached
+    importlib.import_module("keras")
 
 
 def register_all(keras: ModuleType) -> None:

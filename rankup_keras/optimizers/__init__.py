@@ -1,7 +1,5 @@
 """Optimizers that do not slow down as the vocabulary grows: `rankup_keras.optimizers`."""
 
-import lazy_loader
+from rankup_keras._registry import load_on_demand
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-import keras  # noqa: E402, F401 (see `rankup_keras._registry`)
+load_on_demand(__name__, __file__)
