@@ -57,10 +57,10 @@ def own_stack(tokens: int, width: int, blocks: int, expansion: float) -> Any:
 
     policy = keras.config.dtype_policy()
     inputs = keras.Input((tokens, width))
-    x = TokenAssembly(tokens_first=True, name="tokens")([inputs])
+    x = TokenAssembly(name="tokens")([inputs])
     settings = {"expansion": expansion}
     x = mixer_stack(x, blocks, "gelu", settings, policy, placement="post", norm="layer_norm")
-    pooled = TokenPooling("mean", tokens_first=True)(x)
+    pooled = TokenPooling("mean")(x)
     return keras.Model(inputs, TaskTowers(["y"])(pooled)["y"])
 
 

@@ -99,11 +99,11 @@ def dense_stack(tokens: int, width: int, blocks: int, expansion: int) -> Any:
 
     policy = keras.config.dtype_policy()
     inputs = keras.Input((tokens, width))
-    x = TokenAssembly(tokens_first=True, name="tokens")([inputs])
+    x = TokenAssembly(name="tokens")([inputs])
     settings = {"expansion": expansion}
     x = mixer_stack(x, blocks, "swiglu", settings, policy, placement="pre", norm="layer_norm")
     x = make_norm("layer_norm", 1e-6, policy, "final_norm")(x)
-    pooled = TokenPooling("mean", 2, tokens_first=True)(x)
+    pooled = TokenPooling("mean", 2)(x)
     return keras.Model(inputs, TaskTowers(["click", "like"])(*pooled))
 
 

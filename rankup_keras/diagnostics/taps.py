@@ -72,7 +72,6 @@ class Taps:
             )
         self.names = names
         self.branches = {n for n in _branches(model, names) if not _OWN_NAMES.fullmatch(n)}
-        self._tokens_first = {n for n in names if getattr(found[n], "tokens_first", False)}
         # A Sequential model has no `input`, but the list of the one it has.
         given = model.inputs if isinstance(model, keras.Sequential) else model.input
         self._model = keras.Model(given, {name: outputs[name] for name in names})
@@ -89,10 +88,7 @@ class Taps:
                 )
             x = {key: x[key] for key in self._keys}
         x = keras.tree.map_structure(tf.convert_to_tensor, x)
-        return {
-            name: value.numpy().swapaxes(0, 1) if name in self._tokens_first else value.numpy()
-            for name, value in self._forward(x).items()
-        }
+        return {name: value.numpy() for name, value in self._forward(x).items()}
 
     def reinitialized(self) -> "Taps":
         """The same network with weights drawn afresh.
@@ -102,7 +98,6 @@ class Taps:
         """
         clone = object.__new__(Taps)
         clone.names, clone.branches, clone._keys = self.names, self.branches, self._keys
-        clone._tokens_first = self._tokens_first
         clone._model = keras.models.clone_model(self._model)
         pairs = zip(_all_layers(clone._model), _all_layers(self._model), strict=True)
         for new, old in pairs:

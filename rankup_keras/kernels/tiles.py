@@ -7,14 +7,16 @@ between is small enough for the compiler to place it in the chip's fast memory (
 is read for a tile's input and written for its output.
 """
 
-import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-# Ops of XLA that TensorFlow has no other name for.
-from tensorflow.compiler.tf2xla.python import xla
+from rankup_keras.compat import xla
+from rankup_keras.kernels import fused, reference
+from rankup_keras.kernels.layout import batch_first, tokens_first
 
 # Entries of a tile's widest tensor: 16 MiB in bfloat16, of which a gradient needs several in the
 # 128 MiB that a v5e and a v6e have.
@@ -23,22 +25,72 @@ ENTRIES = 2**23
 MIN_ROWS = 128
 
 
-@dataclasses.dataclass(frozen=True)
-class Tiling:
-    """How a layer can be computed in tiles.
+def residual(
+    x: Any,
+    layer: keras.layers.Layer,
+    before: keras.layers.Layer | None,
+    after: keras.layers.Layer | None,
+    dropout: keras.layers.Dropout,
+) -> Any:
+    """In tiles of one token, or for a layer without weights of all tokens."""
+    tile = _tile_of(layer, dropout, x.shape)
+    if tile is None:
+        return reference.residual(x, layer, before, after, dropout)
+    own = list(layer.variables)  # tokens are their first axis
+    norm_weights = [variable for norm in (before, after) if norm for variable in norm.variables]
+    by_token = [keras.ops.convert_to_tensor(variable) for variable in own]
+    shared = [keras.ops.convert_to_tensor(variable) for variable in norm_weights]
 
-    Attributes:
-        function: `function(x, *weights)` for `x` (tokens, rows, D) and those
-            tokens' weights; neither variables nor randomness.
-        tokens: tokens of a tile: 1, or all of them.
-        width: entries of the widest tensor in between, for one row of a tile.
-        weights: variables, tokens being their first axis.
-    """
+    def on_tile(parts: Sequence[Callable[[Any], Any]]) -> Callable[..., Any]:
+        def function(x: Any, own_values: Sequence[Any], shared_values: Sequence[Any]) -> Any:
+            with keras.StatelessScope() as scope:
+                # Not as the scope's `state_mapping`, which wants whole variables.
+                for variable, value in zip(own, own_values, strict=False):
+                    scope.add_update((variable, value))
+                for variable, value in zip(norm_weights, shared_values, strict=False):
+                    scope.add_update((variable, value))
+                y = batch_first(x)
+                for part in parts:
+                    y = part(y)
+                return tokens_first(y)
 
-    function: Callable[..., Any]
-    tokens: int
-    width: int
-    weights: Sequence[Any] = ()
+        return function
+
+    def added(x: Any) -> Any:
+        return x + _training(layer, x if before is None else _training(before, x))
+
+    def normed(y: Any) -> Any:
+        return y if after is None else _training(after, y)
+
+    x = tokens_first(x)
+    if own and after is not None:
+        # By itself: with the layer in one tile, the norm's gradient would need its products again.
+        y = in_tiles(on_tile([added]), x, tile, by_token)
+        tile = (1, tile_rows(x.shape[1], x.shape[2]) or 0)
+        return batch_first(in_tiles(on_tile([normed]), y, tile, (), shared))
+    return batch_first(in_tiles(on_tile([added, normed]), x, tile, by_token, shared))
+
+
+def _training(layer: Any, x: Any) -> Any:
+    # The gradient's tiles are computed outside of any call that would hand `training` on.
+    if "training" in inspect.signature(layer.call).parameters:
+        return layer(x, training=True)
+    return layer(x)
+
+
+def _tile_of(layer: Any, dropout: Any, shape: Sequence[int | None]) -> tuple[int, int] | None:
+    """Tokens and rows of a tile; `None` for layers and batches that are not computed so."""
+    token_wise = getattr(layer, "token_wise", None)
+    # A tile is computed again for the gradient, which dropout would change.
+    if token_wise is None or dropout.rate or getattr(layer, "dropout", 0):
+        return None
+    if not fused.is_plain(getattr(layer, "activation", keras.activations.linear)):
+        return None
+    tokens, width = int(shape[1] or 0), int(shape[2] or 0)
+    if token_wise:
+        tokens, width = 1, max(variable.shape[-1] for variable in layer.variables)
+    rows = tile_rows(shape[0], tokens * width)
+    return None if rows is None else (tokens, rows)
 
 
 def tile_rows(batch: int | None, width: int) -> int | None:
@@ -146,7 +198,7 @@ class _Loops:
         # Without the barrier each op that reads the tile reads main memory again. Two axes have
         # only two layouts: with three, mixing would have all of `x` copied into another one.
         flat = tf.reshape(tile, (self.tokens * self.rows, x.shape[2]))
-        return tf.reshape(xla.optimization_barrier(flat)[0], size)
+        return tf.reshape(xla.optimization_barrier(flat), size)
 
     def _put(self, x: Any, tile: Any, t: Any, j: Any) -> Any:
         return _update(x, tile, [t * self.tokens, j * self.rows, 0])
@@ -161,7 +213,7 @@ def _zeros(weight: Any) -> list[int]:
 
 
 def _update(x: Any, part: Any, begin: Sequence[Any]) -> Any:
-    return xla.dynamic_update_slice(x, part, tf.stack(begin))
+    return xla.dynamic_update_slice(x, part, begin)
 
 
 def _loop(steps: int, body: Callable[..., Any], *state: Any) -> Sequence[Any]:

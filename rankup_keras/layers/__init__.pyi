@@ -5,6 +5,7 @@ from .embeddings import TablePlan as TablePlan
 from .embeddings import TableView as TableView
 from .embeddings import plan as plan
 from .mixers import FullMixing as FullMixing
+from .mixers import LayerNorm as LayerNorm
 from .mixers import MixAndRevert as MixAndRevert
 from .mixers import MixerBlock as MixerBlock
 from .mixers import PerTokenFFN as PerTokenFFN
@@ -14,6 +15,7 @@ from .mixers import PerTokenMoE as PerTokenMoE
 from .mixers import PerTokenRMSNorm as PerTokenRMSNorm
 from .mixers import PerTokenSwiGLU as PerTokenSwiGLU
 from .mixers import Residual as Residual
+from .mixers import RMSNorm as RMSNorm
 from .mixers import TokenMixing as TokenMixing
 from .tokens import CrossedTokens as CrossedTokens
 from .tokens import FactorizationMachine as FactorizationMachine

@@ -111,13 +111,12 @@ class RankElastor(RankingModel):
         x = SliceTokenizer(total, token_dim, shared=form == "code", name="tokenizer", dtype=policy)(
             x
         )
-        x = TokenAssembly(tokens_first=True, name="tokens", dtype=policy)([x])
+        x = TokenAssembly(name="tokens", dtype=policy)([x])
         for index in range(1, num_blocks + 1):
             x = _mixer(form, mixing, mixing_rank, dropout, f"block_{index}_mixer", policy)(x)
             x = _network(form, expansion, hidden_units, dropout, f"block_{index}_ffn", policy)(x)
         pooled = TokenPooling(
             "flatten" if form == "code" else "mean",
-            tokens_first=True,
             name="pooling",
             dtype=policy,
         )(x)
@@ -154,7 +153,6 @@ def _mixer(
         use_bias=code,
         inner_norm="rms_norm" if code else None,
         epsilon=1e-12,
-        tokens_first=True,
         dtype=dtype,
     )
     return Residual(
@@ -173,8 +171,6 @@ def _network(
 ) -> Any:
     if form == "paper":
         # Its linear path stands in for the residual connection.
-        return PerTokenGLU(expansion, dropout=dropout, tokens_first=True, name=name, dtype=dtype)
-    layer = PerTokenGLUStack(
-        hidden_units, expansion, dropout=dropout, tokens_first=True, dtype=dtype
-    )
+        return PerTokenGLU(expansion, dropout=dropout, name=name, dtype=dtype)
+    layer = PerTokenGLUStack(hidden_units, expansion, dropout=dropout, dtype=dtype)
     return Residual(layer, norm=None, name=name, dtype=dtype)

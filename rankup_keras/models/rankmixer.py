@@ -107,7 +107,7 @@ class RankMixer(RankingModel):
         else:
             total = num_tokens or min(len(dims), 32)
         x = SliceTokenizer(total, token_dim, name="tokenizer", dtype=policy)(x)
-        x = TokenAssembly(tokens_first=True, name="tokens", dtype=policy)([x])
+        x = TokenAssembly(name="tokens", dtype=policy)([x])
         x = mixer_stack(
             x,
             num_blocks,
@@ -119,7 +119,7 @@ class RankMixer(RankingModel):
             norm=norm,
             dropout=dropout,
         )
-        pooled = TokenPooling(pooling, tokens_first=True, name="pooling", dtype=policy)(x)
+        pooled = TokenPooling(pooling, name="pooling", dtype=policy)(x)
         outputs = TaskTowers(
             [task.name for task in task_list], tower_units, name="towers", dtype=policy
         )(pooled)

@@ -230,10 +230,8 @@ class RankUp(RankingModel):
         # The layer named "tokens" makes what enters the first block.
         first_norm = make_norm(norm if token_norm else None, 1e-6, policy, "tokens")
         name_of_assembly = "tokens" if first_norm is None else "assembled_tokens"
-        x = TokenAssembly(tokens_first=True, name=name_of_assembly, dtype=policy)(families)
+        x = TokenAssembly(name=name_of_assembly, dtype=policy)(families)
         if first_norm is not None:
-            # What reads activations asks a layer for its layout.
-            first_norm.tokens_first = True
             x = first_norm(x)
         x = mixer_stack(
             x,
@@ -249,9 +247,7 @@ class RankUp(RankingModel):
         last_norm = make_norm(norm if final_norm else None, 1e-6, policy, "final_norm")
         if last_norm is not None:
             x = last_norm(x)
-        pooling = TokenPooling(
-            "mean", num_task_tokens, tokens_first=True, name="pooling", dtype=policy
-        )
+        pooling = TokenPooling("mean", num_task_tokens, name="pooling", dtype=policy)
         towers = TaskTowers([t.name for t in task_list], tower_units, name="towers", dtype=policy)
         outputs = towers(*pooling(x)) if task_tokens else towers(pooling(x))
         settings = {

@@ -28,7 +28,7 @@ FFNS: dict[str, tuple[type, dict[str, Any]]] = {
 
 
 def ffn_layer(ffn: str | Mapping[str, Any], defaults: Mapping[str, Any], dtype: Any) -> Any:
-    """A tokens-first per-token network.
+    """A per-token network.
 
     Args:
         ffn: one of `FFNS`, or a dict with its name under `"kind"` and further
@@ -47,7 +47,7 @@ def ffn_layer(ffn: str | Mapping[str, Any], defaults: Mapping[str, Any], dtype: 
     layer_class, settings = FFNS[kind]
     if kind in ("glu_stack", "moe"):
         defaults = {key: value for key, value in defaults.items() if key != "down_scale"}
-    return layer_class(**{**defaults, **settings, **given, "tokens_first": True, "dtype": dtype})
+    return layer_class(**{**defaults, **settings, **given, "dtype": dtype})
 
 
 MIXINGS = ("token_mixing", "mix_and_revert", "full_mixing")
@@ -73,12 +73,12 @@ def needs_divisor(mixing: str | Mapping[str, Any]) -> bool:
 
 
 def mixing_layer(mixing: str | Mapping[str, Any], make_ffn: Any, dtype: Any) -> Any:
-    """A tokens-first mixing; `make_ffn(name)` makes the network for mixed tokens."""
+    """A mixing; `make_ffn(name)` makes the network for mixed tokens."""
     kind, given = mixing_kind(mixing)
     if kind == "mix_and_revert":
         return MixAndRevert(make_ffn("mixed"), **given, dtype=dtype)
     layer: Any = FullMixing if kind == "full_mixing" else TokenMixing
-    return layer(**given, tokens_first=True, dtype=dtype)
+    return layer(**given, dtype=dtype)
 
 
 def mixer_stack(
@@ -90,7 +90,7 @@ def mixer_stack(
     mixing: str | Mapping[str, Any] = "token_mixing",
     **block: Any,
 ) -> Any:
-    """Applies blocks to tokens-first `x` (T, batch, D); `**block` as in `MixerBlock`."""
+    """Applies blocks to `x` (batch, T, D); `**block` as in `MixerBlock`."""
     if num_blocks < 1:
         raise ValueError(f"`num_blocks` must be positive. Received: num_blocks={num_blocks}.")
     for index in range(1, num_blocks + 1):

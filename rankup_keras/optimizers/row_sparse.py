@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rankup_keras.kernels.devices import has_accelerator, in_xla
+from rankup_keras.compat.xla import in_xla
+from rankup_keras.kernels.program import has_accelerator
 
 
 def summed_rows(gradient: tf.IndexedSlices) -> tf.IndexedSlices:

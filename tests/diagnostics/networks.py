@@ -17,16 +17,6 @@ class Mixing(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tests")
-class TokensFirst(layers.Layer):
-    """Lays tokens first, and says so."""
-
-    tokens_first = True
-
-    def call(self, x):
-        return ops.transpose(x, (1, 0, 2))
-
-
-@keras.saving.register_keras_serializable("tests")
 class Tied(layers.Layer):
     """Makes every token the mean token: a collapse."""
 

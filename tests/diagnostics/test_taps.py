@@ -7,7 +7,6 @@ from rankup_keras.diagnostics.taps import CallableTaps, Taps
 from tests.diagnostics.networks import (
     TOKENS,
     WIDTH,
-    TokensFirst,
     column_rows,
     rows,
     token_network,
@@ -58,15 +57,6 @@ def test_layers_that_a_residual_path_leads_around_are_branches():
 def test_layers_can_be_named():
     taps = Taps(transformer(), layers=["norm_2", "norm_1"])
     assert taps.names == ["norm_2", "norm_1"]
-
-
-def test_tokens_first_layers_are_turned():
-    model = token_network({"block_2_mixer": lambda n: TokensFirst(name=n)}, compile_model=False)
-    x, _ = column_rows(9)
-    found = Taps(model)(x)
-    assert found["block_2_mixer"].shape == (9, TOKENS, WIDTH)
-    inner = Taps(model, ["block_2_mixer_inner"])(x)["block_2_mixer_inner"]
-    np.testing.assert_allclose(found["block_2_mixer"], inner)
 
 
 def test_a_layer_called_twice_is_read_at_its_last_call():

@@ -27,7 +27,6 @@ def run_layer_test(
     expected_num_parameters: int | None = None,
     reference: Callable[[Arrays, dict[str, np.ndarray]], Arrays] | None = None,
     atol: float = 1e-5,
-    batch_axis: int = 0,
     randomize: bool = True,
     xla: bool = True,
     per_sample: bool = True,
@@ -60,7 +59,6 @@ def run_layer_test(
         reference: called with the inputs and a dict of the variables' arrays
             by path without the layer's own name, as in `"norm/gamma"`.
         atol: tolerance of all comparisons in float32.
-        batch_axis: axis of the batch, 1 for layers that keep tokens first.
         randomize: give trainable weights random values first, so that biases
             of zero and gains of one hide nothing.
         xla: also compile by XLA; `False` for layers with no XLA form.
@@ -106,12 +104,12 @@ def run_layer_test(
 
     with _step(layer_cls, "symbolic call"):
         fresh = layer_cls(**init_kwargs)
-        symbolic = fresh(_keras_inputs(inputs, batch_axis))
-        tree.map_structure(lambda s, e: _check_symbolic(s, e, batch_axis), symbolic, eager)
+        symbolic = fresh(_keras_inputs(inputs))
+        tree.map_structure(lambda s, e: _check_symbolic(s, e), symbolic, eager)
 
     with _step(layer_cls, "tf.function, unknown batch size"):
         signature = tree.map_structure(
-            lambda x: tf.TensorSpec(_batchless(x.shape, batch_axis), x.dtype), inputs
+            lambda x: tf.TensorSpec(_batchless(x.shape), x.dtype), inputs
         )
         graph = tf.function(lambda x: layer(x, training=False), input_signature=[signature])
         _assert_close(_numpy(graph(inputs)), eager, atol)
@@ -123,8 +121,8 @@ def run_layer_test(
 
     if per_sample:
         with _step(layer_cls, "one sample by itself"):
-            one = tree.map_structure(lambda x: np.take(x, [0], axis=batch_axis), inputs)
-            first = tree.map_structure(lambda x: np.take(x, [0], axis=batch_axis), eager)
+            one = tree.map_structure(lambda x: x[:1], inputs)
+            first = tree.map_structure(lambda x: x[:1], eager)
             _assert_close(_call(layer, one), first, atol)
 
     if reference is not None:
@@ -137,10 +135,10 @@ def run_layer_test(
 
     if train and layer.trainable_variables:
         with _step(layer_cls, "one step of fit"):
-            _check_fit(layer_cls(**init_kwargs), inputs, batch_axis, xla, untrained)
+            _check_fit(layer_cls(**init_kwargs), inputs, xla, untrained)
 
     with _step(layer_cls, ".keras save and load"):
-        _check_saving(layer, inputs, eager, batch_axis, atol)
+        _check_saving(layer, inputs, eager, atol)
 
     return layer
 
@@ -207,8 +205,8 @@ def _check_config(layer: Any, init_kwargs: dict[str, Any], unsaved: Collection[s
     assert ">" in registered, "the class is not registered for saving"
 
 
-def _check_symbolic(symbolic: Any, eager: np.ndarray, batch_axis: int) -> None:
-    expected = _batchless(eager.shape, batch_axis)
+def _check_symbolic(symbolic: Any, eager: np.ndarray) -> None:
+    expected = _batchless(eager.shape)
     shape = tuple(symbolic.shape)
     assert shape == expected, f"symbolic shape {shape}, eager {eager.shape}"
     dtype = keras.backend.standardize_dtype(symbolic.dtype)
@@ -244,19 +242,16 @@ def _check_mixed(
         assert error <= limit, f"error {error:.3g} against float32, more than {limit:.3g}"
 
 
-def _check_fit(
-    layer: Any, inputs: Arrays, batch_axis: int, xla: bool, untrained: Collection[str]
-) -> None:
-    model = _as_model(layer, inputs, batch_axis)
-    rows = tree.map_structure(lambda x: np.moveaxis(x, batch_axis, 0), inputs)
+def _check_fit(layer: Any, inputs: Arrays, xla: bool, untrained: Collection[str]) -> None:
+    model = _as_model(layer, inputs)
     rng = np.random.default_rng(1)
-    outputs = tree.flatten(model.predict(rows, verbose=0))
+    outputs = tree.flatten(model.predict(inputs, verbose=0))
     targets = [rng.normal(size=y.shape).astype("float32") for y in outputs]
     model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse", jit_compile=xla)
     # Gates at exactly zero would pass no gradient: start off such points.
     randomize_weights(layer)
     before = weights_by_name(layer)
-    history = model.fit(rows, targets, batch_size=len(targets[0]), verbose=0)
+    history = model.fit(inputs, targets, batch_size=len(targets[0]), verbose=0)
     assert np.isfinite(history.history["loss"]).all(), f"loss {history.history['loss']}"
     after = weights_by_name(layer)
     for variable in layer.trainable_variables:
@@ -268,16 +263,15 @@ def _check_fit(
             assert changed, f"training left {name} as it was: it has no gradient"
 
 
-def _check_saving(
-    layer: Any, inputs: Arrays, expected: Arrays, batch_axis: int, atol: float
-) -> None:
-    model = _as_model(layer, inputs, batch_axis)
-    rows = tree.map_structure(lambda x: np.moveaxis(x, batch_axis, 0), inputs)
+def _check_saving(layer: Any, inputs: Arrays, expected: Arrays, atol: float) -> None:
+    model = _as_model(layer, inputs)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "layer.keras"
         model.save(path)
         loaded = keras.saving.load_model(path)
-    _assert_close(_numpy(loaded(rows, training=False)), _numpy(model(rows, training=False)), atol)
+    _assert_close(
+        _numpy(loaded(inputs, training=False)), _numpy(model(inputs, training=False)), atol
+    )
     restored = loaded.get_layer(layer.name)
     assert restored.get_config() == layer.get_config(), (
         f"config after loading {restored.get_config()}, before {layer.get_config()}"
@@ -285,34 +279,26 @@ def _check_saving(
     _assert_close(_call(restored, inputs), expected, atol)
 
 
-def _as_model(layer: Any, inputs: Arrays, batch_axis: int) -> keras.Model:
-    """A Functional model of the layer, batch first, whose outputs are its floating ones."""
-    rows = tree.map_structure(lambda x: np.moveaxis(x, batch_axis, 0), inputs)
-    symbolic = _keras_inputs(rows, 0)
-    moved = symbolic
-    if batch_axis:
-        moved = tree.map_structure(lambda x: keras.ops.moveaxis(x, 0, batch_axis), symbolic)
-    outputs = [
-        keras.ops.moveaxis(y, batch_axis, 0) if batch_axis else y
-        for y in tree.flatten(layer(moved))
-        if _is_float(y.dtype)
-    ]
+def _as_model(layer: Any, inputs: Arrays) -> keras.Model:
+    """A Functional model of the layer, whose outputs are its floating ones."""
+    symbolic = _keras_inputs(inputs)
+    outputs = [y for y in tree.flatten(layer(symbolic)) if _is_float(y.dtype)]
     return keras.Model(symbolic, outputs)
 
 
-def _keras_inputs(inputs: Arrays, batch_axis: int) -> Any:
+def _keras_inputs(inputs: Arrays) -> Any:
     if isinstance(inputs, dict):
-        return {name: _keras_input(x, batch_axis, name) for name, x in inputs.items()}
-    return tree.map_structure(lambda x: _keras_input(x, batch_axis), inputs)
+        return {name: _keras_input(x, name) for name, x in inputs.items()}
+    return tree.map_structure(lambda x: _keras_input(x), inputs)
 
 
-def _keras_input(array: np.ndarray, batch_axis: int, name: str | None = None) -> Any:
+def _keras_input(array: np.ndarray, name: str | None = None) -> Any:
     dtype = "string" if array.dtype.kind in "SUO" else array.dtype.name
-    return keras.Input(batch_shape=_batchless(array.shape, batch_axis), dtype=dtype, name=name)
+    return keras.Input(batch_shape=_batchless(array.shape), dtype=dtype, name=name)
 
 
-def _batchless(shape: tuple[int, ...], batch_axis: int) -> tuple[int | None, ...]:
-    return (*shape[:batch_axis], None, *shape[batch_axis + 1 :])
+def _batchless(shape: tuple[int, ...]) -> tuple[int | None, ...]:
+    return (None, *shape[1:])
 
 
 def _call(layer: Any, inputs: Arrays) -> Arrays:

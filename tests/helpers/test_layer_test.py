@@ -94,14 +94,6 @@ class HidesWeightFromSaving(Scale):
 
 
 @register
-class TokensFirst(Scale):
-    """The sum over tokens, (T, B, D) in and out."""
-
-    def call(self, inputs):
-        return super().call(inputs) + ops.sum(inputs, axis=0, keepdims=True)
-
-
-@register
 class Dictionaries(Scale):
     def build(self, input_shape):
         super().build(input_shape["x"])
@@ -126,16 +118,6 @@ def test_right_layer_passes():
         reference=reference,
     )
     assert np.any(layer.bias.numpy() != 0.0)
-
-
-def test_tokens_first():
-    run_layer_test(
-        TokensFirst,
-        {"gain": 2.0},
-        input_shape=(3, 4, 2),
-        batch_axis=1,
-        reference=lambda x, w: 2 * x + w["bias"] + x.sum(axis=0, keepdims=True),
-    )
 
 
 def test_nests():

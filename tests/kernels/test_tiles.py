@@ -10,7 +10,7 @@ import tensorflow as tf
 import rankup_keras as rk
 from rankup_keras.distribution.tpu.training_step import dense_part
 from rankup_keras.kernels import tiles
-from rankup_keras.kernels.elementwise import whole_program
+from rankup_keras.kernels.program import for_tpu
 from rankup_keras.layers.mixers import (
     MixerBlock,
     PerTokenFFN,
@@ -43,7 +43,7 @@ def results(layer, x, in_tiles):
 
     if not in_tiles:
         return step(x), set()
-    with whole_program():
+    with for_tpu():
         found = step(x)
     graph = step.get_concrete_function(x).graph.as_graph_def()
     return found, {node.op for node in graph.node}
@@ -61,8 +61,8 @@ def assert_equal(layer, x, tolerance, tiled=True):
 
 def make(layer, **residual):
     dtype = residual.get("dtype")
-    layer = Residual(layer(tokens_first=True, dtype=dtype), **residual)
-    layer.build((TOKENS, None, WIDTH))
+    layer = Residual(layer(dtype=dtype), **residual)
+    layer.build((None, TOKENS, WIDTH))
     randomize_weights(layer)
     return layer
 
@@ -82,35 +82,43 @@ LAYERS = {
 @pytest.mark.parametrize("kind", LAYERS)
 def test_tiles_equal_the_plain_layer(small_tiles, kind, placement):
     layer = make(LAYERS[kind], placement=placement)
-    assert_equal(layer, tf.constant(random_inputs((TOKENS, BATCH, WIDTH))), 1e-5)
+    assert_equal(layer, tf.constant(random_inputs((BATCH, TOKENS, WIDTH))), 1e-5)
 
 
 @pytest.mark.parametrize("norm", ["rms_norm", None])
 def test_other_norms(small_tiles, norm):
     for placement, kind in itertools.product(("pre", "post"), (PerTokenFFN, TokenMixing)):
         layer = make(kind, placement=placement, norm=norm)
-        assert_equal(layer, tf.constant(random_inputs((TOKENS, BATCH, WIDTH))), 1e-5)
+        assert_equal(layer, tf.constant(random_inputs((BATCH, TOKENS, WIDTH))), 1e-5)
 
 
 @pytest.mark.parametrize("kind", ["mixing", "ffn", "swiglu"])
 def test_tiles_in_bfloat16(small_tiles, kind):
     for placement in ("pre", "post"):
         layer = make(LAYERS[kind], placement=placement, dtype="mixed_bfloat16")
-        x = tf.cast(random_inputs((TOKENS, BATCH, WIDTH)), tf.bfloat16)
+        x = tf.cast(random_inputs((BATCH, TOKENS, WIDTH)), tf.bfloat16)
         # Eight bits a number, and a handful of roundings.
         assert_equal(layer, x, 0.03)
 
 
 def test_tiles_in_float64(small_tiles):
     layer = make(PerTokenFFN, dtype="float64")
-    assert_equal(layer, tf.constant(random_inputs((TOKENS, BATCH, WIDTH)), tf.float64), 1e-12)
+    assert_equal(layer, tf.constant(random_inputs((BATCH, TOKENS, WIDTH)), tf.float64), 1e-12)
+
+
+def test_a_subclass_is_computed_as_it_says(small_tiles):
+    class Doubled(PerTokenFFN):
+        def call(self, x, training=None):
+            return 2 * super().call(x, training)
+
+    assert_equal(make(Doubled), tf.constant(random_inputs((BATCH, TOKENS, WIDTH))), 1e-5)
 
 
 def test_a_block_of_two(small_tiles):
-    block = MixerBlock(PerTokenSwiGLU(tokens_first=True))
-    block.build((TOKENS, None, WIDTH))
+    block = MixerBlock(PerTokenSwiGLU())
+    block.build((None, TOKENS, WIDTH))
     randomize_weights(block)
-    assert_equal(block, tf.constant(random_inputs((TOKENS, BATCH, WIDTH))), 1e-5)
+    assert_equal(block, tf.constant(random_inputs((BATCH, TOKENS, WIDTH))), 1e-5)
 
 
 @pytest.mark.parametrize("model", [rk.RankUp, rk.RankMixer])
@@ -129,7 +137,7 @@ def test_the_step_of_a_model(small_tiles, model):
 
     plain = step(*vectors)
     retraced = tf.function(step.python_function, jit_compile=True)
-    with whole_program():
+    with for_tpu():
         tiled = retraced(*vectors)
     ops = {n.op for n in retraced.get_concrete_function(*vectors).graph.as_graph_def().node}
     assert any("While" in op for op in ops)
@@ -140,17 +148,25 @@ def test_the_step_of_a_model(small_tiles, model):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
 
 
+@keras.saving.register_keras_serializable("tests")
+class MeanOfBatch(keras.layers.Layer):
+    """Without weights, but not row by row."""
+
+    def call(self, x):
+        return x - keras.ops.mean(x, axis=0, keepdims=True)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
 @pytest.mark.parametrize(
     "layer",
-    [
-        lambda: Residual(PerTokenFFN(tokens_first=True, activation=keras.layers.PReLU())),
-        lambda: Residual(PerTokenFFN()),
-    ],
-    ids=["an activation with weights", "batch first"],
+    [lambda: PerTokenFFN(activation=keras.layers.PReLU()), MeanOfBatch],
+    ids=["an activation with weights", "a layer of a user's"],
 )
 def test_what_is_not_computed_in_tiles(small_tiles, layer):
-    layer = layer()
-    x = tf.constant(random_inputs((TOKENS, TOKENS if not layer.tokens_first else BATCH, WIDTH)))
+    layer = Residual(layer())
+    x = tf.constant(random_inputs((BATCH, TOKENS, WIDTH)))
     layer(x)
     assert_equal(layer, x, 1e-5, tiled=False)
 
@@ -158,10 +174,10 @@ def test_what_is_not_computed_in_tiles(small_tiles, layer):
 @pytest.mark.parametrize("where", ["hidden", "output"])
 def test_dropout_is_not_computed_in_tiles(where):
     rate = {"hidden": 0.0, "output": 0.0, where: 0.5}
-    network = PerTokenFFN(tokens_first=True, dropout=rate["hidden"])
+    network = PerTokenFFN(dropout=rate["hidden"])
     layer = Residual(network, dropout=rate["output"])
-    layer.build((TOKENS, None, WIDTH))
-    _, ops = results(layer, tf.constant(random_inputs((TOKENS, BATCH, WIDTH))), in_tiles=True)
+    layer.build((None, TOKENS, WIDTH))
+    _, ops = results(layer, tf.constant(random_inputs((BATCH, TOKENS, WIDTH))), in_tiles=True)
     assert not any("While" in op for op in ops)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rankup_keras.kernels.elementwise import whole_program
+from rankup_keras.kernels.program import for_tpu
 from rankup_keras.optimizers import Split
 
 
@@ -128,7 +128,7 @@ def lower(model: keras.Model, part: DensePart, batch_size: int) -> bytes:
 
     compiled = tf.function(step, jit_compile=True, autograph=False)
     try:
-        with whole_program():
+        with for_tpu():
             return _hlo(compiled.experimental_get_compiler_ir(*specs))
     except (ValueError, tf.errors.OpError) as error:
         ops = sorted(set(re.findall(r"(\w+) \(No registered '\w+' OpKernel for XLA", str(error))))

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
+from rankup_keras.compat.xla import in_xla
 from rankup_keras.features.spec import FieldSpec, TableSpec
-from rankup_keras.kernels.devices import in_xla
 from rankup_keras.layers.embeddings import layout as layout_lib
 from rankup_keras.layers.embeddings import lookup
 from rankup_keras.layers.embeddings.initializers import InPieces, check_initializer

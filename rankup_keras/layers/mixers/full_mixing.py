@@ -13,10 +13,6 @@ from rankup_keras.layers.tokens.per_token_initializer import PerTokenInitializer
 FORMS = ("dense", "kronecker", "low_rank")
 
 
-def _copy(initializer: Any) -> Any:
-    return type(initializer).from_config(initializer.get_config())
-
-
 @serializable
 class FullMixing(keras.layers.Layer):
     """Mixes every entry of the token matrix with every other: `vec(Y) = W vec(X)`.
@@ -45,16 +41,26 @@ class FullMixing(keras.layers.Layer):
         kernel_regularizer: regularizer of the matrices. Defaults to none.
         max_weights: int. Largest `W` that the dense form makes. Defaults to
             16 million.
-        tokens_first: bool. Whether tokens are the first axis, `(T, B, D)`.
 
     Call arguments:
-        x: float tensor (batch, T, D), or (T, batch, D) with `tokens_first`.
+        x: float tensor (batch, T, D).
 
     Returns:
         Tensor of the same shape.
 
     Raises:
         ValueError: the dense form would have more than `max_weights` weights.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    tokens = np.random.normal(size=(2, 4, 16)).astype("float32")
+    mixing = rk.layers.FullMixing("low_rank", rank=8)
+    print(rk.layers.Residual(mixing, placement="post")(tokens).shape)   # (2, 4, 16)
+    ```
 
     References:
         - RankElastor, arXiv 2605.23191, full mixing.
@@ -70,7 +76,6 @@ class FullMixing(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
         max_weights: int = 16_000_000,
-        tokens_first: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -89,21 +94,18 @@ class FullMixing(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.max_weights = max_weights
-        self.tokens_first = tokens_first
         self.norm = make_norm(inner_norm, epsilon, self.dtype_policy, "inner_norm")
 
     def _matrix(self, name: str, shape: tuple[int, ...]) -> Any:
         return self.add_weight(
             name=name,
             shape=shape,
-            # A copy: one initializer draws the same numbers at each call.
-            initializer=PerTokenInitializer(_copy(self.kernel_initializer)),
+            initializer=PerTokenInitializer(self.kernel_initializer.clone()),
             regularizer=self.kernel_regularizer,
         )
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        tokens = int(input_shape[0 if self.tokens_first else 1] or 0)
-        width = int(input_shape[2] or 0)
+        tokens, width = int(input_shape[1] or 0), int(input_shape[2] or 0)
         size = tokens * width
         if self.form == "dense":
             if size**2 > self.max_weights:
@@ -129,9 +131,7 @@ class FullMixing(keras.layers.Layer):
         self.built = True
 
     def call(self, x: Any) -> Any:
-        tokens, width = x.shape[0 if self.tokens_first else 1], x.shape[2]
-        if self.tokens_first:
-            x = ops.transpose(x, (1, 0, 2))
+        tokens, width = x.shape[1], x.shape[2]
         if self.norm is not None or self.form != "kronecker":
             flat = ops.reshape(x, (-1, tokens * width))
             flat = flat if self.norm is None else self.norm(flat)
@@ -143,8 +143,7 @@ class FullMixing(keras.layers.Layer):
             mixed = self._kronecker(x if self.norm is None else flat, tokens, width)
         if self.use_bias:
             mixed = mixed + self.bias
-        y = ops.reshape(mixed, (-1, tokens, width))
-        return ops.transpose(y, (1, 0, 2)) if self.tokens_first else y
+        return ops.reshape(mixed, (-1, tokens, width))
 
     def _kronecker(self, x: Any, tokens: int, width: int) -> Any:
         # Two plain products. A product that broadcasts a batch of four axes would say the same,
@@ -172,6 +171,5 @@ class FullMixing(keras.layers.Layer):
             kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
             kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
             max_weights=self.max_weights,
-            tokens_first=self.tokens_first,
         )
         return config

@@ -27,7 +27,7 @@ class MixAndRevert(keras.layers.Layer):
         num_heads: int or `None`. H. `None` (default) for the number of tokens.
 
     Call arguments:
-        x: float tensor (batch, T, D), or (T, batch, D) with a tokens-first `ffn`.
+        x: float tensor (batch, T, D).
         training: bool.
 
     Returns:
@@ -35,6 +35,17 @@ class MixAndRevert(keras.layers.Layer):
 
     Raises:
         ValueError: H does not divide D.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    tokens = np.random.normal(size=(2, 4, 16)).astype("float32")
+    mixing = rk.layers.MixAndRevert(rk.layers.PerTokenSwiGLU(), num_heads=8)
+    print(rk.layers.Residual(mixing)(tokens).shape)     # (2, 4, 16)
+    ```
 
     References:
         - TokenMixer-Large, arXiv 2602.06563 (mixing and reverting).
@@ -46,31 +57,19 @@ class MixAndRevert(keras.layers.Layer):
         super().__init__(**kwargs)
         self.ffn = ffn
         self.num_heads = num_heads
-        self.mixing = TokenMixing(num_heads, self.tokens_first, dtype=self.dtype_policy)
-
-    @property
-    def tokens_first(self) -> bool:
-        """Whether tokens are the first axis of this layer's tensors."""
-        return bool(getattr(self.ffn, "tokens_first", False))
+        self.mixing = TokenMixing(num_heads, dtype=self.dtype_policy)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.mixing.build(input_shape)
         mixed = self.mixing.compute_output_shape(input_shape)
-        tokens = int(input_shape[0 if self.tokens_first else 1] or 0)
-        self.reverting = TokenMixing(tokens, self.tokens_first, dtype=self.dtype_policy)
+        self.reverting = TokenMixing(int(input_shape[1] or 0), dtype=self.dtype_policy)
         self.reverting.build(mixed)
         if not self.ffn.built:
             self.ffn.build(mixed)
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        mixed = self.mixing(x)
-        mixed = self.ffn(mixed, training=training) if self._ffn_trains else self.ffn(mixed)
-        return self.reverting(mixed)
-
-    @property
-    def _ffn_trains(self) -> bool:
-        return bool(self.ffn._call_has_training_arg)
+        return self.reverting(self.ffn(self.mixing(x)))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)

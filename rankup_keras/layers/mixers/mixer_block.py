@@ -23,19 +23,33 @@ class MixerBlock(keras.layers.Layer):
 
     Args:
         ffn: the feed-forward layer, such as `PerTokenFFN` or `PerTokenSwiGLU`.
-        mixing: the mixing layer. Defaults to `TokenMixing()`, in the layout of
-            `ffn`.
+        mixing: the mixing layer. Defaults to `TokenMixing()`.
         placement: `"pre"` (default) or `"post"`.
         norm: `"layer_norm"` (default), `"rms_norm"` or `None`.
         epsilon: float added to the variance. Defaults to 1e-6.
         dropout: float. Dropout rate on both outputs. Defaults to 0.
 
     Call arguments:
-        x: float tensor (batch, T, D), or (T, batch, D) with a tokens-first `ffn`.
+        x: float tensor (batch, T, D).
         training: bool.
 
     Returns:
         Tensor of the same shape.
+
+    Raises:
+        ValueError: T does not divide D (with `TokenMixing`).
+
+    Example:
+
+    ```python
+    import keras
+    import rankup_keras as rk
+
+    x = tokens = keras.Input((4, 16))
+    for _ in range(3):
+        x = rk.layers.MixerBlock(rk.layers.PerTokenSwiGLU())(x)
+    model = keras.Model(tokens, x)
+    ```
 
     References:
         - RankMixer, arXiv 2507.15551, section 3.3; RankUp, arXiv 2604.17878.
@@ -52,9 +66,7 @@ class MixerBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        tokens_first = bool(getattr(ffn, "tokens_first", False))
-        if mixing is None:
-            mixing = TokenMixing(tokens_first=tokens_first, dtype=self.dtype_policy)
+        mixing = TokenMixing(dtype=self.dtype_policy) if mixing is None else mixing
         settings: dict[str, Any] = {
             "placement": placement,
             "norm": norm,
@@ -66,18 +78,13 @@ class MixerBlock(keras.layers.Layer):
         self.mixer = Residual(mixing, name=f"{self.name}_mixer", dtype=dtype, **settings)
         self.ffn = Residual(ffn, name=f"{self.name}_ffn", dtype=dtype, **settings)
 
-    @property
-    def tokens_first(self) -> bool:
-        """Whether tokens are the first axis of this layer's tensors."""
-        return self.ffn.tokens_first
-
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.mixer.build(input_shape)
         self.ffn.build(input_shape)
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        return self.ffn(self.mixer(x, training=training), training=training)
+        return self.ffn(self.mixer(x))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)

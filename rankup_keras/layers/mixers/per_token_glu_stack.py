@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
+from rankup_keras import kernels
 from rankup_keras._registry import serializable
 from rankup_keras.layers.mixers.per_token_norm import PerTokenRMSNorm
 from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
@@ -12,7 +14,7 @@ from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 
 @serializable
 class PerTokenGLUStack(keras.layers.Layer):
-    """A stack of normalised gated units of its own for every token.
+    """A separate stack of normalized gated units for every token.
 
     For every width d among `(D, *hidden_units)`:
     `x <- RMSNorm(x)`, `x <- GLU_d(x)`, `x <- x W + b` to the next width, the
@@ -31,14 +33,23 @@ class PerTokenGLUStack(keras.layers.Layer):
         dropout: float. Dropout rate before the last map. Defaults to 0.
         kernel_initializer: initializer of one token's kernels.
         kernel_regularizer: regularizer of the kernels. Defaults to none.
-        tokens_first: bool. Whether tokens are the first axis, `(T, B, D)`.
 
     Call arguments:
-        x: float tensor (batch, T, D), or (T, batch, D) with `tokens_first`.
+        x: float tensor (batch, T, D).
         training: bool.
 
     Returns:
         Tensor of the same shape.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    tokens = np.random.normal(size=(2, 4, 16)).astype("float32")
+    print(rk.layers.PerTokenGLUStack(hidden_units=[8])(tokens).shape)   # (2, 4, 16)
+    ```
 
     References:
         - RankElastor, arXiv 2605.23191; this form is that of the authors' code.
@@ -53,7 +64,6 @@ class PerTokenGLUStack(keras.layers.Layer):
         dropout: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
-        tokens_first: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,14 +76,12 @@ class PerTokenGLUStack(keras.layers.Layer):
         self.dropout = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.tokens_first = tokens_first
 
     def _dense(self, units: int, name: str, parts: int = 1) -> PerTokenDense:
         return PerTokenDense(
             units,
             kernel_initializer=self.kernel_initializer,
             kernel_regularizer=self.kernel_regularizer,
-            tokens_first=self.tokens_first,
             parts=parts,
             name=name,
             dtype=self.dtype_policy,
@@ -85,9 +93,7 @@ class PerTokenGLUStack(keras.layers.Layer):
         self.stages: list[Any] = []
         for index, (width, after) in enumerate(zip(widths, [*widths[1:], dim], strict=True)):
             hidden = max(1, round(self.expansion * width))
-            norm = PerTokenRMSNorm(
-                self.epsilon, self.tokens_first, name=f"norm_{index}", dtype=self.dtype_policy
-            )
+            norm = PerTokenRMSNorm(self.epsilon, name=f"norm_{index}", dtype=self.dtype_policy)
             # S2, L1 and L2 read the same input: one product makes all three.
             lift = self._dense(3 * hidden, f"lift_{index}", parts=3)
             stage: list[Any] = [
@@ -106,12 +112,15 @@ class PerTokenGLUStack(keras.layers.Layer):
     def call(self, x: Any, training: bool | None = None) -> Any:
         for index, (norm, lift, skip, reduce, out) in enumerate(self.stages):
             x = norm(x)
-            linear, gate, value = keras.ops.split(lift(x), 3, axis=-1)
-            x = reduce((linear + self.activation(gate)) * value) + skip(x)
+            x = kernels.add(reduce(kernels.row_wise(self._gated, lift(x))), skip(x))
             if index == len(self.stages) - 1:
-                x = self.last_dropout(x, training=training)
+                x = kernels.row_wise(self.last_dropout, x)
             x = out(x)
         return x
+
+    def _gated(self, lifted: Any) -> Any:
+        linear, gate, value = ops.split(lifted, 3, axis=-1)
+        return (linear + self.activation(gate)) * value
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)
@@ -126,6 +135,5 @@ class PerTokenGLUStack(keras.layers.Layer):
             dropout=self.dropout,
             kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
             kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-            tokens_first=self.tokens_first,
         )
         return config

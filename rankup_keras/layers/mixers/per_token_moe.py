@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from rankup_keras import kernels
 from rankup_keras._registry import serializable
 from rankup_keras.layers.mixers.expert_share import ExpertShare
 from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
@@ -15,8 +15,6 @@ from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 MIN_PENALTY = 1e-8
 # Both terms have their full weight from a relative distance of 1/4 from the target on.
 FULL_WEIGHT = 4
-# Fewer rows than this are no faster by themselves.
-SPARSE_ROWS = 64
 
 
 @serializable
@@ -50,11 +48,8 @@ class PerTokenMoE(keras.layers.Layer):
     penalty falls on the inference router alone, and inference uses only that
     one.
 
-    All experts of all tokens are two batched products: an expert's hidden
-    layer is scaled by its gate before the second.
-
     Args:
-        num_experts: int. E, experts a token.
+        num_experts: int. E, experts per token.
         expansion: float. Width of ONE expert's hidden layer in widths of a
             token. Defaults to 1.
         target_share: float in (0, 1]. Share of experts that should be active.
@@ -65,7 +60,7 @@ class PerTokenMoE(keras.layers.Layer):
             for batches in which that pays: at least 64 rows, at most half of
             them for the fullest expert. Has no XLA form. Defaults to `False`.
         penalty: float. First lambda. Defaults to 1e-3.
-        rate: float. Largest factor on lambda a step. Defaults to 1.2.
+        rate: float. Largest factor on lambda per step. Defaults to 1.2.
         max_penalty: float. Largest lambda. It has to exceed the gradient that
             keeps gates open: raise it where the share stays above its target.
             Far larger ones overshoot. Defaults to 0.1, which suits log loss.
@@ -74,16 +69,30 @@ class PerTokenMoE(keras.layers.Layer):
         kernel_initializer: initializer of one expert's kernels.
         kernel_regularizer: regularizer of the experts' kernels. Defaults to
             none.
-        tokens_first: bool. Whether tokens are the first axis, `(T, B, D)`.
 
     Call arguments:
-        x: float tensor (batch, T, D), or (T, batch, D) with `tokens_first`.
+        x: float tensor (batch, T, D).
         training: bool.
 
     Returns:
         Tensor of the same shape. While training, the metrics
         `<name>_active_share` and `<name>_least_active_share` (that of the token
         with the fewest) follow the experts' use; elsewhere they are NaN.
+
+    Raises:
+        ValueError: an argument outside of its range.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    tokens = np.random.normal(size=(8, 4, 16)).astype("float32")
+    experts = rk.layers.PerTokenMoE(num_experts=4, expansion=0.5)
+    print(experts(tokens).shape)                # (8, 4, 16)
+    print(experts.gates(tokens).shape)          # (8, 4, 4)
+    ```
 
     References:
         - RankMixer, arXiv 2507.15551, section 3.4 (sparse MoE, DTSI).
@@ -104,7 +113,6 @@ class PerTokenMoE(keras.layers.Layer):
         recovery: float = 0.03,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
-        tokens_first: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -139,19 +147,16 @@ class PerTokenMoE(keras.layers.Layer):
         self.recovery = recovery
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.tokens_first = tokens_first
         self.active_share = ExpertShare("mean", name=f"{self.name}_active_share")
         self.least_active_share = ExpertShare("min", name=f"{self.name}_least_active_share")
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        tokens, dim = input_shape[0 if self.tokens_first else 1], int(input_shape[2] or 0)
+        tokens, dim = input_shape[1], int(input_shape[2] or 0)
         hidden = max(1, round(self.expansion * dim))
-        shape, wide = (tokens, None, dim), hidden * self.num_experts
+        shape, wide = (None, tokens, dim), hidden * self.num_experts
 
         def dense(units: int, name: str, **settings: Any) -> PerTokenDense:
-            return PerTokenDense(
-                units, tokens_first=True, name=name, dtype=self.dtype_policy, **settings
-            )
+            return PerTokenDense(units, name=name, dtype=self.dtype_policy, **settings)
 
         self.up = dense(
             wide,
@@ -175,7 +180,7 @@ class PerTokenMoE(keras.layers.Layer):
         gate = {"kernel_initializer": spread}
         self.router = dense(self.num_experts, "router", bias_initializer="ones", **gate)
         self.up.build(shape)
-        self.down.build((tokens, None, wide))
+        self.down.build((None, tokens, wide))
         self.router.build(shape)
         if self.two_routers:
             self.training_router = dense(
@@ -200,69 +205,30 @@ class PerTokenMoE(keras.layers.Layer):
         self.built = True
 
     def gates(self, x: Any) -> Any:
-        """Gates of tokens-first `x` (T, batch, D) at inference: (T, batch, E)."""
+        """Gates of `x` (batch, T, D) at inference: (batch, T, E)."""
         return ops.relu(self.router(x))
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        if not self.tokens_first:
-            x = ops.transpose(x, (1, 0, 2))
         routed = self.router(x)
+        gates = ops.relu(routed)
         if training:
             self._watch(routed)
-        gates = ops.relu(routed)
-        if training and self.two_routers:
-            gates = (gates + ops.relu(self.training_router(x))) / 2
-        if self.sparse_inference and not training:
-            y = self._sparse_where_it_pays(x, gates)
-        else:
-            y = self._dense(x, gates)
-        return y if self.tokens_first else ops.transpose(y, (1, 0, 2))
-
-    def _dense(self, x: Any, gates: Any) -> Any:
-        hidden = self.activation(self.up(x))
-        tokens, width = x.shape[0], hidden.shape[-1]
-        hidden = ops.reshape(hidden, (tokens, -1, self.num_experts, width // self.num_experts))
-        hidden = ops.reshape(hidden * ops.expand_dims(gates, -1), (tokens, -1, width))
-        return self.down(hidden) + ops.matmul(gates, self.expert_bias)
-
-    def _sparse_where_it_pays(self, x: Any, gates: Any) -> Any:
-        rows = tf.shape(x)[1]
-        by_expert = tf.transpose(gates, (0, 2, 1))
-        fullest = tf.reduce_max(tf.reduce_sum(tf.cast(by_expert > 0, tf.int32), axis=-1))
-        pays = tf.logical_and(rows >= SPARSE_ROWS, 2 * fullest <= rows)
-        y = tf.cond(
-            pays,
-            lambda: self._sparse(x, by_expert, tf.maximum(fullest, 1)),
-            lambda: self._dense(x, gates),
+            if self.two_routers:
+                gates = (gates + ops.relu(self.training_router(x))) / 2
+        up, down = self.up.affine, (self.down.kernel, self.expert_bias)
+        return kernels.per_token_moe(
+            x, gates, up, down, self.activation, self.sparse_inference, training
         )
-        return tf.ensure_shape(y, x.shape)
-
-    def _sparse(self, x: Any, by_expert: Any, count: Any) -> Any:
-        """Each expert on the `count` rows with its largest gates; those left out have none."""
-        tokens, width, experts = x.shape[0], x.shape[2], self.num_experts
-        gate, row = tf.math.top_k(by_expert, count, sorted=False)
-        gate = gate[..., None]
-        chosen = tf.gather(x, tf.reshape(row, (tokens, -1)), batch_dims=1)
-        chosen = tf.reshape(chosen, (tokens, experts, -1, width))
-        up = ops.convert_to_tensor(self.up.kernel)
-        up = tf.transpose(tf.reshape(up, (tokens, width, experts, -1)), (0, 2, 1, 3))
-        bias = tf.reshape(ops.convert_to_tensor(self.up.bias), (tokens, experts, 1, -1))
-        hidden = self.activation(tf.matmul(chosen, up) + bias) * gate
-        down = tf.reshape(ops.convert_to_tensor(self.down.kernel), (tokens, experts, -1, width))
-        parts = tf.matmul(hidden, down)
-        parts += gate * ops.convert_to_tensor(self.expert_bias)[:, :, None]
-        token = tf.broadcast_to(tf.range(tokens)[:, None, None], tf.shape(row))
-        return tf.scatter_nd(tf.stack([token, row], axis=-1), parts, tf.shape(x))
 
     def _watch(self, routed: Any) -> None:
         routed = ops.cast(routed, "float32")
         gates = ops.relu(routed)
-        shares = ops.mean(ops.cast(gates > 0, "float32"), axis=(1, 2))
+        shares = ops.mean(ops.cast(gates > 0, "float32"), axis=(0, 2))
         # While training only: a served graph has no state to write to.
         self.active_share.update_state(shares)
         self.least_active_share.update_state(shares)
-        opened = ops.mean(ops.sum(gates, axis=-1), axis=1)
-        closed = ops.mean(ops.sum(ops.relu(-routed), axis=-1), axis=1)
+        opened = ops.mean(ops.sum(gates, axis=-1), axis=0)
+        closed = ops.mean(ops.sum(ops.relu(-routed), axis=-1), axis=0)
         error = ops.clip((shares - self.target_share) / self.target_share, -1, 1)
         weight = ops.clip(FULL_WEIGHT * error, -1, 1)
         over, under = ops.relu(weight), ops.relu(-weight)
@@ -288,6 +254,5 @@ class PerTokenMoE(keras.layers.Layer):
             recovery=self.recovery,
             kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
             kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-            tokens_first=self.tokens_first,
         )
         return config

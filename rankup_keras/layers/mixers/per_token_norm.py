@@ -1,4 +1,4 @@
-"""A root-mean-square normalisation with a gain of its own for every token."""
+"""A root-mean-square normalization with a separate gain for every token."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from rankup_keras import kernels
 from rankup_keras._registry import serializable
 
 
@@ -15,36 +16,49 @@ class PerTokenRMSNorm(keras.layers.Layer):
 
     Args:
         epsilon: float. Defaults to 1e-6.
-        tokens_first: bool. Whether tokens are the first axis, `(T, B, D)`.
 
     Call arguments:
-        x: float tensor (batch, T, D), or (T, batch, D) with `tokens_first`.
+        x: float tensor (batch, T, D).
 
     Returns:
         Tensor of the same shape.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    tokens = np.random.normal(size=(2, 4, 16)).astype("float32")
+    y = rk.layers.PerTokenRMSNorm()(tokens)
+    print(np.mean(np.square(y), axis=-1))       # all 1
+    ```
+
+    References:
+        - Zhang and Sennrich, arXiv 1910.07467; RankElastor's code, arXiv 2605.23191.
     """
 
-    def __init__(self, epsilon: float = 1e-6, tokens_first: bool = False, **kwargs: Any) -> None:
+    def __init__(self, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.epsilon = epsilon
-        self.tokens_first = tokens_first
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        tokens, width = input_shape[0 if self.tokens_first else 1], input_shape[2]
-        shape = (tokens, 1, width) if self.tokens_first else (tokens, width)
-        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones")
+        self.gamma = self.add_weight(name="gamma", shape=input_shape[1:], initializer="ones")
         self.built = True
 
     def call(self, x: Any) -> Any:
+        return kernels.scale_tokens(kernels.row_wise(self._normalized, x), self.gamma)
+
+    def _normalized(self, x: Any) -> Any:
         # The mean of squares in float32: bfloat16 keeps eight bits of it.
         wide = ops.cast(x, "float32")
         scale = ops.rsqrt(ops.mean(ops.square(wide), axis=-1, keepdims=True) + self.epsilon)
-        return ops.cast(wide * scale, x.dtype) * self.gamma
+        return ops.cast(wide * scale, x.dtype)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        config.update(epsilon=self.epsilon, tokens_first=self.tokens_first)
+        config.update(epsilon=self.epsilon)
         return config

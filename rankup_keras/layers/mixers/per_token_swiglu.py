@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from keras import ops
-
 from rankup_keras._registry import serializable
 from rankup_keras.layers.mixers.per_token_ffn import PerTokenFFN
 
 
 @serializable
 class PerTokenSwiGLU(PerTokenFFN):
-    """A gated feed-forward network of its own for every token.
+    """A separate gated feed-forward network for every token.
 
     `FFN_t(x_t) = (silu(x_t G_t) * (x_t U_t)) W_t`, with `G_t`, `U_t` (D, kD)
     and `W_t` (kD, D). The product of two linear maps can raise the rank of its
@@ -24,6 +22,27 @@ class PerTokenSwiGLU(PerTokenFFN):
         activation: activation of the gate. Defaults to `"silu"`.
         use_bias: bool. The papers do not say; defaults to `False`.
         **kwargs: as in `PerTokenFFN`.
+
+    Call arguments:
+        x: float tensor (batch, T, D).
+        training: bool, whether to apply dropout.
+
+    Returns:
+        Tensor of the same shape.
+
+    Raises:
+        ValueError: T or D is unknown.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    tokens = np.random.normal(size=(2, 4, 16)).astype("float32")
+    block = rk.layers.MixerBlock(rk.layers.PerTokenSwiGLU(expansion=2))
+    print(block(tokens).shape)                  # (2, 4, 16)
+    ```
 
     References:
         - RankUp, arXiv 2604.17878, per-token SwiGLU.
@@ -40,7 +59,3 @@ class PerTokenSwiGLU(PerTokenFFN):
         **kwargs: Any,
     ) -> None:
         super().__init__(expansion=expansion, activation=activation, use_bias=use_bias, **kwargs)
-
-    def hidden(self, product: Any) -> Any:
-        gate, value = ops.split(product, 2, axis=-1)
-        return self.activation(gate) * value

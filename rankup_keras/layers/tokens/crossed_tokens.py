@@ -30,6 +30,20 @@ class CrossedTokens(keras.layers.Layer):
     Returns:
         Tensor (batch, P, token_dim).
 
+    Raises:
+        ValueError: the two vectors of a pair have different widths.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    user = np.random.normal(size=(2, 32)).astype("float32")
+    item = np.random.normal(size=(2, 32)).astype("float32")
+    print(rk.layers.CrossedTokens(16)([user], [item]).shape)    # (2, 1, 16)
+    ```
+
     References:
         - RankUp, arXiv 2604.17878, crossed pretrained embedding token.
     """

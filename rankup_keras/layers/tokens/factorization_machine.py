@@ -28,6 +28,16 @@ class FactorizationMachine(keras.layers.Layer):
     Raises:
         ValueError: fields of several widths, which have no products.
 
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    embeddings = np.random.normal(size=(2, 6 * 8)).astype("float32")
+    print(rk.layers.FactorizationMachine([8] * 6)(embeddings).shape)    # (2, 16)
+    ```
+
     References:
         - Factorization Machines, Rendle, ICDM 2010, equation 5.
         - RankUp, arXiv 2604.17878, global token (one of its functions).

@@ -13,8 +13,8 @@ from rankup_keras._registry import serializable
 class GlobalToken(keras.layers.Layer):
     """Makes one token of all inputs through a small network: `g = MLP(x)`.
 
-    RankUp's global token reads all fields' embeddings from a table set of
-    their own; its dense token reads the numeric columns in the same way.
+    RankUp's global token reads all fields' embeddings from their own
+    table set; its dense token reads the numeric columns in the same way.
 
     Args:
         token_dim: int. Width D of the token.
@@ -29,6 +29,16 @@ class GlobalToken(keras.layers.Layer):
 
     Returns:
         Tensor (batch, 1, token_dim).
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    embeddings = np.random.normal(size=(2, 6 * 8)).astype("float32")
+    print(rk.layers.GlobalToken(16, hidden_units=[32])(embeddings).shape)   # (2, 1, 16)
+    ```
 
     References:
         - RankUp, arXiv 2604.17878, global token.
@@ -59,9 +69,7 @@ class GlobalToken(keras.layers.Layer):
                 activation=self.activation
                 if len(self.dense_layers) < len(self.hidden_units)
                 else None,
-                kernel_initializer=self.kernel_initializer.__class__.from_config(
-                    self.kernel_initializer.get_config()
-                ),
+                kernel_initializer=self.kernel_initializer.clone(),
                 kernel_regularizer=self.kernel_regularizer,
                 dtype=self.dtype_policy,
             )

@@ -25,6 +25,16 @@ class NumericEmbedding(keras.layers.Layer):
 
     Returns:
         Tensor (batch, N * dim), the columns' vectors side by side.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    prices_and_ages = np.array([[0.5, -1.0], [1.5, 0.0]], "float32")
+    print(rk.layers.NumericEmbedding(8)(prices_and_ages).shape)     # (2, 16)
+    ```
     """
 
     def __init__(self, dim: int, initializer: Any = "uniform", **kwargs: Any) -> None:

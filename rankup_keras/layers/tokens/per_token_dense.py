@@ -1,18 +1,18 @@
-"""One dense layer a token, as one batched product."""
+"""One dense layer per token, as one batched product."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
+from rankup_keras import kernels
 from rankup_keras._registry import serializable
 from rankup_keras.layers.tokens.per_token_initializer import PerTokenInitializer
 
 
 @serializable
 class PerTokenDense(keras.layers.Layer):
-    """Applies to every token a dense layer of its own: `y_t = f(x_t W_t + b_t)`.
+    """Applies a separate dense layer to every token: `y_t = f(x_t W_t + b_t)`.
 
     Args:
         units: int. Width of the output.
@@ -22,17 +22,29 @@ class PerTokenDense(keras.layers.Layer):
             `PerTokenInitializer`. Defaults to `"glorot_uniform"`.
         bias_initializer: defaults to `"zeros"`.
         kernel_regularizer: regularizer of the kernels. Defaults to none.
-        tokens_first: bool. Whether tokens are the first axis, `(T, B, I)`.
-            Defaults to `False`, `(B, T, I)`.
         fan_in: list of T ints, see `PerTokenInitializer`.
         parts: int, see `PerTokenInitializer`.
         kernel_scale: float factor on the initial kernel. Defaults to 1.
 
     Call arguments:
-        x: float tensor (batch, T, I), or (T, batch, I) with `tokens_first`.
+        x: float tensor (batch, T, I).
 
     Returns:
-        Tensor of the same layout with `units` in the last axis.
+        Tensor (batch, T, units).
+
+    Raises:
+        ValueError: T or I is unknown, or `fan_in` has another length than T.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    tokens = np.random.normal(size=(2, 4, 16)).astype("float32")
+    dense = rk.layers.PerTokenDense(8)
+    print(dense(tokens).shape, dense.kernel.shape)      # (2, 4, 8), (4, 16, 8)
+    ```
     """
 
     def __init__(
@@ -43,7 +55,6 @@ class PerTokenDense(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
-        tokens_first: bool = False,
         fan_in: Sequence[int] | None = None,
         parts: int = 1,
         kernel_scale: float = 1.0,
@@ -57,13 +68,11 @@ class PerTokenDense(keras.layers.Layer):
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         if isinstance(self.kernel_initializer, keras.initializers.Initializer):
-            # A copy, whose seed is its own unless the user gave one: an initializer draws the
-            # same numbers at each call, and layers that share it would start correlated.
-            config = self.kernel_initializer.get_config()
-            self.kernel_initializer = type(self.kernel_initializer).from_config(config)
+            # Its seed is its own, unless the user gave one: an initializer draws the same numbers
+            # at each call, and layers that share it would start correlated.
+            self.kernel_initializer = self.kernel_initializer.clone()
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.tokens_first = tokens_first
         self.fan_in = None if fan_in is None else list(fan_in)
         self.parts = parts
         self.kernel_scale = kernel_scale
@@ -74,16 +83,15 @@ class PerTokenDense(keras.layers.Layer):
                 "A per-token layer takes tensors of three axes, (batch, tokens, width). "
                 f"Received: shape={tuple(input_shape)}."
             )
-        tokens = input_shape[0 if self.tokens_first else 1]
-        width = input_shape[2]
+        _, tokens, width = input_shape
         if tokens is None or width is None:
             raise ValueError(
-                "The number of tokens and their width must be known to make one kernel a token. "
-                f"Received: shape={tuple(input_shape)}, tokens_first={self.tokens_first}."
+                "The number of tokens and their width must be known to make one kernel per token. "
+                f"Received: shape={tuple(input_shape)}."
             )
         if self.fan_in is not None and len(self.fan_in) != tokens:
             raise ValueError(
-                f"`fan_in` must have one entry a token. Received {len(self.fan_in)} entries for "
+                f"`fan_in` must have one entry per token. Received {len(self.fan_in)} entries for "
                 f"{tokens} tokens."
             )
         self.kernel = self.add_weight(
@@ -100,14 +108,13 @@ class PerTokenDense(keras.layers.Layer):
             )
         self.built = True
 
+    @property
+    def affine(self) -> tuple[Any, Any]:
+        """The kernel (T, I, units), and the bias (T, 1, units) or `None`."""
+        return self.kernel, self.bias if self.use_bias else None
+
     def call(self, x: Any) -> Any:
-        if not self.tokens_first:
-            x = ops.transpose(x, (1, 0, 2))
-        y = ops.matmul(x, self.kernel)
-        if self.use_bias:
-            y = y + self.bias
-        y = self.activation(y)
-        return y if self.tokens_first else ops.transpose(y, (1, 0, 2))
+        return kernels.per_token_dense(x, self.affine, self.activation)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (*input_shape[:2], self.units)
@@ -121,7 +128,6 @@ class PerTokenDense(keras.layers.Layer):
             kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
             bias_initializer=keras.initializers.serialize(self.bias_initializer),
             kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-            tokens_first=self.tokens_first,
             fan_in=self.fan_in,
             parts=self.parts,
             kernel_scale=self.kernel_scale,

@@ -29,6 +29,18 @@ class PerTokenInitializer(keras.initializers.Initializer):
         parts: int. Number of equal kernels lying side by side in the last
             axis, such as a gate and its value. Defaults to 1.
         scale: float factor on the drawn values. Defaults to 1.
+
+    Raises:
+        ValueError: an initializer for square matrices (orthogonal, identity).
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    kernels = rk.layers.PerTokenInitializer("he_normal")((4, 16, 32))   # four tokens' kernels
+    print(kernels.shape)
+    ```
     """
 
     def __init__(

@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from rankup_keras._registry import serializable
-from rankup_keras.layers.tokens.field_groups import FieldGroups, balanced_groups
-from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
+from rankup_keras.layers.tokens.field_groups import balanced_groups
+from rankup_keras.layers.tokens.group_tokenizer import GroupTokenizer
 
 
 @serializable
-class PermutationTokenizer(keras.layers.Layer):
+class PermutationTokenizer(GroupTokenizer):
     """Deals whole fields out to tokens at random, and projects each group to a token.
 
     The fields are permuted once, the permutation is cut into `num_tokens`
     groups whose sizes differ by at most one, a group's embeddings are
-    concatenated, and each group has a projection of its own:
+    concatenated, and each group has its own projection:
 
     `x_t = concat(e_f for f in group t) W_t + b_t`
 
@@ -45,7 +43,18 @@ class PermutationTokenizer(keras.layers.Layer):
         Tensor (batch, num_tokens, token_dim).
 
     Raises:
-        ValueError: more tokens than fields, or `permutation` is none.
+        ValueError: more tokens than fields, or `permutation` is not one.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    embeddings = np.random.normal(size=(2, 6 * 8)).astype("float32")
+    tokenizer = rk.layers.PermutationTokenizer(num_tokens=3, token_dim=16, field_dims=[8] * 6)
+    print(tokenizer(embeddings).shape, tokenizer.groups)    # (2, 3, 16), pairs of fields
+    ```
 
     References:
         - RankUp, arXiv 2604.17878, randomized permutation splitting.
@@ -62,12 +71,7 @@ class PermutationTokenizer(keras.layers.Layer):
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.num_tokens = num_tokens
-        self.token_dim = token_dim
-        self.field_dims = [int(dim) for dim in field_dims]
-        self.seed = seed
-        fields = len(self.field_dims)
+        fields = len(field_dims)
         if not 1 <= num_tokens <= fields:
             raise ValueError(
                 f"`num_tokens` must lie between 1 and the number of fields, {fields}: every token "
@@ -81,45 +85,14 @@ class PermutationTokenizer(keras.layers.Layer):
                 f"`permutation` must name each of the {fields} fields once, by index. "
                 f"Received: {self.permutation}."
             )
-        self.groups = balanced_groups(self.permutation, num_tokens)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self._layout = FieldGroups(self.field_dims, self.groups)
-
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        if input_shape[-1] != sum(self.field_dims):
-            raise ValueError(
-                f"The input must be as wide as `field_dims` sum up to, {sum(self.field_dims)}. "
-                f"Received: shape={tuple(input_shape)}."
-            )
-        self.projection = PerTokenDense(
-            self.token_dim,
-            kernel_initializer=self.kernel_initializer,
-            kernel_regularizer=self.kernel_regularizer,
-            tokens_first=True,
-            fan_in=self._layout.widths,
-            name="projection",
-            dtype=self.dtype_policy,
+        groups = balanced_groups(self.permutation, num_tokens)
+        super().__init__(
+            token_dim, field_dims, groups, kernel_initializer, kernel_regularizer, **kwargs
         )
-        self.projection.build((self.num_tokens, None, self._layout.width))
-        self.built = True
-
-    def call(self, x: Any) -> Any:
-        groups = self._layout.gather(x)
-        return ops.transpose(self.projection(ops.transpose(groups, (1, 0, 2))), (1, 0, 2))
-
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        return (input_shape[0], self.num_tokens, self.token_dim)
+        self.num_tokens = num_tokens
+        self.seed = seed
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        config.update(
-            num_tokens=self.num_tokens,
-            token_dim=self.token_dim,
-            field_dims=self.field_dims,
-            permutation=self.permutation,
-            seed=self.seed,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
+        config.update(num_tokens=self.num_tokens, permutation=self.permutation, seed=self.seed)
         return config

@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-from keras import ops
-
 from rankup_keras._registry import serializable
-from rankup_keras.layers.tokens.field_groups import FieldGroups
-from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
+from rankup_keras.layers.tokens.group_tokenizer import GroupTokenizer
 
 
 @serializable
-class SemanticTokenizer(keras.layers.Layer):
+class SemanticTokenizer(GroupTokenizer):
     """Makes one token of each named group of fields, fields kept whole.
 
     `x_t = concat(e_f for f in group t) W_t + b_t`
@@ -20,7 +16,7 @@ class SemanticTokenizer(keras.layers.Layer):
     Args:
         token_dim: int. Width D of a token.
         field_dims: list of ints, width of each field in the input.
-        groups: list of lists of field indices, one a token. A field may stand
+        groups: list of lists of field indices, one per token. A field may stand
             in several groups; every group needs one.
         kernel_initializer: initializer of one token's projection.
         kernel_regularizer: regularizer of the projections. Defaults to none.
@@ -32,7 +28,18 @@ class SemanticTokenizer(keras.layers.Layer):
         Tensor (batch, number of groups, token_dim).
 
     Raises:
-        ValueError: an empty group, or an index that is no field.
+        ValueError: an empty group, or an index that is not a field's.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    embeddings = np.random.normal(size=(2, 8 + 4 + 4)).astype("float32")
+    tokenizer = rk.layers.SemanticTokenizer(16, field_dims=[8, 4, 4], groups=[[0], [1, 2]])
+    print(tokenizer(embeddings).shape)          # (2, 2, 16)
+    ```
 
     References:
         - RankMixer, arXiv 2507.15551, section 3.2 (grouping by meaning).
@@ -47,55 +54,11 @@ class SemanticTokenizer(keras.layers.Layer):
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.token_dim = token_dim
-        self.field_dims = [int(dim) for dim in field_dims]
-        self.groups = [[int(field) for field in group] for group in groups]
-        fields = range(len(self.field_dims))
-        for index, group in enumerate(self.groups):
-            if not group or any(field not in fields for field in group):
-                raise ValueError(
-                    f"Every group in `groups` must hold field indices from 0 to {len(fields) - 1}. "
-                    f"Received group {index}: {group}."
-                )
-        if not self.groups:
-            raise ValueError("`groups` must hold at least one group. Received an empty list.")
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self._layout = FieldGroups(self.field_dims, self.groups)
-
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        if input_shape[-1] != sum(self.field_dims):
-            raise ValueError(
-                f"The input must be as wide as `field_dims` sum up to, {sum(self.field_dims)}. "
-                f"Received: shape={tuple(input_shape)}."
-            )
-        self.projection = PerTokenDense(
-            self.token_dim,
-            kernel_initializer=self.kernel_initializer,
-            kernel_regularizer=self.kernel_regularizer,
-            tokens_first=True,
-            fan_in=self._layout.widths,
-            name="projection",
-            dtype=self.dtype_policy,
+        super().__init__(
+            token_dim, field_dims, groups, kernel_initializer, kernel_regularizer, **kwargs
         )
-        self.projection.build((len(self.groups), None, self._layout.width))
-        self.built = True
-
-    def call(self, x: Any) -> Any:
-        groups = ops.transpose(self._layout.gather(x), (1, 0, 2))
-        return ops.transpose(self.projection(groups), (1, 0, 2))
-
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        return (input_shape[0], len(self.groups), self.token_dim)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        config.update(
-            token_dim=self.token_dim,
-            field_dims=self.field_dims,
-            groups=self.groups,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
+        config.update(groups=self.groups)
         return config

@@ -23,6 +23,20 @@ class SequencePooling(keras.layers.Layer):
 
     Returns:
         Tensor (batch, dim), zeros for an empty sequence.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    items = np.ones((1, 3, 8), "float32") * np.array([[[1], [3], [9]]], "float32")
+    ids = np.array([[4, 2, 0]])                 # the third is padding
+    print(rk.layers.SequencePooling("mean")(items, ids))        # all 2
+    ```
+
+    References:
+        - RankUp, arXiv 2604.17878, sequence token.
     """
 
     def __init__(self, combiner: str = "mean", **kwargs: Any) -> None:

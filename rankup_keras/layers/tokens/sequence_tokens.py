@@ -21,7 +21,7 @@ class SequenceTokens(keras.layers.Layer):
     Args:
         token_dim: int. Width D of a token.
         combiner: `"mean"` (default), `"sum"` or `"sqrtn"`, see
-            `SequencePooling`; or a list of them, one a sequence.
+            `SequencePooling`; or a list of them, one per sequence.
         kernel_initializer: initializer of one sequence's projection.
         kernel_regularizer: regularizer of the projections. Defaults to none.
 
@@ -31,6 +31,20 @@ class SequenceTokens(keras.layers.Layer):
 
     Returns:
         Tensor (batch, S, token_dim).
+
+    Raises:
+        ValueError: a list of combiners of another length than the sequences.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    clicks, buys = np.ones((2, 5, 8), "float32"), np.ones((2, 3, 4), "float32")
+    ids = [np.ones((2, 5), "int32"), np.ones((2, 3), "int32")]
+    print(rk.layers.SequenceTokens(16)([clicks, buys], ids).shape)      # (2, 2, 16)
+    ```
 
     References:
         - RankUp, arXiv 2604.17878, sequence token.
@@ -56,7 +70,7 @@ class SequenceTokens(keras.layers.Layer):
         dims = [int(shape[-1]) for shape in embeddings_shape]
         if len(self.poolings) not in (1, len(dims)):
             raise ValueError(
-                f"`combiner` must be one name, or one a sequence. Received "
+                f"`combiner` must be one name, or one per sequence. Received "
                 f"{len(self.poolings)} for {len(dims)} sequences: combiner={self.combiner}."
             )
         self._width = max(dims)

@@ -23,7 +23,7 @@ class SliceTokenizer(keras.layers.Layer):
         num_tokens: int. Number of tokens T.
         token_dim: int. Width D of a token.
         shared: bool. Whether all slices share one projection, as in
-            RankElastor's code. Defaults to `False`, one a slice.
+            RankElastor's code. Defaults to `False`, one per slice.
         kernel_initializer: initializer of one token's projection.
         kernel_regularizer: regularizer of the projections. Defaults to none.
 
@@ -32,6 +32,19 @@ class SliceTokenizer(keras.layers.Layer):
 
     Returns:
         Tensor (batch, num_tokens, token_dim).
+
+    Raises:
+        ValueError: more tokens than the input is wide.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    embeddings = np.random.normal(size=(2, 6 * 8)).astype("float32")
+    print(rk.layers.SliceTokenizer(num_tokens=4, token_dim=16)(embeddings).shape)   # (2, 4, 16)
+    ```
 
     References:
         - RankMixer, arXiv 2507.15551, section 3.2 (feature tokenization).
@@ -78,17 +91,14 @@ class SliceTokenizer(keras.layers.Layer):
         else:
             starts = range(0, self._slice * self.num_tokens, self._slice)
             fan_in = [max(1, min(self._slice, width - start)) for start in starts]
-            self.projection = PerTokenDense(
-                self.token_dim, tokens_first=True, fan_in=fan_in, **settings
-            )
-        self.projection.build((self.num_tokens, None, self._slice))
+            self.projection = PerTokenDense(self.token_dim, fan_in=fan_in, **settings)
+        self.projection.build((None, self.num_tokens, self._slice))
         self.built = True
 
     def call(self, x: Any) -> Any:
         if self._padding:
             x = ops.pad(x, [[0, 0], [0, self._padding]])
-        slices = ops.reshape(x, (-1, self.num_tokens, self._slice))
-        return ops.transpose(self.projection(ops.transpose(slices, (1, 0, 2))), (1, 0, 2))
+        return self.projection(ops.reshape(x, (-1, self.num_tokens, self._slice)))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (input_shape[0], self.num_tokens, self.token_dim)

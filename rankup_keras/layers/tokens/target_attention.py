@@ -32,6 +32,18 @@ class TargetAttention(keras.layers.Layer):
     Returns:
         Tensor (batch, dim), zeros for an empty sequence.
 
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    items = np.random.normal(size=(2, 3, 8)).astype("float32")
+    ids = np.array([[4, 2, 0], [0, 0, 0]])      # two items, and none
+    candidate = np.random.normal(size=(2, 8)).astype("float32")
+    print(rk.layers.TargetAttention()(items, ids, candidate).shape)     # (2, 8)
+    ```
+
     References:
         - RankUp, arXiv 2604.17878, sequence token (the encoder is not stated);
           attention over the candidate as in Deep Interest Network, arXiv 1706.06978.
@@ -64,9 +76,7 @@ class TargetAttention(keras.layers.Layer):
                 name=name,
                 shape=(width, units),
                 # A copy: one initializer draws the same numbers at each call, and Q would be K.
-                initializer=type(self.kernel_initializer).from_config(
-                    self.kernel_initializer.get_config()
-                ),
+                initializer=self.kernel_initializer.clone(),
                 regularizer=self.kernel_regularizer,
             )
 
@@ -75,7 +85,7 @@ class TargetAttention(keras.layers.Layer):
         self.built = True
 
     def call(self, items: Any, ids: Any, candidate: Any) -> Any:
-        # (c Q) K^T once a row, instead of a key for every item.
+        # (c Q) K^T once per row, instead of a key for every item.
         query = ops.matmul(ops.matmul(candidate, self.query), ops.transpose(self.key))
         scores = ops.sum(items * ops.expand_dims(query, 1), axis=-1)
         scores = ops.cast(scores, "float32") / math.sqrt(self.query.shape[-1])

@@ -1,4 +1,4 @@
-"""Learned tokens, one a task."""
+"""Learned tokens, one per task."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from rankup_keras._registry import serializable
 
 @serializable
 class TaskTokens(keras.layers.Layer):
-    """Appends one learned token a task, which passes through all blocks with the rest.
+    """Appends one learned token per task, which passes through all blocks with the rest.
 
     Args:
         num_tasks: int. Number of tasks K.
@@ -23,6 +23,16 @@ class TaskTokens(keras.layers.Layer):
 
     Returns:
         Tensor (batch, T + K, D), the task tokens last.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    tokens = np.random.normal(size=(2, 6, 16)).astype("float32")
+    print(rk.layers.TaskTokens(num_tasks=2)(tokens).shape)      # (2, 8, 16)
+    ```
 
     References:
         - RankUp, arXiv 2604.17878, task-specific tokens.

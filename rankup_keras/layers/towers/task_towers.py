@@ -1,4 +1,4 @@
-"""One tower a task."""
+"""One tower per task."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +12,10 @@ from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 
 @serializable
 class TaskTowers(keras.layers.Layer):
-    """Predicts every task's probability with a small network of its own.
+    """Predicts every task's probability with a separate small network.
 
     `y_k = sigmoid(MLP_k(concat(task_token_k, pooled)))`, without the task
-    token where there is none. All towers are one batched product a layer.
+    token where there is none. All towers are one batched product per layer.
 
     Args:
         task_names: list of K names, the keys of the output.
@@ -26,11 +26,24 @@ class TaskTowers(keras.layers.Layer):
 
     Call arguments:
         pooled: float tensor (batch, width), what all tasks share.
-        task_tokens: float tensor (K, batch, D), or `None`.
+        task_tokens: float tensor (batch, K, D), or `None`.
         training: bool.
 
     Returns:
         Dict from task name to float32 tensor (batch, 1) of probabilities.
+
+    Raises:
+        ValueError: no task names, or one of them twice.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    pooled = np.random.normal(size=(2, 16)).astype("float32")
+    print(rk.layers.TaskTowers(["click", "buy"], hidden_units=[8])(pooled)["buy"].shape)    # (2, 1)
+    ```
 
     References:
         - RankMixer, arXiv 2507.15551 (heads on the mean of tokens).
@@ -68,30 +81,25 @@ class TaskTowers(keras.layers.Layer):
                 units,
                 activation=None if last else self.activation,
                 kernel_regularizer=self.kernel_regularizer,
-                tokens_first=True,
                 # Logits in float32: bfloat16 has three digits, too few for a probability.
                 dtype=self.variable_dtype if last else self.dtype_policy,
             )
-            layer.build((len(self.task_names), None, width))
+            layer.build((None, len(self.task_names), width))
             self.dense_layers.append(layer)
             width = units
         self.input_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.built = True
 
     def call(self, pooled: Any, task_tokens: Any = None, training: bool | None = None) -> Any:
-        # Spelled out: a batched product that broadcasts can corrupt memory (TF 2.21 with oneDNN).
-        x = ops.broadcast_to(
-            ops.expand_dims(pooled, 0),
-            (len(self.task_names), ops.shape(pooled)[0], pooled.shape[-1]),
-        )
+        x = ops.repeat(ops.expand_dims(pooled, 1), len(self.task_names), axis=1)
         if task_tokens is not None:
             x = ops.concatenate([task_tokens, x], axis=-1)
-        x = self.input_dropout(x, training=training)
+        x = self.input_dropout(x)
         for layer in self.dense_layers:
             x = layer(x)
         logits = ops.cast(x, "float32")
         return {
-            name: keras.activations.sigmoid(logits[index])
+            name: keras.activations.sigmoid(logits[:, index])
             for index, name in enumerate(self.task_names)
         }
 

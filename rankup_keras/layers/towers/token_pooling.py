@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from rankup_keras import kernels
 from rankup_keras._registry import serializable
 
 POOLINGS = ("mean", "flatten")
@@ -20,21 +20,36 @@ class TokenPooling(keras.layers.Layer):
         pooling: `"mean"` over tokens (default, RankMixer) or `"flatten"`.
         num_task_tokens: int. How many of the last tokens are task tokens,
             which are not pooled. Defaults to 0.
-        tokens_first: bool. Whether the input is `(T, B, D)`.
 
     Call arguments:
-        tokens: float tensor (batch, T, D), or (T, batch, D) with `tokens_first`.
+        tokens: float tensor (batch, T, D).
 
     Returns:
         `pooled` (batch, D), or (batch, (T - K) D) when flattened; with task
-        tokens a tuple `(pooled, task_tokens)`, the latter (K, batch, D).
+        tokens a tuple `(pooled, task_tokens)`, the latter (batch, K, D).
+
+    Raises:
+        ValueError: every token is a task token.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    tokens = np.random.normal(size=(2, 8, 16)).astype("float32")
+    pooled, task_tokens = rk.layers.TokenPooling(num_task_tokens=2)(tokens)
+    print(pooled.shape, task_tokens.shape)      # (2, 16), (2, 2, 16)
+    ```
+
+    References:
+        - RankMixer, arXiv 2507.15551 (mean over tokens); RankUp, arXiv 2604.17878 (task tokens).
     """
 
     def __init__(
         self,
         pooling: str = "mean",
         num_task_tokens: int = 0,
-        tokens_first: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -42,10 +57,9 @@ class TokenPooling(keras.layers.Layer):
             raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: {pooling!r}.")
         self.pooling = pooling
         self.num_task_tokens = num_task_tokens
-        self.tokens_first = tokens_first
 
     def _shared(self, shape: Sequence[int | None]) -> int:
-        tokens = shape[0 if self.tokens_first else 1]
+        tokens = shape[1]
         shared = int(tokens or 0) - self.num_task_tokens
         if shared < 1:
             raise ValueError(
@@ -54,49 +68,26 @@ class TokenPooling(keras.layers.Layer):
             )
         return shared
 
-    def call(self, tokens: Any) -> Any:
+    def call(self, tokens: Any, training: bool | None = None) -> Any:
         shared = self._shared(tokens.shape)
-        axis = 0 if self.tokens_first else 1
-        common, own = tokens, None
+        own = None
         if self.num_task_tokens:
-            # One concatenation is its gradient, where two slices have two tensors of zeros.
-            common, own = ops.split(tokens, [shared], axis=axis)
+            tokens, own = kernels.split_tokens(tokens, shared)
         if self.pooling == "mean":
-            pooled = _mean(common, axis)
+            pooled = kernels.mean_of_tokens(tokens, training)
         else:
-            common = ops.transpose(common, (1, 0, 2)) if self.tokens_first else common
-            pooled = ops.reshape(common, (-1, shared * tokens.shape[2]))
-        if own is None:
-            return pooled
-        return pooled, own if self.tokens_first else ops.transpose(own, (1, 0, 2))
+            pooled = ops.reshape(tokens, (-1, shared * tokens.shape[2]))
+        return pooled if own is None else (pooled, own)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
         shared = self._shared(input_shape)
-        batch, width = input_shape[1 if self.tokens_first else 0], int(input_shape[2] or 0)
+        batch, width = input_shape[0], int(input_shape[2] or 0)
         pooled = (batch, width if self.pooling == "mean" else shared * width)
         if not self.num_task_tokens:
             return pooled
-        return pooled, (self.num_task_tokens, batch, width)
+        return pooled, (batch, self.num_task_tokens, width)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        config.update(
-            pooling=self.pooling,
-            num_task_tokens=self.num_task_tokens,
-            tokens_first=self.tokens_first,
-        )
+        config.update(pooling=self.pooling, num_task_tokens=self.num_task_tokens)
         return config
-
-
-def _mean(x: Any, axis: int) -> Any:
-    """The mean over an axis, whose gradient divides before it repeats."""
-    count, shape = x.shape[axis], tf.shape(x)
-
-    @tf.custom_gradient
-    def mean(x: Any) -> Any:
-        def gradient(upstream: Any) -> Any:
-            return tf.broadcast_to(tf.expand_dims(upstream / count, axis), shape)
-
-        return ops.mean(x, axis=axis), gradient
-
-    return mean(x)

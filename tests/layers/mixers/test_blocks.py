@@ -20,10 +20,6 @@ from tests.helpers.layer_test import (
 from tests.reference import mixers as reference
 
 
-def first(x):
-    return np.transpose(x, (1, 0, 2))
-
-
 def norm_of(kind, weights, name):
     if kind == "layer_norm":
         gamma, beta = weights[f"{name}/gamma"], weights[f"{name}/beta"]
@@ -36,21 +32,18 @@ def norm_of(kind, weights, name):
 PLACES = {"pre": reference.pre_norm, "post": reference.post_norm}
 
 
-@pytest.mark.parametrize("tokens_first", [False, True])
 @pytest.mark.parametrize("norm", ["layer_norm", "rms_norm", None])
 @pytest.mark.parametrize("placement", ["pre", "post"])
-def test_residual(placement, norm, tokens_first):
-    mixing = TokenMixing(tokens_first=tokens_first)
+def test_residual(placement, norm):
+    mixing = TokenMixing()
     layer = Residual(mixing, placement=placement, norm=norm, epsilon=1e-6)
     x = random_inputs((3, 4, 8))
-    given_x = first(x) if tokens_first else x
-    layer(given_x)
+    layer(x)
     randomize_weights(layer)
     norm_form = norm_of(norm, weights_by_name(layer), "norm")
     expected = PLACES[placement](x, reference.token_mixing, norm_form)
-    actual = layer(given_x).numpy()
-    np.testing.assert_allclose(first(actual) if tokens_first else actual, expected, atol=1e-5)
-    assert layer.tokens_first is tokens_first
+    actual = layer(x).numpy()
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
     assert Residual.from_config(layer.get_config()).get_config() == layer.get_config()
 
 
@@ -65,24 +58,23 @@ def block_equation(x, weights, placement, norm, name):
 
 
 @pytest.mark.parametrize(
-    ("placement", "norm", "tokens_first"),
-    [("pre", "rms_norm", False), ("post", "layer_norm", True)],
+    ("placement", "norm"),
+    [("pre", "rms_norm"), ("post", "layer_norm")],
 )
-def test_block(placement, norm, tokens_first):
+def test_block(placement, norm):
     def equation(x, weights):
         weights = {
             name[name.index("network") :] if "network" in name else name: value
             for name, value in weights.items()
         }
-        x = first(x) if tokens_first else x
         y = block_equation(x, weights, placement, norm, "block")
-        return first(y) if tokens_first else y
+        return y
 
-    shape = (4, 3, 8) if tokens_first else (3, 4, 8)
+    shape = (3, 4, 8)
     run_layer_test(
         MixerBlock,
         {
-            "ffn": PerTokenSwiGLU(tokens_first=tokens_first, name="network"),
+            "ffn": PerTokenSwiGLU(name="network"),
             "placement": placement,
             "norm": norm,
             "name": "block",
@@ -90,7 +82,6 @@ def test_block(placement, norm, tokens_first):
         input_shape=shape,
         expected_output_shape=shape,
         expected_num_trainable=2 + 2 * (2 if norm == "layer_norm" else 1),
-        batch_axis=int(tokens_first),
         reference=equation,
         # All blocks made here share the one network given, which training would change.
         train=False,
@@ -106,12 +97,9 @@ def test_parameters_of_a_dense_block():
 
 
 def test_block_is_its_mixer_and_then_its_network():
-    block = MixerBlock(PerTokenFFN(tokens_first=True))
-    x = random_inputs((4, 3, 8))
+    block = MixerBlock(PerTokenFFN())
+    x = random_inputs((3, 4, 8))
     np.testing.assert_array_equal(block(x), block.ffn(block.mixer(x)))
-    assert block.tokens_first
-    assert block.mixer.tokens_first
-    assert block.ffn.tokens_first
 
 
 def test_dropout_acts_in_training_on_the_branch_alone():

@@ -28,40 +28,35 @@ def norm_of(weights, epsilon):
     return None
 
 
-def reference(epsilon, tokens_first):
+def reference(epsilon):
     def expected(x, weights):
-        x = x.transpose(1, 0, 2) if tokens_first else x
-        y = elastor.full_mixing(
-            x, matrix_of(weights), weights.get("bias"), norm_of(weights, epsilon)
-        )
-        return y.transpose(1, 0, 2) if tokens_first else y
+        norm = norm_of(weights, epsilon)
+        return elastor.full_mixing(x, matrix_of(weights), weights.get("bias"), norm)
 
     return expected
 
 
 @pytest.mark.parametrize(
-    ("settings", "parameters", "tokens_first"),
+    ("settings", "parameters"),
     [
-        ({"use_bias": False}, (T * D) ** 2, False),
-        ({"use_bias": True, "inner_norm": "rms_norm"}, (T * D) ** 2 + 2 * T * D, True),
-        ({"form": "kronecker"}, T**2 + D**2, True),
+        ({"use_bias": False}, (T * D) ** 2),
+        ({"use_bias": True, "inner_norm": "rms_norm"}, (T * D) ** 2 + 2 * T * D),
+        ({"form": "kronecker"}, T**2 + D**2),
         (
             {"form": "kronecker", "rank": 3, "inner_norm": "layer_norm", "use_bias": True},
             3 * (T**2 + D**2) + 3 * T * D,
-            False,
         ),
-        ({"form": "low_rank"}, 2 * T * D * D, False),
-        ({"form": "low_rank", "rank": 2, "inner_norm": "rms_norm"}, 2 * T * D * 2 + T * D, True),
+        ({"form": "low_rank"}, 2 * T * D * D),
+        ({"form": "low_rank", "rank": 2, "inner_norm": "rms_norm"}, 2 * T * D * 2 + T * D),
     ],
 )
-def test_equation(settings, parameters, tokens_first):
+def test_equation(settings, parameters):
     run_layer_test(
         FullMixing,
-        {"epsilon": 1e-3, "kernel_regularizer": "l2", "tokens_first": tokens_first, **settings},
-        input_shape=(T, BATCH, D) if tokens_first else (BATCH, T, D),
+        {"epsilon": 1e-3, "kernel_regularizer": "l2", **settings},
+        input_shape=(BATCH, T, D),
         expected_num_parameters=parameters,
-        reference=reference(1e-3, tokens_first),
-        batch_axis=int(tokens_first),
+        reference=reference(1e-3),
     )
 
 

@@ -19,40 +19,37 @@ T, D, BATCH = 3, 8, 5
 class WithFFN(MixAndRevert):
     """Made from plain arguments, as the helper makes layers."""
 
-    def __init__(self, num_heads=None, tokens_first=False, **kwargs):
+    def __init__(self, num_heads=None, **kwargs):
         kwargs.pop("ffn", None)
         dtype = kwargs.get("dtype")
-        ffn = PerTokenFFN(expansion=1.5, tokens_first=tokens_first, dtype=dtype, name="network")
+        ffn = PerTokenFFN(expansion=1.5, dtype=dtype, name="network")
         super().__init__(ffn, num_heads, **kwargs)
 
     def get_config(self):
-        return {**super().get_config(), "tokens_first": self.tokens_first}
+        return super().get_config()
 
     @classmethod
     def from_config(cls, config):
         return cls(**config)
 
 
-@pytest.mark.parametrize(("num_heads", "tokens_first"), [(4, False), (2, True)])
-def test_equation(num_heads, tokens_first):
+@pytest.mark.parametrize("num_heads", [4, 2])
+def test_equation(num_heads):
     width = T * D // num_heads
     hidden = round(1.5 * width)
 
     def expected(x, w):
-        x = x.transpose(1, 0, 2) if tokens_first else x
         mixed = mixers.token_mixing(x, num_heads)
         names = ("up/kernel", "up/bias", "down/kernel", "down/bias")
         own = [next(v for k, v in w.items() if k.endswith(name)) for name in names]
-        y = mixers.token_mixing(mixers.per_token_ffn(mixed, *own), T)
-        return y.transpose(1, 0, 2) if tokens_first else y
+        return mixers.token_mixing(mixers.per_token_ffn(mixed, *own), T)
 
     run_layer_test(
         WithFFN,
-        {"num_heads": num_heads, "tokens_first": tokens_first},
-        input_shape=(T, BATCH, D) if tokens_first else (BATCH, T, D),
+        {"num_heads": num_heads},
+        input_shape=(BATCH, T, D),
         expected_num_parameters=num_heads * (2 * width * hidden + hidden + width),
         reference=expected,
-        batch_axis=int(tokens_first),
     )
 
 

@@ -10,24 +10,22 @@ from tests.reference import elastor
 T, D, BATCH = 3, 4, 5
 
 
-@pytest.mark.parametrize(("tokens_first", "expansion"), [(False, 3), (True, 1.5)])
-def test_equation(tokens_first, expansion):
+@pytest.mark.parametrize("expansion", [3, 1.5])
+def test_equation(expansion):
     hidden = round(expansion * D)
 
     def expected(x, weights):
-        x = x.transpose(1, 0, 2) if tokens_first else x
         w1, w2 = np.split(weights["up/kernel"].astype("float64"), 2, axis=-1)
         y = elastor.paper_glu(x, w1, w2, weights["down/kernel"], weights["linear/kernel"])
-        return y.transpose(1, 0, 2) if tokens_first else y
+        return y
 
     run_layer_test(
         PerTokenGLU,
-        {"expansion": expansion, "tokens_first": tokens_first},
-        input_shape=(T, BATCH, D) if tokens_first else (BATCH, T, D),
+        {"expansion": expansion},
+        input_shape=(BATCH, T, D),
         expected_num_trainable=3,
         expected_num_parameters=T * (3 * D * hidden + D * D),
         reference=expected,
-        batch_axis=int(tokens_first),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from rankup_keras.kernels import sparse_experts
 from rankup_keras.layers.mixers import PerTokenMoE
 from tests.helpers.layer_test import randomize_weights, run_layer_test, weights_by_name
 from tests.reference.moe import per_token_moe
@@ -30,15 +31,13 @@ def router_of(weights, name):
     return [(kernel, bias.reshape(-1)) for kernel, bias in pairs]
 
 
-@pytest.mark.parametrize(("tokens_first", "two_routers"), [(False, False), (True, True)])
-def test_equation(tokens_first, two_routers):
+@pytest.mark.parametrize("two_routers", [False, True])
+def test_equation(two_routers):
     hidden = 6
 
     def expected(x, weights):
-        x = x.transpose(1, 0, 2) if tokens_first else x
         # Inference knows one router, whatever training has.
-        y = per_token_moe(x, experts_of(weights, hidden), [router_of(weights, "router")])
-        return y.transpose(1, 0, 2) if tokens_first else y
+        return per_token_moe(x, experts_of(weights, hidden), [router_of(weights, "router")])
 
     router = D * E + E
     run_layer_test(
@@ -53,20 +52,18 @@ def test_equation(tokens_first, two_routers):
             "max_penalty": 0.2,
             "recovery": 0.01,
             "sparse_inference": two_routers,
-            "tokens_first": tokens_first,
         },
-        input_shape=(T, BATCH, D) if tokens_first else (BATCH, T, D),
+        input_shape=(BATCH, T, D),
         expected_num_parameters=T * (E * (2 * D * hidden + hidden + D) + (1 + two_routers) * router)
         + T,
         reference=expected,
-        batch_axis=int(tokens_first),
         xla=not two_routers,
     )
 
 
-def built(seed=0, noise=1.0, tokens_first=False, **settings):
-    layer = PerTokenMoE(E, tokens_first=tokens_first, **settings)
-    layer.build((T, None, D) if tokens_first else (None, T, D))
+def built(seed=0, noise=1.0, **settings):
+    layer = PerTokenMoE(E, **settings)
+    layer.build((None, T, D))
     randomize_weights(layer, seed, noise)
     return layer
 
@@ -161,8 +158,8 @@ def test_closed_gates_open_again():
         model = keras.Model(inputs, layer(inputs))
         model.compile(keras.optimizers.Adam(0.02), "mse", jit_compile=False)
         model.fit(x, x, epochs=2, batch_size=16, shuffle=False, verbose=0)
-        gates = np.asarray(layer.gates(x[:16].transpose(1, 0, 2)))
-        shares[recovery] = (gates > 0).mean(axis=(1, 2))
+        gates = np.asarray(layer.gates(x[:16]))
+        shares[recovery] = (gates > 0).mean(axis=(0, 2))
     assert shares[0.0].max() < 0.2
     assert shares[0.03].min() > 0.25
 
@@ -170,19 +167,18 @@ def test_closed_gates_open_again():
 @pytest.mark.parametrize(
     ("closed", "batch", "sparse"), [(1.5, 200, True), (0.0, 200, False), (1.5, 8, False)]
 )
-@pytest.mark.parametrize("tokens_first", [False, True])
-def test_sparse_inference_is_dense_inference(closed, batch, sparse, tokens_first, monkeypatch):
-    layer = built(noise=0.3, sparse_inference=True, tokens_first=tokens_first, expansion=1.5)
+def test_sparse_inference_is_dense_inference(closed, batch, sparse, monkeypatch):
+    layer = built(noise=0.3, sparse_inference=True, expansion=1.5)
     layer.router.bias.assign_sub(np.full((T, 1, E), closed))
     x = rows(batch=batch)
     taken = []
-    own = layer._sparse
-    monkeypatch.setattr(layer, "_sparse", lambda *a: taken.append(True) or own(*a))
-    y = np.asarray(layer(x.transpose(1, 0, 2) if tokens_first else x, training=False))
+    own = sparse_experts._sparse
+    monkeypatch.setattr(sparse_experts, "_sparse", lambda *a: taken.append(True) or own(*a))
+    y = np.asarray(layer(x, training=False))
     assert bool(taken) is sparse
     weights = weights_by_name(layer)
     expected = per_token_moe(x, experts_of(weights, 6), [router_of(weights, "router")])
-    np.testing.assert_allclose(y.transpose(1, 0, 2) if tokens_first else y, expected, atol=1e-5)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
 def test_sparse_inference_without_any_active_expert():
@@ -213,7 +209,7 @@ def test_initial_experts_are_those_of_separate_dense_layers():
     for kernel in (layer.up.kernel, layer.down.kernel):
         # One expert: 40 -> 80 -> 40.
         np.testing.assert_allclose(np.asarray(kernel).std(), np.sqrt(2 / 120), rtol=0.02)
-    x = np.random.default_rng(0).normal(size=(5, 500, 40)).astype("float32")
+    x = np.random.default_rng(0).normal(size=(500, 5, 40)).astype("float32")
     gates = np.asarray(layer.gates(x))
     routed = np.asarray(layer.router(x))
     np.testing.assert_allclose(routed.mean(), 1.0, atol=0.05)
@@ -255,8 +251,8 @@ def test_the_share_reaches_its_target_and_stays(trained):
 def test_no_token_loses_all_its_experts(trained):
     _, moe, x, _, history = trained
     assert min(history["moe_least_active_share"]) > 0
-    active = np.asarray(moe.gates(x.transpose(1, 0, 2))) > 0
-    assert active.mean(axis=(1, 2)).min() > 0.5 * 0.25
+    active = np.asarray(moe.gates(x)) > 0
+    assert active.mean(axis=(0, 2)).min() > 0.5 * 0.25
 
 
 def test_lambda_is_saved_and_restored(trained, tmp_path):

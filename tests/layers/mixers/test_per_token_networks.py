@@ -15,10 +15,6 @@ from tests.helpers.layer_test import (
 from tests.reference import mixers as reference
 
 
-def first(x):
-    return np.transpose(x, (1, 0, 2))
-
-
 def ffn(x, w, activation=reference.gelu):
     get = w.get
     up, down = w["up/kernel"], w["down/kernel"]
@@ -57,30 +53,28 @@ def test_network():
     )
 
 
-def test_gated_network_with_tokens_first():
+def test_gated_network():
     layer, arguments, equation, variables, parameters = CASES[2]
     run_layer_test(
         layer,
-        {**arguments, "tokens_first": True},
-        inputs=first(random_inputs((3, 5, 6))),
+        arguments,
+        input_shape=(3, 5, 6),
         expected_num_trainable=variables,
         expected_num_parameters=parameters,
-        batch_axis=1,
-        reference=lambda x, w: first(equation(first(x), w)),
+        reference=equation,
     )
 
 
-@pytest.mark.parametrize("tokens_first", [False, True])
 @pytest.mark.parametrize(("layer", "arguments", "equation", "variables", "parameters"), CASES)
-def test_equation(layer, arguments, equation, variables, parameters, tokens_first):
-    built = layer(**arguments, tokens_first=tokens_first)
+def test_equation(layer, arguments, equation, variables, parameters):
+    built = layer(**arguments)
     x = random_inputs((3, 5, 6))
-    given_x = first(x) if tokens_first else x
+    given_x = x
     built(given_x)
     randomize_weights(built)
     expected = equation(x, weights_by_name(built))
     actual = built(given_x).numpy()
-    np.testing.assert_allclose(first(actual) if tokens_first else actual, expected, atol=1e-5)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
     assert len(built.trainable_variables) == variables
     assert built.count_params() == parameters
     assert layer.from_config(built.get_config()).get_config() == built.get_config()
@@ -155,5 +149,5 @@ def test_wrong_expansion(expansion):
 
 
 def test_unknown_number_of_tokens():
-    with pytest.raises(ValueError, match=r"must be known.*\(None, None, 8\), tokens_first=False"):
+    with pytest.raises(ValueError, match=r"must be known.*\(None, None, 8\)"):
         PerTokenFFN().build((None, None, 8))

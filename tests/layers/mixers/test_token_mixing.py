@@ -6,12 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankup_keras.layers.mixers import TokenMixing
-from tests.helpers.layer_test import random_inputs, run_layer_test
+from tests.helpers.layer_test import run_layer_test
 from tests.reference.mixers import token_mixing
-
-
-def first(x):
-    return np.transpose(x, (1, 0, 2))
 
 
 @pytest.mark.parametrize(("heads", "shape"), [(None, (3, 4, 8)), (8, (3, 2, 8))])
@@ -25,14 +21,6 @@ def test_layer(heads, shape):
         expected_output_shape=(batch, out, tokens * width // out),
         expected_num_trainable=0,
         reference=lambda x, w: token_mixing(x, heads),
-    )
-    run_layer_test(
-        TokenMixing,
-        {"num_heads": heads, "tokens_first": True},
-        inputs=first(random_inputs(shape)),
-        expected_output_shape=(out, batch, tokens * width // out),
-        batch_axis=1,
-        reference=lambda x, w: first(token_mixing(first(x), heads)),
     )
 
 

@@ -14,10 +14,6 @@ from tests.helpers.layer_test import (
 from tests.reference import mixers as reference
 
 
-def first(x):
-    return np.transpose(x, (1, 0, 2))
-
-
 def dense(x, w, activation=lambda x: x):
     return activation(reference.per_token_dense(x, w["kernel"], w.get("bias")))
 
@@ -34,26 +30,22 @@ def dense(x, w, activation=lambda x: x):
 def test_equation(arguments, equation):
     arguments = {"units": 6, **arguments}
     x = random_inputs((3, 4, 5))
-    for tokens_first in (False, True):
-        layer = PerTokenDense(**arguments, tokens_first=tokens_first)
-        given_x = first(x) if tokens_first else x
-        layer(given_x)
-        randomize_weights(layer)
-        actual = layer(given_x).numpy()
-        expected = equation(x, weights_by_name(layer))
-        np.testing.assert_allclose(first(actual) if tokens_first else actual, expected, atol=1e-5)
-        assert actual.shape == layer.compute_output_shape(given_x.shape)
+    layer = PerTokenDense(**arguments)
+    layer(x)
+    randomize_weights(layer)
+    actual = layer(x).numpy()
+    np.testing.assert_allclose(actual, equation(x, weights_by_name(layer)), atol=1e-5)
+    assert actual.shape == layer.compute_output_shape(x.shape)
 
 
 def test_layer():
     run_layer_test(
         PerTokenDense,
-        {"units": 6, "activation": "relu", "tokens_first": True, "fan_in": [1, 2, 3, 4]},
-        inputs=first(random_inputs((3, 4, 5))),
-        expected_output_shape=(4, 3, 6),
+        {"units": 6, "activation": "relu", "fan_in": [1, 2, 3, 4]},
+        input_shape=(3, 4, 5),
+        expected_output_shape=(3, 4, 6),
         expected_num_parameters=4 * (5 * 6 + 6),
-        batch_axis=1,
-        reference=lambda x, w: first(dense(first(x), w, reference.relu)),
+        reference=lambda x, w: dense(x, w, reference.relu),
     )
 
 
@@ -137,7 +129,7 @@ def test_initializer_config_round_trip():
         (lambda: PerTokenDense(2).build((None, None, 4)), r"must be known.*\(None, None, 4\)"),
         (
             lambda: PerTokenDense(2, fan_in=[1, 2]).build((None, 3, 4)),
-            "`fan_in` must have one entry a token. Received 2 entries for 3 tokens",
+            "`fan_in` must have one entry per token. Received 2 entries for 3 tokens",
         ),
         (lambda: PerTokenInitializer("orthogonal"), "any shape. Received: Orthogonal"),
         (lambda: PerTokenInitializer("identity"), "any shape. Received: Identity"),

@@ -74,7 +74,7 @@ def test_groups_hold_whole_fields_once_and_evenly(case):
     assert layer.groups == reference.groups_of(permutation, num_tokens)
     # A column tells its field: a group's row must hold its fields' columns, whole and in order.
     field_of = np.repeat(np.arange(len(dims)), dims) + 1.0
-    gathered = np.asarray(layer._layout.gather(field_of[None].astype("float32")))[0]
+    gathered = np.asarray(layer.fields.gather(field_of[None].astype("float32")))[0]
     for row, group in zip(gathered, layer.groups, strict=True):
         expected = [field + 1.0 for field in group for _ in range(dims[field])]
         assert row.tolist() == expected + [0.0] * (len(row) - len(expected))
