@@ -2,13 +2,14 @@
 
 import gzip
 import json
+import pathlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from rankup_keras.cli import main
+from rankup_keras.cli import failures, main
 from tests.helpers.cli_inputs import CONFIG, HEADER, ROWS, check_message, csv, put
 
 
@@ -185,3 +186,41 @@ def test_wrong_usage(tmp_path, capfd):
     assert main(["trian"]) == 2
     assert main(["train", str(tmp_path / "none.yaml")]) == 2
     assert "no such file" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "Interrupted."),
+        (failures.RunError("There is no model."), 4, "There is no model."),
+        (FileExistsError("a.csv exists"), 4, "a.csv exists"),
+        (MemoryError(), 4, "training.batch_size"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), 4, "training.batch_size"),
+        (
+            tf.errors.UnknownError(None, None, "E: DataError: a.csv, line 3: no\nmore"),
+            3,
+            "line 3: no",
+        ),
+        (KeyError("x"), 1, "bug in rankup-keras"),
+    ],
+)
+def test_errors_give_messages_and_exit_codes(capsys, error, code, message):
+    def action():
+        raise error
+
+    assert failures.guarded(action) == code
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+    if code == 1:
+        path = pathlib.Path(err.split("details in ")[1].strip().removesuffix("."))
+        assert "raise error" in path.read_text()
+        path.unlink()
+
+
+def test_debug_lets_errors_through():
+    def action():
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        failures.guarded(action, debug=True)
