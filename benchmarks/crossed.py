@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.quality_data import Table, load
 from rankup_keras.data import random_split
-from rankup_keras.layers.embeddings import PretrainedVectors, train_two_tower
+from rankup_keras.layers.embeddings import PretrainedVectors
+from rankup_keras.training import train_two_tower
 
 # Found on validation rows of seed 0.
 SETTINGS: dict[str, Any] = {

@@ -128,7 +128,7 @@ def cell(
         keras.config.set_dtype_policy("mixed_bfloat16")
     model, stack = whole_model(*shape), dense_stack(*shape)
     model.compile(rk.optimizers.Split())
-    losses = {task.name: task.loss() for task in model.tasks}
+    losses = {task.name: task.loss for task in model.tasks}
     stack.compile(rk.optimizers.Split(), losses)
 
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Training that goes on after it was killed as if nothing had happened."""
+"""Exact resume of a training run that was killed."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.utils.python_utils import is_default
 
+from rankup_keras.compat.trainer import start_at_epoch
 from rankup_keras.training import resume_state as states
 from rankup_keras.training.resume_replay import Replay
 from rankup_keras.training.resume_store import CheckpointStore
@@ -25,11 +25,11 @@ HOOKS = [
 
 
 class Resume(keras.callbacks.Callback):
-    """Writes checkpoints while a model trains, and goes on from the last one.
+    """Writes checkpoints during training and resumes exactly from the last one.
 
     Run the same program again after a crash: `fit` continues with the batch
-    after the last checkpoint, and ends with the weights, the history and the
-    callbacks' records that it would have ended with. A checkpoint holds
+    after the last checkpoint and ends with the weights, the history and the
+    callbacks' records of an uninterrupted run. A checkpoint holds
 
     - all weights, metrics, and the slots of the optimizer (of both parts of
       `rankup_keras.optimizers.Split`),
@@ -37,23 +37,23 @@ class Resume(keras.callbacks.Callback):
     - the random state: layers' seeds, Keras's, NumPy's and Python's,
     - what the callbacks given here have gathered: the best value so far and
       the patience used, the effective-rank log, the history; files that they
-      append lines to are cut back to the checkpoint.
+      append to are cut back to the checkpoint.
 
-    Checkpoints are written under another name, checksummed and renamed; the
-    last `keep` stay. A damaged one is passed over with a warning. Under a
-    strategy of several workers the chief writes; all need to see `directory`.
+    Checkpoints are written under a temporary name, checksummed and renamed; the
+    last `keep` stay. A damaged one is skipped with a warning. Under a
+    strategy with several workers the chief writes; all need to see `directory`.
 
     The data must come in the same order again: arrays, or a
-    `tf.data.Dataset` of files and functions without state of their own; call
-    `keras.utils.set_random_seed` first, before data and model are made, where
-    anything is shuffled. Batches already trained on are read and passed over.
-    Epochs already trained show up in the progress bar as empty ones.
+    `tf.data.Dataset` of files and functions without state of their own. If
+    anything is shuffled, call `keras.utils.set_random_seed` before data and
+    model are made. Batches that were trained on are read and dropped; epochs
+    that were finished show in the progress bar as empty ones.
 
     Args:
-        directory: folder of the checkpoints of this training, and of no other.
-        callbacks: list of callbacks that shall go on too. Give them here, not
-            beside `Resume`: those outside see the epochs passed over.
-        every: `"epoch"` or a number of batches between checkpoints; the end of
+        directory: folder for the checkpoints of this training run alone.
+        callbacks: list of callbacks to resume as well. Give them here, not
+            beside `Resume`: those outside see the skipped epochs.
+        every: `"epoch"` or the number of batches between checkpoints; the end of
             an epoch always makes one. Defaults to `"epoch"`.
         keep: int, how many checkpoints stay. Defaults to 2.
 
@@ -66,9 +66,22 @@ class Resume(keras.callbacks.Callback):
     Example:
 
     ```python
-    stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
-    resume = rk.callbacks.Resume("runs/1/checkpoints", callbacks=[stop, ranks], every=1000)
-    model.fit(train, validation_data=valid, epochs=5, callbacks=[resume])
+    import keras
+    import rankup_keras as rk
+
+    rows = {"ad": ["a", "b", "a", "c"], "user": ["x", "x", "y", "y"], "click": [1, 0, 1, 0]}
+    features = rk.FeatureSet([rk.Categorical("ad"), rk.Categorical("user")]).adapt(rows)
+
+    def train(epochs):
+        keras.utils.set_random_seed(1)
+        model = rk.DLRM(features, ["click"], embedding_dim=4, top_units=(8,))
+        model.compile()
+        stop = keras.callbacks.EarlyStopping("loss", patience=2)
+        resume = rk.callbacks.Resume("checkpoints", callbacks=[stop])
+        return model.fit(rows, epochs=epochs, callbacks=[resume], verbose=0)
+
+    train(epochs=2)
+    print(train(epochs=3).epoch)  # [0, 1, 2], of which only the last was trained now
     ```
     """
 
@@ -110,17 +123,17 @@ class Resume(keras.callbacks.Callback):
             for callback in listeners:
                 getattr(callback, name)(*args, **kwargs)
 
-        def passed_over() -> bool:
+        def skipped() -> bool:
             if name == "on_train_batch_begin":
-                return self._replay.passes_next
+                return self._replay.skips_next
             if name == "on_train_batch_end":
-                return self._replay.passed_last
-            return self._replay.passes_epoch
+                return self._replay.skipped_last
+            return self._replay.skips_epoch
 
         def hook(*args: Any, **kwargs: Any) -> None:
             if own is not None:
                 own(tell, *args, **kwargs)
-            elif not passed_over():
+            elif not skipped():
                 tell(*args, **kwargs)
 
         setattr(self, name, hook)
@@ -143,7 +156,7 @@ class Resume(keras.callbacks.Callback):
             callback.set_model(model)
         self._replay = Replay(model)
 
-    # What happens when
+    # Hooks
 
     def _on_train_begin(self, tell: Callable[..., None], logs: Any = None) -> None:
         strategy = self.model.distribute_strategy
@@ -177,13 +190,13 @@ class Resume(keras.callbacks.Callback):
         epochs = self.params.get("epochs", 1)
         if state["stopped"] or state["epoch"] >= epochs:
             self._finished = True
-            self.model._initial_epoch = epochs
+            start_at_epoch(self.model, epochs)
             return
         self._replay.start(state["epoch"], state["calls"], state["calls_by_epoch"])
 
     def _on_epoch_begin(self, tell: Callable[..., None], epoch: int, logs: Any = None) -> None:
         self._replay.begin_epoch(epoch)
-        if self._replay.passes_epoch:
+        if self._replay.skips_epoch:
             return
         if self._state is None:
             if epoch and self._replay.calls_by_epoch:
@@ -213,12 +226,12 @@ class Resume(keras.callbacks.Callback):
 
     def _on_epoch_end(self, tell: Callable[..., None], epoch: int, logs: Any = None) -> None:
         self._replay.end_epoch()
-        if not self._replay.passes_epoch:
+        if not self._replay.skips_epoch:
             tell(epoch, logs)
         self._saved_at = 0
 
     def _on_train_batch_end(self, tell: Callable[..., None], batch: int, logs: Any = None) -> None:
-        if self._replay.passed_last:
+        if self._replay.skipped_last:
             return
         tell(batch, logs)
         calls = self._replay.calls
@@ -229,7 +242,7 @@ class Resume(keras.callbacks.Callback):
 
     def _on_train_end(self, tell: Callable[..., None], logs: Any = None) -> None:
         self._replay.stop()
-        self.model._initial_epoch = None
+        start_at_epoch(self.model, None)
         if self._finished and self._state is not None:
             # Keras's History began anew after this callback began.
             self._restore_records(self._state)
@@ -327,9 +340,11 @@ class Resume(keras.callbacks.Callback):
 
 
 def _listens(callback: Any, name: str) -> bool:
-    general = name.replace("train_batch", "batch")
-    return not is_default(getattr(callback, name)) or (
-        general != name and not is_default(getattr(callback, general))
+    """Whether a callback has a hook of its own; those of training batches have two names."""
+    base = keras.callbacks.Callback
+    return any(
+        hook in vars(callback) or getattr(type(callback), hook) is not getattr(base, hook)
+        for hook in {name, name.replace("train_batch", "batch")}
     )
 
 
@@ -338,7 +353,7 @@ def _task_id(strategy: Any) -> int:
 
 
 def _check_all_see(strategy: Any, number: int, directory: pathlib.Path) -> None:
-    if not getattr(strategy.extended, "_in_multi_worker_mode", lambda: False)():
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return
     spread = strategy.experimental_distribute_values_from_function(
         lambda context: tf.constant([float(number), float(number) ** 2], tf.float64)

@@ -116,7 +116,7 @@ class Project:
         """Compiles with the configuration's optimizer and its metrics, save some."""
         training = self.config.training
         names = [name for name in training.metrics if name not in leave_out]
-        metrics = {task.name: [self._metric(name, model) for name in names] for task in self.tasks}
+        metrics = {task.name: [self._metric(name) for name in names] for task in self.tasks}
         if isinstance(training.optimizer, SplitOptimizer):
             optimizer = rk.optimizers.Split(**training.optimizer.model_dump())
         else:
@@ -124,17 +124,14 @@ class Project:
         if training.learning_rate is not None:
             optimizer.learning_rate = training.learning_rate
         model.compile(optimizer=optimizer, metrics=metrics)
-        for metric in (metric for made in metrics.values() for metric in made):
-            if isinstance(metric, rk.metrics.GAUC):
-                metric.watch(model)
 
-    def _metric(self, name: str, model: Any) -> Any:
+    def _metric(self, name: str) -> Any:
         if name == "auc":
             return keras.metrics.AUC(num_thresholds=1000, name="auc")
         if name == "log_loss":
             return keras.metrics.BinaryCrossentropy(name="log_loss")
         if name == "gauc":
-            return rk.metrics.GAUC.for_feature(model.features, str(self.config.training.gauc_by))
+            return rk.metrics.GAUC(str(self.config.training.gauc_by))
         return {"ne": rk.metrics.NormalizedEntropy, "calibration": rk.metrics.Calibration}[name]()
 
 

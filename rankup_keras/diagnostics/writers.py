@@ -23,7 +23,7 @@ class JsonLines:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = pathlib.Path(path)
+        self.path = pathlib.Path(path)
 
     def open(self, continued: Sequence[str] | None) -> list[RankProfile]:
         """Makes the folder, and empties the file unless it is to be continued.
@@ -35,16 +35,16 @@ class JsonLines:
         Returns:
             The measurements that the file holds already.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if continued is not None and self._path.exists() and self._path.stat().st_size:
-            earlier = read_profiles(self._path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if continued is not None and self.path.exists() and self.path.stat().st_size:
+            earlier = read_profiles(self.path)
             if list(earlier[-1].layers) == list(continued):
                 return earlier
-        self._path.write_text("", encoding="utf-8")
+        self.path.write_text("", encoding="utf-8")
         return []
 
     def write(self, profile: RankProfile) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(profile.to_json() + "\n")
 
 

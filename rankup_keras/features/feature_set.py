@@ -96,6 +96,11 @@ class FeatureSet(keras.layers.Layer):
     def is_adapted(self) -> bool:
         return not self._unadapted()
 
+    @property
+    def lookups(self) -> Mapping[str, VocabularyLookup]:
+        """Name of a feature with a vocabulary → the layer that holds it."""
+        return self._lookups
+
     def _unadapted(self) -> list[str]:
         names = [name for name in self._lookups if name not in self._sizes]
         numeric = [f.name for f in self.of_type(Numeric) if f.normalize is not None]

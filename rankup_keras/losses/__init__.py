@@ -1,4 +1,4 @@
-"""Losses of tasks."""
+"""Losses for tasks, beside those of `keras.losses`: give them to `Task(loss=...)` or `compile`."""
 
 from rankup_keras._registry import load_on_demand
 

@@ -1,4 +1,4 @@
-"""Metrics of ranking: normalised entropy, calibration, AUC within users."""
+"""Metrics of ranking: normalized entropy, calibration, AUC within users."""
 
 from rankup_keras._registry import load_on_demand
 

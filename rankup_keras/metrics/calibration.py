@@ -10,7 +10,7 @@ from rankup_keras.metrics.sums import SumsMetric
 
 @serializable
 class Calibration(SumsMetric):
-    """Sum of the predicted probabilities divided by the number of positives.
+    """Sum of the predicted probabilities divided by the number of positives, `Σ p / Σ y`.
 
     What an auction pays follows from probabilities, not from their order, so
     they must be right on average: 1 is right, 1.1 promises a tenth too much.
@@ -23,20 +23,23 @@ class Calibration(SumsMetric):
     Example:
 
     ```python
-    model.compile(metrics={"click": [rankup_keras.metrics.Calibration()]})
+    import rankup_keras as rk
+
+    calibration = rk.metrics.Calibration()
+    calibration.update_state([1, 0, 0, 1], [0.9, 0.3, 0.2, 1.0])
+    print(float(calibration.result()))  # 1.2: a fifth too much
     ```
     """
 
-    def __init__(self, name: str = "calibration", dtype: Any = None) -> None:
-        super().__init__(("predicted", "positives"), name, dtype)
+    names = ("predicted", "positives")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        self.add({"predicted": self.rows(y_pred), "positives": self.rows(y_true)}, sample_weight)
+    def __init__(self, name: str = "calibration", dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+
+    def terms(self, y: Any, p: Any) -> tuple[Any, ...]:
+        return p, y
 
     def result(self) -> Any:
-        positives = self._sums["positives"]
+        positives = self.sums["positives"]
         safe = ops.where(positives > 0, positives, 1.0)
-        return ops.where(positives > 0, self._sums["predicted"] / safe, 0.0)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": self.dtype}
+        return ops.where(positives > 0, self.sums["predicted"] / safe, 0.0)

@@ -89,7 +89,7 @@ def _arrays(labels: Any, scores: Any, weights: Any) -> tuple[np.ndarray, np.ndar
     w = np.ones(len(y)) if weights is None else np.asarray(weights, np.float64).reshape(-1)
     if not len(y) == len(p) == len(w):
         raise ValueError(
-            "Labels, scores and weights must have one length. "
+            "Labels, scores and weights must have equal length. "
             f"Received: {len(y)}, {len(p)} and {len(w)}."
         )
     return y, p, w

@@ -1,5 +1,6 @@
 """AUC within users."""
 
+import threading
 from typing import Any
 
 import keras
@@ -13,35 +14,44 @@ LARGEST_LOGIT = 12.0
 
 @serializable
 class GAUC(keras.metrics.Metric):
-    """Mean of the AUC within each group, a user's rows mostly, weighted by its rows.
+    """Mean of the AUC within each group, such as a user's rows, weighted by the group's rows.
 
     A plain AUC also rewards telling active users from others, which no ranking
     for one user needs. Groups with labels of one class do not count.
+
+    The model that it is compiled in hands it the groups, as the ids of a
+    feature: of several hash functions the first one's. Values outside of a
+    vocabulary share ids and thus groups.
 
     The memory is bounded: every group has a histogram of its scores for
     positives and one for negatives, `bins` wide over the logit in [-12, 12].
     Of more ids than `max_groups`, an evenly drawn part is watched, the same
     one in every run. `rankup_keras.metrics.exact.gauc` is the exact form on arrays.
 
-    A metric sees labels and predictions, and the group stands among a model's
-    inputs, so `watch(model)` has to tie the two together. While `fit` or
-    `evaluate` runs, the progress bar shows the value of the pass before; the
-    logs of an epoch, and what `evaluate` returns, are of the pass itself.
+    While `fit` or `evaluate` runs, the progress bar shows the value of the pass
+    before; the logs of an epoch, and what `evaluate` returns, are of the pass itself.
 
     Args:
-        rows: number of ids of the group's feature, see `for_feature`.
-        slot: index of the feature's slot in `encoded_ids`.
+        group: name of the single-valued `Categorical` to rank within.
         max_groups: most groups that are watched. Defaults to 8192.
         bins: defaults to 512.
         name: defaults to `"gauc"`.
         dtype: defaults to Keras's float type.
 
+    Raises:
+        ValueError: from `compile`: there is no such feature.
+
     Example:
 
     ```python
-    gauc = rankup_keras.metrics.GAUC.for_feature(features, "user_id")
-    model.compile(metrics={"click": ["auc", gauc]})
-    gauc.watch(model)
+    import rankup_keras as rk
+
+    rows = {"user": ["a", "a", "b", "b"], "ad": ["x", "y", "x", "y"], "click": [1, 0, 1, 0]}
+    features = rk.FeatureSet([rk.Categorical("user"), rk.Categorical("ad")]).adapt(rows)
+    model = rk.DLRM(features, ["click"], embedding_dim=4, top_units=(8,))
+    model.compile(metrics=["auc", rk.metrics.GAUC("user")])
+    model.fit(rows, verbose=0)
+    print(model.evaluate(rows, verbose=0, return_dict=True)["gauc"])
     ```
 
     References:
@@ -51,65 +61,70 @@ class GAUC(keras.metrics.Metric):
 
     def __init__(
         self,
-        rows: int,
-        slot: int,
+        group: str,
         max_groups: int = 8192,
         bins: int = 512,
         name: str = "gauc",
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.num_rows = int(rows)
-        self.slot = int(slot)
+        self.group = group
         self.max_groups = int(max_groups)
         self.bins = int(bins)
-        self.groups = min(self.num_rows, self.max_groups)
-        self._prime = _prime_from(self.num_rows)
+        self.slot: int | None = None
+        self.rows = 0
+        self._direction = "up"
+        # A strategy's replicas are traced in threads that take turns.
+        self._current = threading.local()
+
+    def bind(self, features: Any) -> "GAUC":
+        """Makes the histograms for a feature set's groups; `compile` of a model calls it.
+
+        Args:
+            features: the adapted `FeatureSet`.
+
+        Returns:
+            The metric itself.
+
+        Raises:
+            ValueError: `group` does not name a single-valued `Categorical`, or
+                the metric is bound to a feature with other ids.
+        """
+        fields = {field.name: field for field in features.fields() if field.kind == "single"}
+        if self.group not in fields:
+            raise ValueError(
+                f"`group` must name a single-valued Categorical, one of {sorted(fields)}. "
+                f"Received: group={self.group!r}."
+            )
+        field = fields[self.group]
+        rows = next(table.rows for table in features.tables() if table.name == field.table)
+        if self.slot is not None:
+            if (self.slot, self.rows) != (field.start, rows):
+                raise ValueError(f"The metric {self.name!r} is bound to another feature set.")
+            return self
+        self.slot, self.rows = field.start, rows
+        self.groups = min(rows, self.max_groups)
+        self._prime = _prime_from(rows)
         shape, zeros = (self.groups * self.bins,), keras.initializers.Zeros()
         self._positives = self.add_variable(shape, zeros, name="positives")
         self._negatives = self.add_variable(shape, zeros, name="negatives")
         # No variable of the metric's own, which `reset_state` would clear between passes.
         self._last = tf.Variable(0.0, trainable=False, name="last")
-        self._ids: Any = None
+        return self
 
-    @classmethod
-    def for_feature(cls, features: Any, group: str, **kwargs: Any) -> "GAUC":
-        """The metric of groups that a single-valued feature names.
-
-        Args:
-            features: the adapted `FeatureSet`.
-            group: name of the feature.
-            **kwargs: further arguments of the class.
-
-        Raises:
-            ValueError: there is no such single-valued `Categorical`.
-        """
-        fields = {field.name: field for field in features.fields() if field.kind == "single"}
-        if group not in fields:
-            raise ValueError(
-                f"`group` must name a single-valued Categorical, one of {sorted(fields)}. "
-                f"Received: group={group!r}."
-            )
-        rows = {table.name: table.rows for table in features.tables()}
-        return cls(rows[fields[group].table], fields[group].start, **kwargs)
-
-    def watch(self, model: Any) -> None:
-        """Reads the groups from the inputs of a model, in `fit` and `evaluate`."""
-        compute = model.compute_metrics
-
-        def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-            self._ids = x["encoded_ids"][:, self.slot]
-            return compute(x, y, y_pred, sample_weight)
-
-        model.compute_metrics = compute_metrics
+    def read_groups(self, inputs: Any) -> None:
+        """Takes the groups of the next `update_state` from the inputs of a model."""
+        self._current.groups = None if inputs is None else inputs["encoded_ids"][:, self.slot]
 
     def update_state(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, groups: Any = None
     ) -> None:
-        ids = self._ids if groups is None else groups
-        if ids is None:
+        """Adds rows; `groups` (rows,) are ids of the feature, by default the model's inputs'."""
+        ids = getattr(self._current, "groups", None) if groups is None else groups
+        if ids is None or self.slot is None:
             raise ValueError(
-                f"The metric {self.name!r} knows no groups: call `watch(model)` after `compile`."
+                f"The metric {self.name!r} has no groups: `compile` of a model of this package "
+                "hands them over; elsewhere call `bind(features)` and give `groups`."
             )
         ids = tf.cast(tf.reshape(ids, (-1,)), tf.int32)
         y = tf.cast(tf.reshape(y_true, (-1,)), tf.float32)
@@ -117,7 +132,7 @@ class GAUC(keras.metrics.Metric):
         w = tf.ones_like(y)
         if sample_weight is not None:
             w = tf.cast(tf.reshape(sample_weight, (-1,)), tf.float32)
-        if self.num_rows > self.groups:
+        if self.rows > self.groups:
             # Multiples of the golden ratio lie evenly, so that frequent ids, which come first,
             # have their fair part; modulo a prime no two ids meet in one place.
             step = round(self._prime * (5**0.5 - 1) / 2)
@@ -142,12 +157,16 @@ class GAUC(keras.metrics.Metric):
             inner.scatter_nd_add(place[:, None], values)
 
     def result(self) -> Any:
+        if self.slot is None:
+            return keras.ops.convert_to_tensor(0.0, "float32")
         # Once a pass, not once a batch: it reads the whole of the histograms.
         if tf.inside_function():
             return tf.identity(self._last)
         shape = (self.groups, self.bins)
-        positives = np.asarray(self._positives, np.float64).reshape(shape)
-        negatives = np.asarray(self._negatives, np.float64).reshape(shape)
+        positives, negatives = (
+            keras.ops.convert_to_numpy(sums).astype(np.float64).reshape(shape)
+            for sums in (self._positives, self._negatives)
+        )
         below = np.cumsum(negatives, axis=1) - negatives / 2
         all_positives, all_negatives = positives.sum(axis=1), negatives.sum(axis=1)
         known = (all_positives > 0) & (all_negatives > 0)
@@ -161,8 +180,7 @@ class GAUC(keras.metrics.Metric):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "rows": self.num_rows,
-            "slot": self.slot,
+            "group": self.group,
             "max_groups": self.max_groups,
             "bins": self.bins,
             "name": self.name,

@@ -1,4 +1,4 @@
-"""Normalised entropy."""
+"""Normalized entropy."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from rankup_keras.metrics.sums import SumsMetric
 
 @serializable
 class NormalizedEntropy(SumsMetric):
-    """Log loss as a share of that of always predicting the share of positives.
+    """Log loss divided by that of always predicting the share of positives.
 
     Log loss alone says little, since rare positives make it small. With `q`
     the share of positives:
@@ -28,30 +28,32 @@ class NormalizedEntropy(SumsMetric):
     Example:
 
     ```python
-    model.compile(metrics={"click": [rankup_keras.metrics.NormalizedEntropy()]})
+    import rankup_keras as rk
+
+    ne = rk.metrics.NormalizedEntropy()
+    ne.update_state([1, 0, 0, 1], [0.9, 0.3, 0.2, 0.8])
+    print(float(ne.result()))  # 0.33: a third of the constant's log loss
     ```
 
     References:
-        - He et al., Practical Lessons from Predicting Clicks on Ads at Facebook, ADKDD 2014.
+        - He et al., Practical Lessons from Predicting Clicks on Ads at Facebook, ADKDD 2014,
+          section 2.2.
     """
 
+    names = ("loss", "positives", "total")
+
     def __init__(self, name: str = "ne", dtype: Any = None) -> None:
-        super().__init__(("loss", "positives", "total"), name, dtype)
+        super().__init__(name, dtype)
         self._direction = "down"
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        y, p = self.rows(y_true), self.rows(y_pred)
+    def terms(self, y: Any, p: Any) -> tuple[Any, ...]:
         p = ops.clip(p, EPSILON, 1 - EPSILON)
-        loss = -(y * ops.log(p) + (1 - y) * ops.log(1 - p))
-        self.add({"loss": loss, "positives": y, "total": ops.ones_like(y)}, sample_weight)
+        return -(y * ops.log(p) + (1 - y) * ops.log(1 - p)), y, ops.ones_like(y)
 
     def result(self) -> Any:
-        total = ops.maximum(self._sums["total"], EPSILON)
-        rate = self._sums["positives"] / total
+        total = ops.maximum(self.sums["total"], EPSILON)
+        rate = self.sums["positives"] / total
         inside = ops.logical_and(rate > 0, rate < 1)
         rate = ops.where(inside, rate, 0.5)
         entropy = -(rate * ops.log(rate) + (1 - rate) * ops.log(1 - rate))
-        return ops.where(inside, self._sums["loss"] / total / entropy, 0.0)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": self.dtype}
+        return ops.where(inside, self.sums["loss"] / total / entropy, 0.0)

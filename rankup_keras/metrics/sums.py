@@ -1,35 +1,39 @@
 """Metrics that are functions of a few sums over all rows."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 
 class SumsMetric(keras.metrics.Metric):
-    """A metric that keeps sums over rows, of any number of rows in the same memory.
+    """A metric that keeps weighted sums over rows, of any number of rows in the same memory.
 
     Args:
-        sums: names of the sums.
         name: name of the metric.
-        dtype: dtype of the sums.
+        dtype: dtype of the sums. Defaults to Keras's float type.
     """
 
-    def __init__(self, sums: Sequence[str], name: str, dtype: Any = None) -> None:
+    names: ClassVar[tuple[str, ...]]
+
+    def __init__(self, name: str, dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
-        self._sums = {
-            label: self.add_variable((), keras.initializers.Zeros(), name=label) for label in sums
+        self.sums = {
+            label: self.add_variable((), keras.initializers.Zeros(), name=label)
+            for label in self.names
         }
 
-    def add(self, terms: dict[str, Any], sample_weight: Any) -> None:
-        """Adds the weighted terms (rows,) of every sum."""
-        weight = None
+    def terms(self, y: Any, p: Any) -> tuple[Any, ...]:
+        """What a row adds to each sum, of labels and probabilities (rows,)."""
+        raise NotImplementedError  # abstract: it is what a metric is
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        y, p = (ops.reshape(ops.cast(x, self.dtype), (-1,)) for x in (y_true, y_pred))
+        weight: Any = 1.0
         if sample_weight is not None:
             weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
-        for label, values in terms.items():
-            self._sums[label].assign_add(ops.sum(values if weight is None else values * weight))
+        for label, values in zip(self.names, self.terms(y, p), strict=True):
+            self.sums[label].assign_add(ops.sum(values * weight))
 
-    def rows(self, values: Any) -> Any:
-        """Labels or predictions as (rows,)."""
-        return ops.reshape(ops.cast(values, self.dtype), (-1,))
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype}

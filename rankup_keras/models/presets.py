@@ -1,6 +1,6 @@
 """Named configurations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rankup_keras.features import FeatureSet
@@ -14,7 +14,7 @@ from rankup_keras.models.rankup import RankUp
 # T (2 k D^2 + k D + D) + 4 D a block: 107M at (D 768, T 16, L 2) gives k = 2.83, for which 17/6
 # makes the hidden layer 2,176 wide; 1.1B at (D 1536, T 32, L 2) gives k = 3.64, for which 175/48
 # makes it 5,600 wide.
-PRESETS: dict[str, tuple[Callable[..., RankingModel], dict[str, Any]]] = {
+PRESETS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "rankmixer_small": (
         RankMixer,
         {"token_dim": 32, "num_blocks": 2, "expansion": 2, "embedding_dim": 16},
@@ -53,7 +53,7 @@ PRESETS: dict[str, tuple[Callable[..., RankingModel], dict[str, Any]]] = {
 def from_preset(
     preset: str, features: FeatureSet, tasks: Sequence[Task | str], **overrides: Any
 ) -> RankingModel:
-    """Builds a model from a named configuration.
+    """Builds a model from a named configuration; also a class method of each model.
 
     Args:
         preset: one of `PRESETS`.
@@ -62,16 +62,39 @@ def from_preset(
         **overrides: arguments of the model that the preset sets otherwise, or
             does not set.
 
+    Returns:
+        The model.
+
     Raises:
         ValueError: an unknown name.
 
     Example:
 
     ```python
-    model = rankup_keras.from_preset("rankup_base", features, ["click"], dropout=0.1)
+    import rankup_keras as rk
+
+    rows = {"ad": ["a", "b"], "user": ["x", "y"]}
+    features = rk.FeatureSet([rk.Categorical("ad"), rk.Categorical("user")]).adapt(rows)
+    model = rk.from_preset("rankmixer_small", features, ["click"], num_blocks=1)
+    same = rk.RankMixer.from_preset("rankmixer_small", features, ["click"], num_blocks=1)
+    print(model.count_params() == same.count_params())
     ```
     """
-    if preset not in PRESETS:
-        raise ValueError(f"`preset` must be one of {sorted(PRESETS)}. Received: {preset!r}.")
+    return build_preset(preset, RankingModel, features, tasks, overrides)
+
+
+def build_preset(
+    preset: str,
+    kind: type[RankingModel],
+    features: FeatureSet,
+    tasks: Sequence[Task | str],
+    overrides: dict[str, Any],
+) -> RankingModel:
+    """`from_preset`, of the presets of a class and its subclasses alone."""
+    names = sorted(name for name, (model, _) in PRESETS.items() if issubclass(model, kind))
+    if preset not in names:
+        other = f", which is a preset of {PRESETS[preset][0].__name__}" if preset in PRESETS else ""
+        of_kind = "" if kind is RankingModel else f" for {kind.__name__}"
+        raise ValueError(f"`preset` must be one of {names}{of_kind}. Received: {preset!r}{other}.")
     model, settings = PRESETS[preset]
     return model(features, tasks, **{**settings, **overrides})

@@ -1,16 +1,22 @@
-"""What all models share: raw rows in, one probability a task out."""
+"""What all models share: raw rows in, one probability per task out."""
 
+import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from rankup_keras.compat.cloning import RefusesGraphClone
+from rankup_keras.compat.trainer import evaluates_within_fit
 from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
 from rankup_keras.features import FeatureSet
-from rankup_keras.features.columns import as_mapping, dataset_columns
 from rankup_keras.layers.towers import Task
+from rankup_keras.models import vocabulary_digest
+from rankup_keras.models.compiled_metrics import bind_groups, metrics_by_task
+from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
+from rankup_keras.models.raw_rows import RawRows
 
 
 def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
@@ -26,13 +32,19 @@ def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
     return result
 
 
-class RankingModel(keras.Model):
+class RankingModel(RefusesGraphClone, keras.Model):
     """A Functional Keras model that also knows its features and tasks.
 
     Its Keras inputs are the packed tensors of `FeatureSet`, its output a dict
-    from task name to probability, float32 (batch, 1). `fit`, `evaluate` and
-    `predict` take raw rows and encode them on the host; rows that are encoded
-    already are taken as they are.
+    from task name to probability, float32 (batch, 1). `fit`, `evaluate`,
+    `predict` and the methods on single batches take raw rows and encode them on
+    the host; rows that are encoded already are taken as they are. A direct call
+    takes encoded rows alone: `model(model.encode(rows))`.
+
+    Rows are a dict of columns, a pandas frame, a pyarrow table, a batched
+    `tf.data.Dataset`, a `keras.utils.PyDataset` or a Python generator. Labels
+    stand among the columns, or follow them: `(columns, labels)` and
+    `(columns, labels, weights)`.
 
     Args:
         inputs: dict of Keras inputs, see `encoded_inputs`.
@@ -40,6 +52,28 @@ class RankingModel(keras.Model):
         features: the adapted `FeatureSet`.
         tasks: list of `Task`.
         settings: the subclass's constructor arguments, for its config.
+
+    Example:
+
+    ```python
+    import keras
+    import rankup_keras as rk
+
+    rows = {"ad": ["a", "b", "a", "c"], "click": [1, 0, 1, 0]}
+    features = rk.FeatureSet([rk.Categorical("ad")]).adapt(rows)
+
+    class LogisticRegression(rk.models.RankingModel):
+        def __init__(self, features, tasks, name="logistic", **kwargs):
+            ids = keras.Input((1,), dtype="int32", name="encoded_ids")
+            score = rk.layers.FieldEmbedding(features.tables(), features.fields(), 1)(ids)["shared"]
+            outputs = rk.layers.TaskTowers([task.name for task in tasks])(score)
+            super().__init__({"encoded_ids": ids}, outputs, features, tasks, {}, name=name)
+
+    model = LogisticRegression(features, [rk.Task("click")])
+    model.compile()
+    model.fit(rows, epochs=2, verbose=0)
+    print(model.predict({"ad": ["a", "never seen"]}, verbose=0)["click"])
+    ```
     """
 
     def __init__(
@@ -62,41 +96,68 @@ class RankingModel(keras.Model):
         self.features = features
         self.tasks = tasks
         self._settings = settings
+        self._rows = RawRows(features, tasks)
+
+    @classmethod
+    def from_preset(
+        cls, preset: str, features: FeatureSet, tasks: Sequence[Task | str], **overrides: Any
+    ) -> "RankingModel":
+        """Builds a model of this class from a named configuration; see `rankup_keras.from_preset`.
+
+        Raises:
+            ValueError: an unknown name, or a preset of another class.
+        """
+        from rankup_keras.models.presets import build_preset
+
+        return build_preset(preset, cls, features, tasks, overrides)
 
     # Training
 
     def compile(
         self,
-        optimizer: Any = "adam",
+        optimizer: Any = None,
         loss: Any = None,
         loss_weights: Any = None,
         metrics: Any = None,
+        weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
         """Configures training; see `keras.Model.compile`.
 
         Args:
-            optimizer: as in Keras. Defaults to `"adam"`.
+            optimizer: as in Keras. Defaults to `Split("lazy_adam", "adam")`, whose step
+                costs what the batch's rows cost. A Keras optimizer passes over every row of
+                the tables at every step, with a warning from 100,000 rows on.
             loss: defaults to each task's own loss.
             loss_weights: defaults to each task's own weight.
             metrics: dict from task name to metrics; a list for every task to
                 have; defaults to each task's own metrics, AUC and log loss.
+            weighted_metrics: the same, of metrics that count sample weights.
+                Defaults to none.
             **kwargs: as in Keras.
 
         Raises:
             ValueError: an optimizer that wants the tables on a TPU trained in
-                another way than `TPUTables` said.
+                another way than `TPUTables` said, or a `GAUC` of a feature that is not there.
         """
         if loss is None:
-            loss = {task.name: task.loss() for task in self.tasks}
+            loss = {task.name: task.loss for task in self.tasks}
             loss_weights = loss_weights or {task.name: task.weight for task in self.tasks}
         if metrics is None:
             metrics = {task.name: task.metrics() for task in self.tasks}
-        elif isinstance(metrics, list | tuple) and all(map(_is_metric, metrics)):
-            metrics = {task.name: [_own(metric) for metric in metrics] for task in self.tasks}
+        metrics = metrics_by_task(metrics, self.tasks)
+        weighted_metrics = metrics_by_task(weighted_metrics, self.tasks)
         super().compile(
-            optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, **kwargs
+            optimizer=default_optimizer(self) if optimizer is None else optimizer,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            **kwargs,
         )
+        warn_of_dense_passes(self)
+        with self.distribute_strategy.scope():
+            self._read_groups = bind_groups([metrics, weighted_metrics], self.features)
         for layer in self.layers:
             if isinstance(layer, TPUFieldEmbedding):
                 layer.check_compiled(self.optimizer)
@@ -106,6 +167,10 @@ class RankingModel(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        self._read_groups(x)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def fit(
         self,
@@ -117,42 +182,41 @@ class RankingModel(keras.Model):
         callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
         **kwargs: Any,
     ) -> Any:
         """Trains on raw rows; see `keras.Model.fit`.
 
         Args:
-            x: raw rows: a dict of columns, a pandas frame, a pyarrow table,
-                `(columns, labels)`, `(columns, labels, weights)`, or a batched `tf.data.Dataset` of
-                `(columns, labels)`, of `(columns, labels, weights)`, or of
-                columns that include the labels.
+            x: rows, in any of the forms that the class names.
             y: dict from task name to labels, 0 or 1; an array where there is
                 one task; `None` where `x` holds the labels.
-            batch_size: rows in a batch, where `x` is no dataset. Defaults to 32.
+            batch_size: rows per batch, where `x` is in memory. Defaults to 32.
             epochs: passes over the data. Defaults to 1.
             verbose: as in Keras.
             callbacks: as in Keras.
-            validation_split: as in Keras, where `x` is no dataset.
+            validation_split: as in Keras, where `x` is in memory.
             validation_data: in any of the forms of `x`.
+            class_weight: dict from label, 0 and 1, to the weight of its rows,
+                where there is one task. Defaults to 1 for both.
+            sample_weight: array (rows,), or dict from task name to one, where `x` is in memory.
             **kwargs: as in Keras.
 
         Raises:
             ValueError: a column is missing, a task has no labels, a label is
-                not in [0, 1], or a strategy's replicas cannot share a batch.
+                not in [0, 1], `class_weight` with several tasks, or a strategy's
+                replicas cannot share a batch.
             TypeError: a column has another type than its feature declares.
         """
-        if isinstance(x, tuple) and len(x) == 3:
-            x, y, kwargs["sample_weight"] = x
-        x, y = self._encode_rows(x, y)
-        if isinstance(x, tf.data.Dataset):
-            # Keras would warn that it cannot shuffle a dataset, which nobody asked it to.
-            kwargs.setdefault("shuffle", False)
-        elif not isinstance(x, keras.utils.PyDataset):
+        x, y, sample_weight = self._rows.examples(x, y, sample_weight, class_weight)
+        if isinstance(x, Mapping):
             _check_shared(batch_size or 32, self.distribute_strategy.num_replicas_in_sync)
+        elif not isinstance(x, keras.utils.PyDataset):
+            # Keras would warn that it cannot shuffle these, which nobody asked it to.
+            kwargs.setdefault("shuffle", False)
         if validation_data is not None:
-            pair = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-            encoded = self._encode_rows(*pair[:2])
-            validation_data = encoded[0] if encoded[1] is None else (*encoded, *pair[2:])
+            validation_data = self._rows.examples(validation_data)
         return super().fit(
             x,
             y,
@@ -162,102 +226,163 @@ class RankingModel(keras.Model):
             callbacks=callbacks,
             validation_split=validation_split,
             validation_data=validation_data,
+            sample_weight=sample_weight,
             **kwargs,
         )
 
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Evaluates on raw rows, in the forms that `fit` takes; see `keras.Model.evaluate`."""
-        x, y = self._encode_rows(x, y)
-        return super().evaluate(x, y, *args, **kwargs)
+        if not evaluates_within_fit(kwargs):
+            x, y, sample_weight = self._rows.examples(x, y, sample_weight)
+        return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Probabilities of raw rows: a dict from task name to float32 (rows, 1)."""
         encoded = self.encode(x)
-        if isinstance(encoded, Mapping) and not len(next(iter(encoded.values()))):
-            return {task.name: np.zeros((0, 1), np.float32) for task in self.tasks}
-        return super().predict(encoded, *args, **kwargs)
+        return self._of_no_rows(encoded) or super().predict(encoded, *args, **kwargs)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One step on raw rows in memory; see `keras.Model.train_on_batch`."""
+        x, y, sample_weight = self._rows.batch(x, y, sample_weight, class_weight)
+        return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Loss and metrics of raw rows in memory; see `keras.Model.test_on_batch`."""
+        x, y, sample_weight = self._rows.batch(x, y, sample_weight)
+        return super().test_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """`predict` of one batch of raw rows in memory."""
+        encoded = self.encode(x)
+        return self._of_no_rows(encoded) or super().predict_on_batch(encoded)
+
+    def _of_no_rows(self, encoded: Any) -> dict[str, np.ndarray] | None:
+        if not isinstance(encoded, Mapping) or len(next(iter(encoded.values()))):
+            return None
+        return {task.name: np.zeros((0, 1), np.float32) for task in self.tasks}
 
     def encode(self, x: Any) -> Any:
         """Raw rows → the model's inputs; see `FeatureSet.encode`. Encoded rows pass through."""
-        if isinstance(x, tf.data.Dataset):
-            element = x.element_spec
-            columns = element[0] if isinstance(element, tuple) else element
-            return x if self._is_encoded(columns) else self.features.encode(x)
-        if isinstance(x, keras.utils.PyDataset) or self._is_encoded(x):
-            return x
-        return self.features.encode(x)
+        return self._rows.inputs(x)
 
-    def _is_encoded(self, columns: Any) -> bool:
-        return isinstance(columns, Mapping) and set(columns) == set(self.features.encoded_spec())
-
-    def _encode_rows(self, x: Any, y: Any = None) -> tuple[Any, Any]:
-        if isinstance(x, keras.utils.PyDataset):
-            return x, y
-        if isinstance(x, tf.data.Dataset):
-            return self._encode_dataset(x), y
-        if y is None and isinstance(x, tuple) and len(x) == 2:
-            x, y = x
-        x = as_mapping(x)
-        if y is None:
-            y = {task.name: x[task.label] for task in self.tasks if task.label in x}
-        labels = self._named_labels(y)
-        return self.encode(x), {name: _check_labels(name, v) for name, v in labels.items()}
-
-    def _encode_dataset(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        element = dataset.element_spec
-        dataset_columns(dataset)
-        if isinstance(element, tuple):
-            self._named_labels(element[1] if len(element) > 1 else {})
-
-            def arrange(*item: Any) -> Any:
-                return (item[0], self._label_columns(item[1]), *item[2:])
-        else:
-            given = {task.name: element[task.label] for task in self.tasks if task.label in element}
-            self._named_labels(given)
-
-            def arrange(*item: Any) -> Any:
-                labels = {task.name: item[0][task.label] for task in self.tasks}
-                return item[0], self._label_columns(labels)
-
-        return self.encode(dataset.map(arrange, num_parallel_calls=tf.data.AUTOTUNE))
-
-    def _label_columns(self, labels: Any) -> dict[str, tf.Tensor]:
-        # (batch, 1), as the outputs are: not every Keras metric aligns the two by itself.
-        return {
-            name: _label_tensor(name, values) for name, values in self._named_labels(labels).items()
-        }
-
-    def _named_labels(self, labels: Any) -> Mapping[str, Any]:
-        names = [task.name for task in self.tasks]
-        if not isinstance(labels, Mapping):
-            if len(names) > 1:
-                raise ValueError(
-                    f"Labels must be a dict with one entry for each task, {names}. "
-                    f"Received: {type(labels).__name__}."
-                )
-            labels = {names[0]: labels}
-        missing = [name for name in names if name not in labels]
-        if missing:
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        names = {tensor.name for tensor in self.inputs}
+        if not isinstance(inputs, Mapping) or set(inputs) != names:
+            received = sorted(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
             raise ValueError(
-                f"Tasks {missing} have no labels. Labels are given for: {sorted(labels)}."
+                f"A direct call takes encoded rows, a dict of {sorted(names)}: "
+                f"`model(model.encode(rows))`. `predict` takes raw rows. Received: {received}."
             )
-        return {name: labels[name] for name in names}
+        return super().call(inputs, training=training, mask=mask)
 
     # Saving
+
+    def export(
+        self,
+        path: str | os.PathLike,
+        *args: Any,
+        format: str = "tf_saved_model",  # noqa: A002 (as Keras calls it)
+        **kwargs: Any,
+    ) -> Any:
+        """Writes a checked version directory for TensorFlow Serving; see `rankup_keras.export`.
+
+        Args:
+            path: the model's base path.
+            *args: those of `rankup_keras.export`.
+            format: `"tf_saved_model"`, the only one that holds the preprocessing of raw columns.
+            **kwargs: those of `rankup_keras.export`.
+
+        Returns:
+            The version directory.
+
+        Raises:
+            ValueError: another `format`.
+        """
+        from rankup_keras.serving import export
+
+        if format != "tf_saved_model":
+            raise ValueError(
+                "`format` must be 'tf_saved_model': other formats have no place for the "
+                f"preprocessing of raw columns. Received: format={format!r}."
+            )
+        return export(self, path, *args, **kwargs)
+
+    def save(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """Saves to a `.keras` file, vocabularies included; see `keras.Model.save`.
+
+        Raises:
+            ValueError: an HDF5 file, which has no place for vocabularies.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                "An HDF5 file has no place for the vocabularies of features: save to a file whose "
+                f"name ends in `.keras`. Received: {str(filepath)!r}."
+            )
+        super().save(filepath, *args, **kwargs)
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Loads weights that belong to the same vocabularies; see `keras.Model.load_weights`.
+
+        Raises:
+            ValueError: they belong to other vocabularies; nothing is loaded.
+        """
+        own = vocabulary_digest.digests(self.features)
+        if own:
+            theirs = vocabulary_digest.read_file(filepath)
+            if theirs is None:
+                warnings.warn(
+                    f"'{filepath}' does not say which vocabularies its weights belong to, as "
+                    "files of earlier versions: make sure that they are this model's.",
+                    stacklevel=2,
+                )
+            else:
+                vocabulary_digest.check_same(own, theirs, f"The weights in '{filepath}'")
+        super().load_weights(filepath, *args, **kwargs)
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        vocabulary_digest.write(self.features, store)
+
+    def load_own_variables(self, store: Any) -> None:
+        theirs = vocabulary_digest.read(store)
+        own = vocabulary_digest.digests(self.features)
+        vocabulary_digest.check_same(own, theirs or {}, "The weights")
+        super().load_own_variables(vocabulary_digest.variables_of(store))
 
     def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "features": keras.saving.serialize_keras_object(self.features),
             "tasks": [keras.saving.serialize_keras_object(task) for task in self.tasks],
+            "vocabularies": vocabulary_digest.digests(self.features),
             **self._settings,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "RankingModel":
+        """A model of new weights, with the vocabularies where they live in this process."""
         config = dict(config)
+        vocabularies = config.pop("vocabularies", {})
         config["features"] = keras.saving.deserialize_keras_object(config["features"])
         config["tasks"] = [keras.saving.deserialize_keras_object(t) for t in config["tasks"]]
+        vocabulary_digest.adopt(config["features"], vocabularies)
         return cls(**config)
 
 
@@ -269,48 +394,3 @@ def _check_shared(batch_size: int, replicas: int) -> None:
             f"replicas. Received: batch_size={batch_size}. The next that is: "
             f"{batch_size + replicas - batch_size % replicas}."
         )
-
-
-def _check_labels(name: str, labels: Any) -> np.ndarray:
-    try:
-        array = np.asarray(labels, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"Labels of task {name!r} must be numbers. Received: {labels!r:.80}."
-        ) from None
-    if array.ndim != 1 and array.shape[1:] != (1,):
-        raise ValueError(
-            f"Labels of task {name!r} must have shape (rows,) or (rows, 1). "
-            f"Received shape {array.shape}."
-        )
-    if array.size and not (array.min() >= 0 and array.max() <= 1):
-        wrong = array[~((array >= 0) & (array <= 1))]
-        raise ValueError(
-            f"Labels of task {name!r} must lie in [0, 1]. Received {wrong.size} others, such as "
-            f"{wrong.flat[0]}."
-        )
-    return array.reshape(-1, 1)
-
-
-def _label_tensor(name: str, labels: tf.Tensor) -> tf.Tensor:
-    if not (labels.dtype.is_floating or labels.dtype.is_integer or labels.dtype.is_bool):
-        raise TypeError(
-            f"Labels of task {name!r} must be numbers. Received dtype {labels.dtype.name}."
-        )
-    labels = tf.cast(labels, tf.float32)
-    fine = tf.reduce_all((labels >= 0) & (labels <= 1))
-    # No quotes: TensorFlow would escape them.
-    message = f"Labels of task {name} must lie in [0, 1]. Received:"
-    with tf.control_dependencies([tf.debugging.Assert(fine, [message, labels])]):
-        return tf.reshape(labels, (-1, 1))
-
-
-def _is_metric(metric: Any) -> bool:
-    return isinstance(metric, str | keras.metrics.Metric) or callable(metric)
-
-
-def _own(metric: Any) -> Any:
-    """A metric's copy, so that no two tasks add to one count."""
-    if isinstance(metric, keras.metrics.Metric):
-        return type(metric).from_config(metric.get_config())
-    return metric

@@ -7,15 +7,17 @@ import tensorflow as tf
 
 from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
 from rankup_keras.layers.embeddings import FieldEmbedding
+from rankup_keras.models import vocabulary_digest
 from rankup_keras.models.ranking_model import RankingModel
 
 TABLES = (FieldEmbedding, TPUFieldEmbedding)
 
 
-def off_tpu(model: RankingModel) -> RankingModel:
+def copy_to_host(model: RankingModel) -> RankingModel:
     """The same model with the same weights in this process's own memory, as for `export`.
 
-    Call it outside of the strategy's scope.
+    A model built in the scope of a `TPUStrategy` keeps its tables on the TPU, which a server
+    does not have. Call this outside of the strategy's scope.
 
     Args:
         model: a trained model, on a TPU or not.
@@ -23,21 +25,28 @@ def off_tpu(model: RankingModel) -> RankingModel:
     Returns:
         A new model, not compiled, on the same `FeatureSet`.
 
+    Raises:
+        ValueError: it is called in the scope of a `TPUStrategy`.
+
     Example:
 
     ```python
-    model.fit(train)                                  # on a TPU
-    rk.export(rk.models.off_tpu(model), "saved_models/ranker", warmup=valid)
-    ```
+    import numpy as np
+    import rankup_keras as rk
 
-    Raises:
-        ValueError: it is called in the scope of a `TPUStrategy`.
+    rows = {"ad": ["a", "b"], "user": ["x", "y"]}
+    features = rk.FeatureSet([rk.Categorical("ad"), rk.Categorical("user")]).adapt(rows)
+    model = rk.DLRM(features, ["click"], embedding_dim=4, top_units=(8,))  # on a TPU or not
+    copy = rk.models.copy_to_host(model)
+    assert np.allclose(copy.predict_on_batch(rows)["click"], model.predict_on_batch(rows)["click"])
+    ```
     """
     if isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
         raise ValueError(
-            "`off_tpu` makes a model off the TPU: call it outside of the strategy's scope."
+            "`copy_to_host` makes a model off the TPU: call it outside of the strategy's scope."
         )
     config = {**model.get_config(), "features": model.features, "tasks": model.tasks}
+    config.pop("vocabularies")
     copy = type(model)(**config)
     copy_weights(model, copy)
     return copy
@@ -55,8 +64,28 @@ def copy_weights(source: RankingModel, target: RankingModel) -> None:
         target: the model to overwrite, built.
 
     Raises:
-        ValueError: the models differ; it names the first layer that does.
+        ValueError: the models differ, and it names the first layer that does; or their
+            vocabularies, and it names the features.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    rows = {"ad": ["a", "b"], "user": ["x", "y"]}
+    features = rk.FeatureSet([rk.Categorical("ad"), rk.Categorical("user")]).adapt(rows)
+    source, target = (
+        rk.DLRM(features, ["click"], embedding_dim=4, top_units=(8,)) for _ in range(2)
+    )
+    rk.models.copy_weights(source, target)
+    print(target.predict_on_batch(rows)["click"] - source.predict_on_batch(rows)["click"])
+    ```
     """
+    vocabulary_digest.check_same(
+        vocabulary_digest.digests(target.features),
+        vocabulary_digest.digests(source.features),
+        "The weights of `source`",
+    )
     if len(source.layers) != len(target.layers):
         raise ValueError(
             "`source` and `target` must be models of one configuration. "

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.optimizers.row_sparse import RowSparse, read_rows, write_rows
+from rankup_keras.optimizers.row_sparse import RowSparse
 
 
 @serializable
@@ -19,13 +19,25 @@ class Adagrad(RowSparse, keras.optimizers.Adagrad):
 
     Args: those of `keras.optimizers.Adagrad`.
 
+    Example:
+
+    ```python
+    import keras
+    import tensorflow as tf
+    import rankup_keras as rk
+
+    table = keras.Variable(tf.zeros((4, 2)))
+    gradient = tf.IndexedSlices(tf.ones((3, 2)), [1, 1, 3], (4, 2))  # row 1 twice
+    rk.optimizers.Adagrad(0.1).apply([gradient], [table])
+    print(table.numpy())  # rows 0 and 2 are untouched
+    ```
+
     References:
         - Duchi, Hazan and Singer, JMLR 12 (2011).
     """
 
-    def update_rows(self, rows, gradient, variable, learning_rate):
-        slot = self._slot(self._accumulators, variable)
-        accumulator = read_rows(slot, rows) + tf.square(gradient)
-        step = learning_rate * gradient * tf.math.rsqrt(accumulator + self.epsilon)
-        write_rows(slot, rows, accumulator)
-        write_rows(variable, rows, read_rows(variable, rows) - step)
+    slots = ("accumulators",)
+
+    def new_rows(self, variable, gradient, rate, weight, accumulator):
+        accumulator += tf.square(gradient)
+        return weight - rate * gradient * tf.math.rsqrt(accumulator + self.epsilon), accumulator

@@ -1,4 +1,4 @@
-"""Adam for the dense part, in one kernel a weight."""
+"""Adam for the dense part, in one kernel per weight."""
 
 import keras
 import tensorflow as tf
@@ -17,6 +17,18 @@ class Adam(keras.optimizers.Adam):
     own update.
 
     Args: those of `keras.optimizers.Adam`.
+
+    Example:
+
+    ```python
+    import keras
+    import tensorflow as tf
+    import rankup_keras as rk
+
+    weight = keras.Variable(tf.zeros((2, 2)))
+    rk.optimizers.Adam(0.1).apply([tf.ones((2, 2))], [weight])
+    print(weight.numpy())  # -0.1 everywhere
+    ```
 
     References:
         - Kingma and Ba, arXiv 1412.6980.

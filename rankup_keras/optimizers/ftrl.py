@@ -28,6 +28,19 @@ class Ftrl(RowSparse, keras.optimizers.Ftrl):
             touches them. Defaults to `False`, as Keras does.
         **kwargs: those of `keras.optimizers.Ftrl`.
 
+    Example:
+
+    ```python
+    import keras
+    import tensorflow as tf
+    import rankup_keras as rk
+
+    table = keras.Variable(tf.ones((4, 2)))
+    gradient = tf.IndexedSlices(tf.ones((3, 2)), [1, 1, 3], (4, 2))
+    rk.optimizers.Ftrl(0.1, keep_initial=True).apply([gradient], [table])
+    print(table.numpy())  # rows 0 and 2 keep their initial values
+    ```
+
     References:
         - McMahan et al., KDD 2013, algorithm 1.
     """
@@ -38,26 +51,24 @@ class Ftrl(RowSparse, keras.optimizers.Ftrl):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.keep_initial = keep_initial
 
-    def update_rows(self, rows, gradient, variable, learning_rate):
-        if not self.keep_initial:
-            first = tf.equal(self._iterations.value, 0)
-            tf.cond(first, lambda: self._forget_others(rows, variable), tf.no_op)
-        accumulators = self._slot(self._accumulators, variable)
-        linears = self._slot(self._linears, variable)
-        weight = read_rows(variable, rows)
-        before = read_rows(accumulators, rows)
+    slots = ("accumulators", "linears")
+
+    def new_rows(self, variable, gradient, rate, weight, before, linear):
         after = before + tf.square(gradient)
         power = -self.learning_rate_power
         old_root, root = tf.pow(before, power), tf.pow(after, power)
         shrunk = gradient + 2 * self.l2_shrinkage_regularization_strength * weight
-        change = shrunk - (root - old_root) / learning_rate * weight
-        linear = read_rows(linears, rows) + change
+        linear += shrunk - (root - old_root) / rate * weight
         l1 = self.l1_regularization_strength
-        l2 = self.l2_regularization_strength + self.beta / (2.0 * learning_rate)
-        weight = (tf.clip_by_value(linear, -l1, l1) - linear) / (root / learning_rate + 2 * l2)
-        write_rows(accumulators, rows, after)
-        write_rows(linears, rows, linear)
-        write_rows(variable, rows, weight)
+        l2 = self.l2_regularization_strength + self.beta / (2.0 * rate)
+        weight = (tf.clip_by_value(linear, -l1, l1) - linear) / (root / rate + 2 * l2)
+        return weight, after, linear
+
+    def update_rows(self, rows, gradient, variable, rate):
+        if not self.keep_initial:
+            first = tf.equal(self.iterations.value, 0)
+            tf.cond(first, lambda: self._forget_others(rows, variable), tf.no_op)
+        super().update_rows(rows, gradient, variable, rate)
 
     def _forget_others(self, rows: tf.Tensor, variable: tf.Variable) -> tf.Operation:
         kept = read_rows(variable, rows)

@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.optimizers.row_sparse import RowSparse, read_rows, write_rows
+from rankup_keras.compat.optimizers import slot
+from rankup_keras.optimizers.row_sparse import RowSparse
 
 
 @serializable
@@ -24,33 +25,41 @@ class LazyAdam(RowSparse, keras.optimizers.Adam):
 
     Args: those of `keras.optimizers.Adam`; `amsgrad` is not supported.
 
+    Raises:
+        ValueError: from the first step, for `amsgrad`.
+
+    Example:
+
+    ```python
+    import keras
+    import tensorflow as tf
+    import rankup_keras as rk
+
+    table = keras.Variable(tf.zeros((4, 2)))
+    gradient = tf.IndexedSlices(tf.ones((3, 2)), [1, 1, 3], (4, 2))
+    rk.optimizers.LazyAdam(0.1).apply([gradient], [table])
+    print(table.numpy())  # rows 0 and 2 are untouched
+    ```
+
     References:
         - Kingma and Ba, arXiv 1412.6980, algorithm 1 and section 2.
     """
+
+    slots = ("momentums", "velocities")
 
     def build(self, var_list):
         if self.amsgrad:
             raise ValueError("`amsgrad` has no row-sparse form. Received: amsgrad=True.")
         super().build(var_list)
 
-    def _rate(self, learning_rate: tf.Tensor) -> tf.Tensor:
-        dtype = learning_rate.dtype
-        step = tf.cast(self.iterations, dtype) + 1
-        power_1 = tf.pow(tf.cast(self.beta_1, dtype), step)
-        power_2 = tf.pow(tf.cast(self.beta_2, dtype), step)
-        return learning_rate * tf.sqrt(1 - power_2) / (1 - power_1)
-
-    def update_rows(self, rows, gradient, variable, learning_rate):
-        momentum = self._slot(self._momentums, variable)
-        velocity = self._slot(self._velocities, variable)
-        m = read_rows(momentum, rows)
+    def new_rows(self, variable, gradient, rate, weight, m, v):
+        step = tf.cast(self.iterations, rate.dtype) + 1
+        power_1 = tf.pow(tf.cast(self.beta_1, rate.dtype), step)
+        power_2 = tf.pow(tf.cast(self.beta_2, rate.dtype), step)
         m += (gradient - m) * (1 - self.beta_1)
-        v = read_rows(velocity, rows)
         v += (tf.square(gradient) - v) * (1 - self.beta_2)
-        step = self._rate(learning_rate) * m / (tf.sqrt(v) + self.epsilon)
-        write_rows(momentum, rows, m)
-        write_rows(velocity, rows, v)
-        write_rows(variable, rows, read_rows(variable, rows) - step)
+        rate *= tf.sqrt(1 - power_2) / (1 - power_1)
+        return weight - rate * m / (tf.sqrt(v) + self.epsilon), m, v
 
     def update_dense(self, gradient, variable, learning_rate):
         apply_adam(self, gradient, variable, learning_rate)
@@ -65,11 +74,10 @@ def apply_adam(
     """One step of Keras's Adam in one kernel instead of a dozen passes over memory."""
     dtype = variable.dtype
     step = tf.cast(optimizer.iterations, dtype) + 1
-    index = optimizer._get_variable_index(variable)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
-        m=optimizer._momentums[index].handle,
-        v=optimizer._velocities[index].handle,
+        m=slot(optimizer, "momentums", variable).handle,
+        v=slot(optimizer, "velocities", variable).handle,
         beta1_power=tf.pow(tf.cast(optimizer.beta_1, dtype), step),
         beta2_power=tf.pow(tf.cast(optimizer.beta_2, dtype), step),
         lr=learning_rate,

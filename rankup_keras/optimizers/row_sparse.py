@@ -1,11 +1,12 @@
 """What row-sparse optimizers share: summed repeats, clipping, refusal of dense passes."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
+from rankup_keras.compat.optimizers import ClipsNamedRows, slot
 from rankup_keras.compat.xla import in_xla
 from rankup_keras.kernels.program import has_accelerator
 
@@ -55,18 +56,19 @@ def scale_gradient(gradient: Any, factor: Any) -> Any:
     return _with_values(gradient, values * tf.cast(factor, values.dtype))
 
 
-def clip_gradients(
-    gradients: Sequence[Any],
-    clipnorm: float | None,
-    clipvalue: float | None,
-    global_clipnorm: float | None,
-) -> list[Any]:
+def clip_gradients(gradients: Sequence[Any], optimizer: Any) -> list[Any]:
     """Keras's three ways of clipping, on dense gradients and on named rows alike.
 
     Repeated rows are summed first: the norm of the parts is not the norm of
     the gradient. The missing rows are zeros, and neither norm nor clipped
     value of a zero matters.
+
+    Args:
+        gradients: dense or named rows, or `None`.
+        optimizer: has `clipnorm`, `clipvalue` and `global_clipnorm`, of which at most one is set.
     """
+    clipnorm, clipvalue = optimizer.clipnorm, optimizer.clipvalue
+    global_clipnorm = optimizer.global_clipnorm
     if not (clipnorm or clipvalue or global_clipnorm):
         return list(gradients)
     gradients = [summed_rows(g) if isinstance(g, tf.IndexedSlices) else g for g in gradients]
@@ -103,10 +105,10 @@ def write_rows(variable: Any, rows: tf.Tensor, values: tf.Tensor) -> None:
     tf.raw_ops.ResourceScatterUpdate(resource=variable.handle, indices=rows, updates=values)
 
 
-class RowSparse:
+class RowSparse(ClipsNamedRows):
     """Mixed into a Keras optimizer, gives it updates that touch only the rows of a gradient.
 
-    A gradient that names rows (`tf.IndexedSlices`) goes to `update_rows`, its
+    A gradient that names rows (`tf.IndexedSlices`) goes to `new_rows`, its
     repeats summed; a dense one to Keras's own update. Options of Keras's
     optimizers that would pass over the whole table at every step are refused.
 
@@ -114,13 +116,41 @@ class RowSparse:
     do all of it at once (`ResourceSparseApplyAdagrad` and its kin), but they
     wait for memory at every row, where the gather fetches ahead and the write
     does not wait: two to four times as fast (`benchmarks/embeddings_update.py`).
+
+    Attributes:
+        slots: names of the slots that `new_rows` reads and writes.
+        rate_factor: function that gives a factor of the learning rate; see `Split`.
     """
 
+    slots: ClassVar[tuple[str, ...]] = ()
+    row_sparse_updates = True
+    rate_factor: Callable[[], Any] | None = None
+
+    def new_rows(
+        self, variable: Any, gradient: tf.Tensor, rate: tf.Tensor, weight: tf.Tensor, *slots: Any
+    ) -> tuple[tf.Tensor, ...]:
+        """The equation: rows of `weight` and `slots`, all (n, width), after one step.
+
+        Args:
+            variable: whose rows they are.
+            gradient: (n, width), repeats summed.
+            rate: the learning rate, of the variable's dtype.
+            weight: the rows as they are.
+            *slots: the same rows of every slot.
+
+        Returns:
+            The new rows of the weight and of every slot.
+        """
+        raise NotImplementedError  # abstract: it is what an optimizer is
+
     def update_rows(
-        self, rows: tf.Tensor, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+        self, rows: tf.Tensor, gradient: tf.Tensor, variable: tf.Variable, rate: tf.Tensor
     ) -> None:
         """Updates `variable` at `rows` (n,), all different, with `gradient` (n, width)."""
-        raise NotImplementedError
+        stores = [variable, *(slot(self, name, variable) for name in self.slots)]
+        held = [read_rows(store, rows) for store in stores]
+        for store, new in zip(stores, self.new_rows(variable, gradient, rate, *held), strict=True):
+            write_rows(store, rows, new)
 
     def update_dense(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
@@ -137,43 +167,48 @@ class RowSparse:
         values = tf.cast(summed.values, variable.dtype)
         self.update_rows(summed.indices, values, variable, learning_rate)
 
+    @property
+    def learning_rate(self) -> Any:
+        """The rate of the next step; of a `Split`'s tables, in their ratio."""
+        own = super().learning_rate  # type: ignore[misc]
+        return own if self.rate_factor is None else own * self.rate_factor()
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if self.rate_factor is not None:
+            factor = float(self.rate_factor())
+            if not factor:
+                raise ValueError(
+                    "The tables' learning rate follows that of the dense part, which is 0. "
+                    f"Received: learning_rate={value}."
+                )
+            value = value / factor
+        keras.optimizers.Optimizer.learning_rate.fset(self, value)
+
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         grads = list(grads)
         if any(isinstance(g, tf.IndexedSlices) for g in grads):
             self._refuse_dense_passes()
-            if self.loss_scale_factor is not None:  # type: ignore[attr-defined]
-                # Keras would divide by it, which named rows do not allow.
-                raise ValueError(
-                    f"`loss_scale_factor` of '{self.name}' cannot be used with row-sparse "  # type: ignore[attr-defined]
-                    "gradients; use the mixed_bfloat16 policy, which needs no loss scaling."
-                )
         super().apply(grads, trainable_variables)  # type: ignore[misc]
 
     def _refuse_dense_passes(self) -> None:
-        for option, instead in (
-            ("weight_decay", "give the layer an `embeddings_regularizer`"),
-            ("gradient_accumulation_steps", "use a larger batch"),
-            ("use_ema", "use it in the optimizer of the dense part"),
+        for option, problem in (
+            ("weight_decay", "passes over every row; give the layer an `embeddings_regularizer`"),
+            ("gradient_accumulation_steps", "passes over every row; use a larger batch"),
+            ("use_ema", "passes over every row; use it in the optimizer of the dense part"),
+            ("loss_scale_factor", "divides all; use mixed_bfloat16, which needs no loss scaling"),
         ):
             value = getattr(self, option)
             if value:
                 raise ValueError(
-                    f"`{option}` would pass over every row of a table at every step; {instead}. "
+                    f"`{option}` has no row-sparse form: at every step it {problem}. "
                     f"Received: {option}={value} in the optimizer '{self.name}'."  # type: ignore[attr-defined]
                 )
 
-    def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
-        return clip_gradients(
-            grads,
-            self.clipnorm,  # type: ignore[attr-defined]
-            self.clipvalue,  # type: ignore[attr-defined]
-            self.global_clipnorm,  # type: ignore[attr-defined]
-        )
+    def clip_gradients(self, gradients: Sequence[Any]) -> list[Any]:
+        return clip_gradients(gradients, self)
 
     def add_variable(self, shape: Any, initializer: Any = "zeros", **kwargs: Any) -> Any:
         if isinstance(initializer, keras.initializers.Constant):
             initializer = Filled(initializer.value)
         return super().add_variable(shape, initializer, **kwargs)  # type: ignore[misc]
-
-    def _slot(self, slots: Sequence[Any], variable: tf.Variable) -> Any:
-        return slots[self._get_variable_index(variable)]  # type: ignore[attr-defined]

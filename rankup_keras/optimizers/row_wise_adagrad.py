@@ -1,4 +1,4 @@
-"""Adagrad with one accumulator a row."""
+"""Adagrad with one accumulator per row."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.optimizers.row_sparse import Filled, RowSparse, read_rows, write_rows
+from rankup_keras.compat.optimizers import slot, variable_index
+from rankup_keras.optimizers.row_sparse import Filled, RowSparse
 
 
 @serializable
@@ -15,7 +16,7 @@ class RowWiseAdagrad(RowSparse, keras.optimizers.Optimizer):
 
     `a_row += mean(g²); w_row -= learning_rate · g / sqrt(a_row + epsilon)`, the
     mean over the row's columns. Its state is `1 / width` of Adagrad's: 4 bytes
-    a row. A weight with one axis or none has one accumulator a value, which is
+    per row. A weight with one axis has one accumulator per value, which is
     Adagrad.
 
     Args:
@@ -24,9 +25,28 @@ class RowWiseAdagrad(RowSparse, keras.optimizers.Optimizer):
         epsilon: added under the root. Defaults to 1e-7.
         **kwargs: those of `keras.optimizers.Optimizer`.
 
+    Raises:
+        ValueError: a negative `initial_accumulator_value`.
+
+    Example:
+
+    ```python
+    import keras
+    import tensorflow as tf
+    import rankup_keras as rk
+
+    table = keras.Variable(tf.zeros((4, 2)))
+    gradient = tf.IndexedSlices(tf.ones((3, 2)), [1, 1, 3], (4, 2))
+    optimizer = rk.optimizers.RowWiseAdagrad(0.1)
+    optimizer.apply([gradient], [table])
+    print(optimizer.variables[-1].numpy())  # one accumulator per row
+    ```
+
     References:
         - DLRM, arXiv 1906.00091, and FBGEMM's exact row-wise Adagrad.
     """
+
+    slots = ("accumulators",)
 
     def __init__(
         self,
@@ -62,28 +82,23 @@ class RowWiseAdagrad(RowSparse, keras.optimizers.Optimizer):
                 )
             )
 
-    def update_rows(self, rows, gradient, variable, learning_rate):
-        slot = self._slot(self._accumulators, variable)
-        accumulator = read_rows(slot, rows) + _mean_square(
-            gradient, self._slot(self._parts, variable)
-        )
-        step = learning_rate * gradient * self._root(accumulator, gradient, variable)
-        write_rows(slot, rows, accumulator)
-        write_rows(variable, rows, read_rows(variable, rows) - step)
+    def new_rows(self, variable, gradient, rate, weight, accumulator):
+        parts = self._parts[variable_index(self, variable)]
+        accumulator += _mean_square(gradient, parts)
+        root = tf.math.rsqrt(accumulator + self.epsilon)
+        # In a shape that multiplies the gradient.
+        if parts:
+            root = tf.repeat(root, parts, axis=1)
+        else:
+            ones = [1] * (len(gradient.shape) - 1)
+            root = tf.reshape(root, tf.concat([tf.shape(root), ones], 0))
+        return weight - rate * gradient * root, accumulator
 
     def update_dense(self, gradient, variable, learning_rate):
-        accumulator = self._slot(self._accumulators, variable).value
-        accumulator.assign_add(_mean_square(gradient, self._slot(self._parts, variable)))
-        root = self._root(accumulator, gradient, variable)
-        variable.assign_sub(learning_rate * root * gradient)
-
-    def _root(self, accumulator, gradient, variable):
-        """`1 / sqrt(a + epsilon)`, in a shape that multiplies the gradient."""
-        root = tf.math.rsqrt(accumulator + self.epsilon)
-        parts = self._slot(self._parts, variable)
-        if parts:
-            return tf.repeat(root, parts, axis=1)
-        return tf.reshape(root, tf.concat([tf.shape(root), [1] * (len(gradient.shape) - 1)], 0))
+        stores = variable, slot(self, "accumulators", variable).value
+        new = self.new_rows(variable, gradient, learning_rate, *map(tf.convert_to_tensor, stores))
+        for store, values in zip(stores, new, strict=True):
+            store.assign(values)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

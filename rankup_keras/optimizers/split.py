@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from rankup_keras._registry import serializable
+from rankup_keras.compat.optimizers import known_gradients, variable_index
 from rankup_keras.optimizers.adagrad import Adagrad
 from rankup_keras.optimizers.adam import Adam
 from rankup_keras.optimizers.ftrl import Ftrl
@@ -81,9 +82,11 @@ class Split(keras.optimizers.Optimizer):
             included. At most one of the three.
         name: name of the optimizer.
 
-    `learning_rate` reads the dense part's; setting it, as the callbacks
-    `LearningRateScheduler` and `ReduceLROnPlateau` do, keeps the ratio between
-    the two. Where the optimizers have schedules, each follows its own.
+    **Learning rates.** `learning_rate` is the dense part's. The tables' rate follows it in the
+    ratio of the two rates given here, however it is changed: by `learning_rate = value`,
+    `learning_rate.assign(value)`, and the callbacks that do either. Setting
+    `embeddings.learning_rate` changes the ratio. Where a part has a schedule,
+    or the dense part's rate is 0, each part follows its own.
 
     Raises:
         ValueError: when `embeddings` has no row-sparse form.
@@ -91,18 +94,28 @@ class Split(keras.optimizers.Optimizer):
     Example:
 
     ```python
-    model.compile(
-        optimizer=rk.optimizers.Split(
-            embeddings=rk.optimizers.Adagrad(0.05),
-            dense=keras.optimizers.RMSprop(1e-3),
-            global_clipnorm=10.0,
-        )
+    import keras
+    import rankup_keras as rk
+
+    rows = {"ad": ["a", "b", "a", "c"], "click": [1, 0, 1, 0]}
+    features = rk.FeatureSet([rk.Categorical("ad")]).adapt(rows)
+    model = rk.RankMixer(features, ["click"], num_blocks=1, embedding_dim=4)
+    optimizer = rk.optimizers.Split(
+        embeddings=rk.optimizers.Adagrad(0.05),
+        dense=keras.optimizers.RMSprop(1e-3),
+        global_clipnorm=10.0,
     )
+    model.compile(optimizer=optimizer)
+    model.fit(rows, verbose=0)
+    optimizer.learning_rate.assign(1e-4)
+    print(float(optimizer.embeddings.learning_rate))  # 0.005
     ```
 
     References:
         - RankMixer, arXiv 2507.15551 (RMSProp for the dense part, Adagrad for the sparse).
     """
+
+    row_sparse_updates = True
 
     def __init__(
         self,
@@ -128,14 +141,18 @@ class Split(keras.optimizers.Optimizer):
         self.embeddings = embeddings
         self.dense = dense
         self.row_sparse = row_sparse
-        self._ratio = self._rate_ratio()
+        self.follow_dense_rate()
 
-    def _rate_ratio(self) -> float | None:
-        rates = [getattr(part, "_learning_rate", None) for part in (self.embeddings, self.dense)]
+    def follow_dense_rate(self, first_dense_rate: float | None = None) -> None:
+        """Makes the tables' rate follow the dense part's, which was this at first."""
+        self.embeddings.rate_factor = self._first_dense_rate = None
+        rates = [part.learning_rate for part in (self.embeddings, self.dense)]
         if not all(isinstance(rate, keras.Variable) for rate in rates):
-            return None
-        of_embeddings, of_dense = (float(keras.ops.convert_to_numpy(rate)) for rate in rates)
-        return of_embeddings / of_dense if of_dense else None
+            return
+        first, dense = first_dense_rate or float(rates[1]), self.dense
+        if first:
+            self._first_dense_rate = first
+            self.embeddings.rate_factor = lambda: dense.learning_rate / first
 
     def is_row_sparse(self, variable: Any) -> bool:
         """Whether `embeddings` trains the variable."""
@@ -152,16 +169,17 @@ class Split(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._is_table = [self.is_row_sparse(variable) for variable in variables]
+        self._own_variables = list(variables)
+        self._tables = [self.is_row_sparse(variable) for variable in variables]
         for part, wanted in ((self.embeddings, True), (self.dense, False)):
-            own = [v for v, table in zip(variables, self._is_table, strict=True) if table is wanted]
+            own = [v for v, table in zip(variables, self._tables, strict=True) if table is wanted]
             if own:
                 with keras.name_scope(part.name, caller=part):
                     part.build(own)
 
     @property
     def variables(self):
-        return [*self._variables, *self.embeddings.variables, *self.dense.variables]
+        return [*super().variables, *self.embeddings.variables, *self.dense.variables]
 
     @property
     def learning_rate(self):
@@ -169,58 +187,62 @@ class Split(keras.optimizers.Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, value):
-        if self._ratio is None:
+        if self._first_dense_rate is None:
             raise TypeError(
-                "A learning rate can be set only where both optimizers have a plain number; "
-                "here at least one has a schedule."
+                "A learning rate can be set only where both optimizers have a plain number, the "
+                "dense part's above 0; otherwise set that of `embeddings` or `dense`. A schedule "
+                f"is followed. Received: learning_rate={value}."
             )
         self.dense.learning_rate = value
-        self.embeddings.learning_rate = value * self._ratio
 
     def apply(self, grads, trainable_variables=None):
         grads = list(grads)
         if trainable_variables is None:
-            trainable_variables = self._trainable_variables
+            trainable_variables = self._own_variables
         variables = list(trainable_variables)
         if not grads:
             return
         if not self.built:
             with keras.name_scope(self.name, caller=self):
                 self.build(variables)
-        self._check_variables_are_known(variables)
-        grads, variables = self._filter_empty_gradients(grads, variables)
+        grads, variables = known_gradients(self, grads, variables)
         if self.loss_scale_factor is not None:
             grads = [scale_gradient(g, 1.0 / self.loss_scale_factor) for g in grads]
-        grads = clip_gradients(grads, self.clipnorm, self.clipvalue, self.global_clipnorm)
-        tables: list[tuple[Any, Any]] = []
-        dense: list[tuple[Any, Any]] = []
-        for grad, variable in zip(grads, variables, strict=True):
-            table = self._is_table[self._get_variable_index(variable)]
-            (tables if table else dense).append((grad, variable))
-        for part, pairs in ((self.embeddings, tables), (self.dense, dense)):
+        grads = clip_gradients(grads, self)
+        for part, tables in ((self.embeddings, True), (self.dense, False)):
+            pairs = [
+                (g, v) for g, v in zip(grads, variables, strict=True) if self._is_table(v) is tables
+            ]
             if pairs:
                 part.apply_gradients(pairs)
-        if not any(self._is_table):
+        if not any(self._tables):
             # Where a TPU trains the tables by itself, their schedule goes on.
             self.embeddings.iterations.assign_add(1)
-        self._iterations.assign_add(1)
+        self.iterations.assign_add(1)
+
+    def _is_table(self, variable: Any) -> bool:
+        return self._tables[variable_index(self, variable)]
 
     def finalize_variable_values(self, var_list):
         for part, wanted in ((self.embeddings, True), (self.dense, False)):
-            own = [v for v in var_list if self._is_table[self._get_variable_index(v)] is wanted]
+            own = [v for v in var_list if self._is_table(v) is wanted]
             if own:
                 part.finalize_variable_values(own)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Split":
-        return cls(
+        first = config.get("first_dense_rate")
+        split = cls(
             **{
                 key: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
                 if isinstance(value, dict)
                 else value
                 for key, value in config.items()
+                if key != "first_dense_rate"
             }
         )
+        split.follow_dense_rate(first)
+        return split
 
     def get_config(self) -> dict[str, Any]:
         row_sparse: Any = self.row_sparse
@@ -237,4 +259,5 @@ class Split(keras.optimizers.Optimizer):
             "clipvalue": self.clipvalue,
             "global_clipnorm": self.global_clipnorm,
             "loss_scale_factor": self.loss_scale_factor,
+            "first_dense_rate": self._first_dense_rate,
         }

@@ -1,34 +1,34 @@
-"""Brings `fit` to the batch where it was, through the same iterators as the first time."""
+"""Brings `fit` back to the batch where it stopped, through the same iterators as before."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rankup_keras.compat.trainer import build_metrics, skip_validation
+
 
 class Replay:
-    """Stands before a model's train function and passes over what was trained already.
+    """Replaces a model's train function and skips the steps that were trained already.
 
-    `fit` runs from its first epoch. For epochs and batches before the position
-    the train function does nothing, so that Keras makes every iterator that it
-    made the first time (a shuffled dataset draws its order when an iterator
-    is made) and counts the same steps. In the epoch of the position the
-    batches before it are then read and dropped.
+    `fit` runs from its first epoch. Before the position the train function does
+    nothing, so that Keras makes every iterator that it made the first time (a
+    shuffled dataset draws its order when an iterator is made) and counts the same
+    steps. In the epoch of the position the batches before it are read and dropped.
 
     Args:
         model: the Keras model in `fit`.
 
     Attributes:
-        passed_last: whether the last call of the train function was passed over.
+        skipped_last: whether the last call of the train function was skipped.
         epoch: the epoch that `fit` is in.
-        calls: calls of the train function in this epoch, those passed over
-            included.
+        calls: calls of the train function in this epoch, skipped ones included.
         calls_by_epoch: the same of the epochs before.
-        before_first_batch: called once, after what precedes the position was
-            passed over and the metrics were built.
+        before_first_batch: called once, after everything before the position was
+            skipped and the metrics were built.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.passed_last = False
+        self.skipped_last = False
         self.epoch = 0
         self.calls = 0
         self.calls_by_epoch: list[int] = []
@@ -41,64 +41,59 @@ class Replay:
     def start(self, epoch: int, calls: int, calls_by_epoch: Sequence[int]) -> None:
         """Sets the position: `calls` calls into `epoch`."""
         self._to_epoch, self._to_calls = epoch, calls
-        self._known = list(calls_by_epoch)
+        self._known_calls = list(calls_by_epoch)
         self.calls_by_epoch = []
         self._train_function = self.model.train_function
         self.model.train_function = self._step
         if epoch:
-            # Epochs that are passed over have no validation and no metrics.
-            self.model._should_eval = lambda *args: False
-            self.model.get_metrics_result = dict
+            # Skipped epochs have no validation and no metrics.
+            skip_validation(self.model, True)
 
     def stop(self) -> None:
-        """Gives the model its own train function back."""
+        """Gives the model back its own train function."""
         if self._train_function is not None:
             self.model.train_function = self._train_function
             self._train_function = None
-        self._measure_again()
+        skip_validation(self.model, False)
         self._iterator = None
 
     @property
-    def passes_epoch(self) -> bool:
-        """Whether this epoch is passed over as a whole."""
+    def skips_epoch(self) -> bool:
+        """Whether this whole epoch is skipped."""
         return self.epoch < self._to_epoch
 
     @property
-    def passes_next(self) -> bool:
-        """Whether the next call of the train function will be passed over."""
-        return self.passes_epoch or (self.epoch == self._to_epoch and self.calls < self._to_calls)
+    def skips_next(self) -> bool:
+        """Whether the next call of the train function will be skipped."""
+        return self.skips_epoch or (self.epoch == self._to_epoch and self.calls < self._to_calls)
 
     def begin_epoch(self, epoch: int) -> None:
         """Takes note of the epoch that begins."""
         self.epoch, self.calls = epoch, 0
-        self.passed_last = False
-        if not self.passes_epoch:
-            self._measure_again()
-
-    def _measure_again(self) -> None:
-        for name in ("_should_eval", "get_metrics_result"):
-            self.model.__dict__.pop(name, None)
+        self.skipped_last = False
+        if not self.skips_epoch:
+            skip_validation(self.model, False)
 
     def end_epoch(self) -> None:
         """Notes how long the epoch was."""
         self.calls_by_epoch.append(self.calls)
 
     def _step(self, iterator: Any) -> Any:
-        self.passed_last = self.passes_next
-        if not self.passed_last:
+        self.skipped_last = self.skips_next
+        if not self.skipped_last:
             if iterator is self._iterator:
                 self._catch_up(iterator)
             logs = self._train_function(iterator)
             self.calls += 1
             return logs
-        if self.passes_epoch and self.calls == self._known[self.epoch]:
+        if self.skips_epoch and self.calls == self._known_calls[self.epoch]:
             # Data of unknown length: Keras learns it from its end.
             raise StopIteration
         if iterator is not self._iterator:
             self._iterator, self._behind = iterator, 0
         self._behind += 1
         self.calls += 1
-        if self.passes_next:
+        if self.skips_next:
             return {}
         if self.epoch == self._to_epoch:
             self._catch_up(iterator)
@@ -121,6 +116,6 @@ class Replay:
                     f"was written after {behind * self.model.steps_per_execution}. Resuming needs "
                     "the same data in the same order."
                 ) from None
-        if batch is not None and self.model._distribute_strategy is None:
-            # Makes the metrics, whose values in the middle of an epoch are in the checkpoint.
-            self.model._symbolic_build(data_batch=batch)
+        if batch is not None:
+            # The checkpoint has their values in the middle of an epoch.
+            build_metrics(self.model, batch)

@@ -1,4 +1,4 @@
-"""Python-side state of a training: callbacks, random numbers, log files."""
+"""Python-side state of a training run: callbacks, random numbers, log files."""
 
 import dataclasses
 import os
@@ -10,14 +10,15 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.random import seed_generator
+
+from rankup_keras.compat.random_state import global_seed_state
 
 # Attributes that a callback is given anew in every process.
-_GIVEN = frozenset({"model", "_model", "params", "validation_data"})
+_GIVEN_ANEW = frozenset({"model", "_model", "params", "validation_data"})
 
 
-class NotPlainError(TypeError):
-    """A value that is no plain data."""
+class NotPlainDataError(TypeError):
+    """A value that is not plain data."""
 
 
 class Packer:
@@ -36,7 +37,7 @@ class Packer:
             return value
         if isinstance(value, np.ndarray | np.generic):
             if value.dtype.hasobject:
-                raise NotPlainError(type(value).__name__)
+                raise NotPlainDataError(type(value).__name__)
             key = str(len(self.arrays))
             self.arrays[key] = np.array(value)
             return {"array": key, "scalar": isinstance(value, np.generic)}
@@ -48,7 +49,7 @@ class Packer:
             fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
             kind = type(value)
             return {"class": [kind.__module__, kind.__qualname__], "fields": self.pack(fields)}
-        raise NotPlainError(type(value).__name__)
+        raise NotPlainDataError(type(value).__name__)
 
     def unpack(self, item: Any) -> Any:
         """The inverse of `pack`."""
@@ -68,8 +69,8 @@ class Packer:
 
 
 def callback_start(callback: Any) -> dict[str, Any]:
-    """What a callback holds at the start of a training, to know later what has changed."""
-    return {name: value for name, value in vars(callback).items() if name not in _GIVEN}
+    """What a callback holds when training starts, to know later what has changed."""
+    return {name: value for name, value in vars(callback).items() if name not in _GIVEN_ANEW}
 
 
 def callback_state(callback: Any, start: Mapping[str, Any], packer: Packer) -> dict[str, Any]:
@@ -77,12 +78,12 @@ def callback_state(callback: Any, start: Mapping[str, Any], packer: Packer) -> d
 
     Numbers and strings that are as they were at the start are left to
     `on_train_begin`: a clock's start among them means something only in its
-    own process. Lists and records are always kept, arrays when they were
-    replaced: a callback's data does not belong into a checkpoint.
+    own process. Lists and records are always kept, arrays only when they were
+    replaced: a callback's data does not belong in a checkpoint.
     """
     state = {}
     for name, value in vars(callback).items():
-        if name in _GIVEN or callable(value):
+        if name in _GIVEN_ANEW or callable(value):
             continue
         same = name in start and start[name] is value
         if same and not (isinstance(value, list | dict | set) or dataclasses.is_dataclass(value)):
@@ -92,7 +93,7 @@ def callback_state(callback: Any, start: Mapping[str, Any], packer: Packer) -> d
         trial = Packer(packer.arrays)
         try:
             state[name] = trial.pack(value)
-        except NotPlainError:
+        except NotPlainDataError:
             continue
         packer.arrays = trial.arrays
     return state
@@ -106,11 +107,13 @@ def restore_callback(callback: Any, state: Mapping[str, Any], packer: Packer) ->
 
 def random_state(packer: Packer) -> Any:
     """State of Python's, NumPy's and Keras's global random numbers."""
+    # First, since Keras draws its start from Python's when it is first asked.
+    of_keras = keras.ops.convert_to_numpy(global_seed_state())
     return packer.pack(
         {
             "python": random.getstate(),
             "numpy": np.random.get_state(),  # noqa: NPY002 (the state that others draw from)
-            "keras": keras.ops.convert_to_numpy(seed_generator.global_seed_generator().state),
+            "keras": of_keras,
         }
     )
 
@@ -120,23 +123,23 @@ def restore_random(state: Any, packer: Packer) -> None:
     found = packer.unpack(state)
     random.setstate(found["python"])
     np.random.set_state(found["numpy"])  # noqa: NPY002
-    seed_generator.global_seed_generator().state.assign(found["keras"])
+    global_seed_state().assign(found["keras"])
 
 
 def log_files(callbacks: Sequence[Any]) -> list[pathlib.Path]:
-    """Files that callbacks append lines to: `CSVLogger`'s, and those of writers that they hold."""
+    """Files that callbacks append to: `CSVLogger`'s, and those of writers that they hold."""
     found = []
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger):
             found.append(callback.filename)
         for part in vars(callback).values():
-            path = getattr(part, "path", getattr(part, "_path", None))
+            path = getattr(part, "path", None)
             if callable(getattr(part, "write", None)) and isinstance(path, str | os.PathLike):
                 found.append(path)
     return [pathlib.Path(path) for path in found]
 
 
 def cut_back(path: pathlib.Path, size: int) -> None:
-    """Takes away the lines that were written after the checkpoint."""
+    """Removes the lines that were written after the checkpoint."""
     if path.is_file() and path.stat().st_size > size:
         os.truncate(path, size)

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: each complete or not there, the last good ones kept."""
+"""Checkpoints on disk: each complete or absent, the last ones kept."""
 
 import json
 import os
@@ -17,14 +17,14 @@ _NAME = re.compile(r"checkpoint-(\d{8})")
 class CheckpointStore:
     """Numbered checkpoints in a folder.
 
-    A checkpoint is a folder. It is written under another name, its files and
-    their checksums are brought to the disk, and one rename makes it visible:
+    A checkpoint is a folder. It is written under a temporary name, its files and
+    their checksums are flushed to the disk, and one rename makes it visible:
     a process killed at any moment leaves a complete checkpoint or none.
 
     Args:
         directory: the folder; made when the first checkpoint is written.
         keep: int. How many checkpoints stay. Defaults to 2.
-        writer: str. Name of this process among those that write at once.
+        writer: str. Name of this process among those that write at the same time.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class CheckpointStore:
         self._temporary = f"unfinished-{writer}"
 
     def numbers(self) -> list[int]:
-        """Numbers of the checkpoints there are, good or not, ascending."""
+        """Numbers of all checkpoints, damaged ones included, ascending."""
         if not self.directory.is_dir():
             return []
         found = (_NAME.fullmatch(path.name) for path in self.directory.iterdir())
@@ -46,13 +46,13 @@ class CheckpointStore:
         return self.directory / f"checkpoint-{number:08d}"
 
     def newest_good(self) -> int | None:
-        """Number of the newest checkpoint that is whole, with a warning for those that are not."""
+        """Number of the newest intact checkpoint, with a warning for damaged ones."""
         for number in reversed(self.numbers()):
             problem = find_damage(self.path(number))
             if problem is None:
                 return number
             warnings.warn(
-                f"Checkpoint '{self.path(number)}' is damaged and passed over: {problem}.",
+                f"Checkpoint '{self.path(number)}' is damaged and skipped: {problem}.",
                 stacklevel=2,
             )
         return None
@@ -77,12 +77,12 @@ class CheckpointStore:
         manifest = {path.name: [path.stat().st_size, checksum(path)] for path in files}
         (unfinished / MANIFEST).write_text(json.dumps(manifest))
         for path in [*files, unfinished / MANIFEST, unfinished]:
-            _to_disk(path)
+            _flush(path)
         numbers = self.numbers()
         unfinished.rename(self.path(numbers[-1] + 1 if numbers else 0))
-        _to_disk(self.directory)
+        _flush(self.directory)
         for number in numbers[: len(numbers) + 1 - self.keep]:
-            # Renamed first: half a checkpoint shall not bear a checkpoint's name.
+            # Renamed first: half a checkpoint must not have a checkpoint's name.
             self.path(number).rename(unfinished)
             shutil.rmtree(unfinished)
 
@@ -98,7 +98,7 @@ def find_damage(folder: pathlib.Path) -> str | None:
             if path.stat().st_size != size:
                 return f"'{name}' has {path.stat().st_size} bytes instead of {size}"
             if checksum(path) != expected:
-                return f"'{name}' has another checksum than when it was written"
+                return f"'{name}' does not have the checksum that it was written with"
     except (OSError, ValueError, TypeError) as error:
         return f"its list of files cannot be read ({type(error).__name__})"
     return None
@@ -113,7 +113,7 @@ def checksum(path: pathlib.Path) -> int:
     return value
 
 
-def _to_disk(path: pathlib.Path) -> None:
+def _flush(path: pathlib.Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

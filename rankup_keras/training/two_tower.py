@@ -23,6 +23,18 @@ class TwoTower:
         items: vectors of the items of the training rows, by id.
         metrics: `factorized_top_k/top_1_categorical_accuracy` and its kin, on
             the validation pairs.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    users = rk.layers.PretrainedVectors("user_vector", np.array(["u1"]), np.ones((1, 4)))
+    items = rk.layers.PretrainedVectors("item_vector", np.array([7, 8]), np.eye(2, 4))
+    towers = rk.training.TwoTower(users, items, metrics={})
+    print(towers.users.lookup(["u1"]) @ towers.items.lookup([7, 8]).T)
+    ```
     """
 
     users: PretrainedVectors
@@ -63,7 +75,7 @@ def train_two_tower(
             Defaults to the training pairs.
         dim: width of the vectors. Defaults to 32.
         epochs: passes over the pairs. Defaults to 10.
-        batch_size: pairs a step. Defaults to 1024.
+        batch_size: pairs per step. Defaults to 1024.
         learning_rate: of Adagrad. Defaults to 0.1.
         l2: weight of a pair's `|u|² + |v|²` beside its loss. Defaults to 0.1.
         seed: seed of the towers and of shuffling. Defaults to 0.
@@ -75,7 +87,21 @@ def train_two_tower(
 
     Raises:
         ImportError: without the extra `[tfrs]`.
-        RuntimeError: when the process fails, with the end of what it said.
+        RuntimeError: when the process fails, with the end of what it printed.
+        ValueError: ids that are not integers or strings, or columns of unequal length.
+
+    Example:
+
+    ```python
+    import importlib.util
+    import rankup_keras as rk
+
+    if importlib.util.find_spec("tensorflow_recommenders"):  # pip install 'rankup-keras[tfrs]'
+        towers = rk.training.train_two_tower(
+            users=["u1", "u1", "u2"], items=[7, 8, 8], folder="towers", dim=4, epochs=1
+        )
+        print(towers.items.lookup([7, 8]), towers.metrics)
+    ```
 
     References:
         - Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus
@@ -89,46 +115,35 @@ def train_two_tower(
     users, items = _ids(users, "users"), _ids(items, "items")
     if len(users) != len(items) or not len(users):
         raise ValueError(
-            "`users` and `items` must be of one length, and not empty. "
+            "`users` and `items` must have equal length and not be empty. "
             f"Received: {len(users)} users, {len(items)} items."
         )
     known_users, user_index = np.unique(users, return_inverse=True)
     known_items, item_index = np.unique(items, return_inverse=True)
-    if validation is None:
-        held_out = user_index, item_index
-    else:
+    held_out = user_index, item_index
+    if validation is not None:
         held_out = _held_out(validation, known_users, known_items)
 
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pairs = folder / "pairs.npz"
+    pairs, towers = folder / "pairs.npz", folder / "towers.npz"
     np.savez(
         pairs, users=user_index, items=item_index, valid_users=held_out[0], valid_items=held_out[1]
     )
-    settings = {
-        "users": len(known_users),
-        "items": len(known_items),
-        "dim": dim,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "l2": l2,
-        "seed": seed,
-    }
+    sizes = {"users": len(known_users), "items": len(known_items), "dim": dim, "seed": seed}
+    steps = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "l2": l2}
     try:
-        _run(folder, settings)
-        with np.load(folder / "towers.npz") as towers:
-            vectors = {"users": towers["users"], "items": towers["items"]}
+        _run(folder, {**sizes, **steps})
+        with np.load(towers) as found:
+            np.savez(folder / "users.npz", ids=known_users, vectors=found["users"])
+            np.savez(folder / "items.npz", ids=known_items, vectors=found["items"])
     finally:
         pairs.unlink(missing_ok=True)
-        (folder / "towers.npz").unlink(missing_ok=True)
-    np.savez(folder / "users.npz", ids=known_users, vectors=vectors["users"])
-    np.savez(folder / "items.npz", ids=known_items, vectors=vectors["items"])
-    metrics = json.loads((folder / "metrics.json").read_text())
+        towers.unlink(missing_ok=True)
     return TwoTower(
         PretrainedVectors.read(folder / "users.npz", user_feature, dim),
         PretrainedVectors.read(folder / "items.npz", item_feature, dim),
-        metrics,
+        json.loads((folder / "metrics.json").read_text()),
     )
 
 

@@ -115,7 +115,7 @@ def test_killed_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     newest = store.path(store.numbers()[-1]) / "variables.data-00000-of-00001"
     with newest.open("r+b") as file:
         file.truncate(newest.stat().st_size - 1)
-    with pytest.warns(UserWarning, match="is damaged and passed over: 'variables.data"):
+    with pytest.warns(UserWarning, match="is damaged and skipped: 'variables.data"):
         mended = run(tmp_path / "killed", epochs=2, extra=[KillAt(10**6)])
     check_equal(mended, expected)
     assert len(store.numbers()) == 2

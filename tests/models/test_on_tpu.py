@@ -114,9 +114,9 @@ def test_trained_tables_come_off_for_export(trained, tmp_path):
     _, model = trained
     rows = make_rows()
     wanted = model.predict(dataset(), verbose=0)["click"]
-    with pytest.raises(ValueError, match=r"tables on a TPU.*off_tpu\(model\).*'embeddings'"):
+    with pytest.raises(ValueError, match=r"tables on a TPU.*copy_to_host\(model\).*'embeddings'"):
         export(model, tmp_path / "ranker")
-    plain = rk.models.off_tpu(model)
+    plain = rk.models.copy_to_host(model)
     assert type(tables_layer(plain)) is FieldEmbedding
     assert plain.features is model.features
     np.testing.assert_allclose(plain.predict(rows, verbose=0)["click"], wanted, atol=1e-6)
@@ -234,7 +234,7 @@ def test_batches_of_another_size_are_refused(trained):
 
 def test_a_call_by_itself_is_refused(trained):
     _, model = trained
-    with pytest.raises(ValueError, match="off_tpu"):
+    with pytest.raises(ValueError, match="copy_to_host"):
         model(model.encode({k: v[:BATCH] for k, v in make_rows().items()}))
 
 
@@ -309,11 +309,11 @@ def test_exact_resume_is_refused(trained, tmp_path):
         model.fit(dataset(), verbose=0, callbacks=[rk.callbacks.Resume(tmp_path / "run")])
 
 
-def test_off_tpu_and_cost_are_for_outside_of_the_scope(trained):
+def test_copy_to_host_and_cost_are_for_outside_of_the_scope(trained):
     strategy, model = trained
     with strategy.scope():
         with pytest.raises(ValueError, match="outside of the strategy's scope"):
-            rk.models.off_tpu(model)
+            rk.models.copy_to_host(model)
         with pytest.raises(ValueError, match="outside of the TPUStrategy's scope"):
             rk.models.cost(rk.RankUp, make_features(), ["click"])
 

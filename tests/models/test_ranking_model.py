@@ -332,6 +332,39 @@ def test_weights_file(trained, tmp_path):
     np.testing.assert_allclose(actual["buy"], expected["buy"], rtol=0, atol=1e-6)
 
 
+def test_hdf5_has_no_place_for_vocabularies(trained, tmp_path):
+    for name in ("model.h5", "model.hdf5"):
+        with pytest.raises(ValueError, match=r"no place for the vocabularies.*`.keras`.*model.h"):
+            trained.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_is_the_serving_export(trained, tmp_path):
+    rows = tiny.make_rows()
+    path = trained.export(tmp_path / "ranker", warmup=rows, signatures=["serving_default"])
+    assert path == tmp_path / "ranker" / "1"
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    assert set(served.structured_input_signature[1]) == set(trained.features.raw_spec())
+    with pytest.raises(ValueError, match=r"`format` must be 'tf_saved_model'.*format='onnx'"):
+        trained.export(tmp_path / "ranker", format="onnx")
+
+
+def test_a_loss_of_the_tasks_own():
+    focal = keras.losses.BinaryFocalCrossentropy(gamma=3.0)
+    tasks = [rk.Task("click", loss="mse"), rk.Task("buy", loss=focal)]
+    model = rk.RankMixer(tiny.make_features(), tasks, 8, 4, 1, 1, embedding_dim=2)
+    model.compile("sgd")
+    rows, labels = tiny.make_rows(), tiny.make_labels()
+    found = model.evaluate(rows, labels, verbose=0, return_dict=True)
+    scores = model.predict(rows, verbose=0)
+    mse = np.mean((scores["click"][:, 0] - labels["click"]) ** 2)
+    np.testing.assert_allclose(found["click_loss"], mse, rtol=1e-5)
+    wanted = focal(labels["buy"][:, None].astype("float32"), scores["buy"])
+    np.testing.assert_allclose(found["buy_loss"], wanted, rtol=1e-5)
+    again = model.from_config(model.get_config())
+    assert again.tasks[1].loss.get_config() == focal.get_config()
+
+
 def test_activations_can_be_tapped_by_name(trained):
     names = ["tokens", "block_1_mixer", "block_1_ffn"]
     taps = keras.Model(trained.inputs, [trained.get_layer(name).output for name in names])

@@ -175,6 +175,68 @@ def test_learning_rate_callback_reaches_both():
     assert float(model.optimizer.embeddings.learning_rate) == pytest.approx(1e-4)
 
 
+class Assigns(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.learning_rate.assign([0.02, 0.0, 0.005][epoch])
+
+
+def test_assigned_rates_reach_both_parts_and_zero_stops_both():
+    model = make_model()
+    model.compile(optimizers.Split(optimizers.Adagrad(0.1), optimizers.Adam(0.01)), "mse")
+    embeddings = model.optimizer.embeddings
+    fit(model, epochs=1)
+    before = weights(model)
+    model.optimizer.learning_rate.assign(0.0)
+    assert float(embeddings.learning_rate) == 0.0
+    fit(model, epochs=1)
+    assert_same(weights(model), before, atol=0)
+    # The ratio outlives the 0, in a config too.
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(model.optimizer)
+    )
+    for split in (model.optimizer, again):
+        split.learning_rate.assign(0.001)
+        assert float(split.embeddings.learning_rate) == pytest.approx(0.01)
+    fit(model, epochs=3, callbacks=[Assigns()])
+    assert float(embeddings.learning_rate) == pytest.approx(0.05)
+
+
+def test_an_assigned_rate_is_what_the_tables_are_trained_by():
+    models = [make_model(), make_model()]
+    for model, rates in zip(models, [(0.1, 0.01), (0.2, 0.02)], strict=True):
+        parts = optimizers.Adagrad(rates[0]), optimizers.SGD(rates[1])
+        model.compile(optimizers.Split(*parts), "mse")
+    models[0].optimizer.learning_rate.assign(0.02)
+    for model in models:
+        fit(model)
+    assert_same(*map(weights, models), atol=1e-7)
+
+
+def test_the_tables_own_rate_changes_the_ratio():
+    split = optimizers.Split(optimizers.Adagrad(0.1), optimizers.Adam(0.01))
+    split.learning_rate = 0.02
+    split.embeddings.learning_rate = 0.5
+    assert float(split.embeddings.learning_rate) == pytest.approx(0.5)
+    split.learning_rate = 0.01
+    assert float(split.embeddings.learning_rate) == pytest.approx(0.25)
+    split.learning_rate = 0.0
+    with pytest.raises(ValueError, match="follows that of the dense part, which is 0"):
+        split.embeddings.learning_rate = 0.1
+
+
+def test_rates_survive_a_saved_model(tmp_path):
+    model = make_model()
+    model.compile(optimizers.Split(optimizers.Adagrad(0.1), optimizers.Adam(0.01)), "mse")
+    fit(model, epochs=1)
+    model.optimizer.learning_rate.assign(0.001)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras").optimizer
+    assert float(loaded.learning_rate) == pytest.approx(0.001)
+    assert float(loaded.embeddings.learning_rate) == pytest.approx(0.01)
+    loaded.learning_rate = 0.01
+    assert float(loaded.embeddings.learning_rate) == pytest.approx(0.1)
+
+
 def test_setting_a_rate_over_a_schedule_is_refused():
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
     split = optimizers.Split(optimizers.Adagrad(schedule), "adam")

@@ -58,7 +58,7 @@ def lose_list(folder):
     ("harm", "message"),
     [
         (truncate, "0 bytes instead of 1"),
-        (change, "another checksum"),
+        (change, "does not have the checksum"),
         (lose, "'b.txt' is missing"),
         (cut_list, "list of files"),
         (lose_list, "list of files"),

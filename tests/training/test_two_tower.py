@@ -65,7 +65,7 @@ def test_missing_packages_are_named(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("users", "items", "validation", "message"),
     [
-        ([1, 2], [3], None, "one length"),
+        ([1, 2], [3], None, "equal length"),
         ([], [], None, "integers or strings"),
         ([1.5], [1], None, "`users` must be one column of integers or strings"),
         ([1], [2], ([3], [2]), "No pair of `validation`"),

@@ -257,7 +257,7 @@ class TPUFieldEmbedding(keras.layers.Layer):
         if tf.executing_eagerly():
             raise ValueError(
                 f"Layer '{self.name}' has its tables on a TPU and is called by `fit`, `evaluate` "
-                "and `predict` alone; for other uses see `rankup_keras.models.off_tpu`."
+                "and `predict` alone; for other uses see `rankup_keras.models.copy_to_host`."
             )
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if ids.shape[0] != self.batch_size // replicas:

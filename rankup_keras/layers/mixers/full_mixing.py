@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.mixers.residual import make_norm
 from rankup_keras.layers.tokens.per_token_initializer import PerTokenInitializer
 
@@ -14,7 +15,7 @@ FORMS = ("dense", "kronecker", "low_rank")
 
 
 @serializable
-class FullMixing(keras.layers.Layer):
+class FullMixing(ConfiguredLayer):
     """Mixes every entry of the token matrix with every other: `vec(Y) = W vec(X)`.
 
     With the residual connection around it this is the paper's
@@ -159,17 +160,3 @@ class FullMixing(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            form=self.form,
-            rank=self.rank,
-            use_bias=self.use_bias,
-            inner_norm=self.inner_norm,
-            epsilon=self.epsilon,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-            max_weights=self.max_weights,
-        )
-        return config

@@ -7,11 +7,12 @@ import keras
 
 from rankup_keras import kernels
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 
 
 @serializable
-class PerTokenFFN(keras.layers.Layer):
+class PerTokenFFN(ConfiguredLayer):
     """A separate feed-forward network for every token.
 
     `FFN_t(x_t) = f(x_t W1_t + b1_t) W2_t + b2_t`, with `W1_t` (D, kD) and
@@ -116,16 +117,3 @@ class PerTokenFFN(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            expansion=self.expansion,
-            activation=keras.activations.serialize(self.activation),
-            use_bias=self.use_bias,
-            down_scale=self.down_scale,
-            dropout=self.dropout,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
-        return config

@@ -8,12 +8,13 @@ from keras import ops
 
 from rankup_keras import kernels
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.mixers.per_token_norm import PerTokenRMSNorm
 from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 
 
 @serializable
-class PerTokenGLUStack(keras.layers.Layer):
+class PerTokenGLUStack(ConfiguredLayer):
     """A separate stack of normalized gated units for every token.
 
     For every width d among `(D, *hidden_units)`:
@@ -124,16 +125,3 @@ class PerTokenGLUStack(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            hidden_units=self.hidden_units,
-            expansion=self.expansion,
-            activation=keras.activations.serialize(self.activation),
-            epsilon=self.epsilon,
-            dropout=self.dropout,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
-        return config

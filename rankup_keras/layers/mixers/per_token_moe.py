@@ -9,6 +9,7 @@ from keras import ops
 
 from rankup_keras import kernels
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.mixers.expert_share import ExpertShare
 from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 
@@ -18,7 +19,7 @@ FULL_WEIGHT = 4
 
 
 @serializable
-class PerTokenMoE(keras.layers.Layer):
+class PerTokenMoE(ConfiguredLayer):
     """Every token chooses among experts of its own by ReLU routing.
 
     `v_t = sum_j G_tj expert_tj(s_t)`, `G_t = ReLU(z_t)`, `z_t = router_t(s_t)`,
@@ -238,21 +239,3 @@ class PerTokenMoE(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            num_experts=self.num_experts,
-            expansion=self.expansion,
-            target_share=self.target_share,
-            activation=keras.activations.serialize(self.activation),
-            two_routers=self.two_routers,
-            sparse_inference=self.sparse_inference,
-            penalty=self.penalty,
-            rate=self.rate,
-            max_penalty=self.max_penalty,
-            recovery=self.recovery,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
-        return config

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from rankup_keras import kernels
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 
 
 @serializable
-class PerTokenRMSNorm(keras.layers.Layer):
+class PerTokenRMSNorm(ConfiguredLayer):
     """`y_t = x_t / sqrt(mean(x_t^2) + epsilon) * gamma_t`, the mean over the width.
 
     Args:
@@ -57,8 +57,3 @@ class PerTokenRMSNorm(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(epsilon=self.epsilon)
-        return config

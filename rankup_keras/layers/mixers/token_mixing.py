@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from rankup_keras import kernels
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.divisibility import must_divide
 
 
 @serializable
-class TokenMixing(keras.layers.Layer):
+class TokenMixing(ConfiguredLayer):
     """Exchanges heads between tokens; no parameters.
 
     Every token is split into H heads of width D / H, and output token h is the
@@ -82,8 +81,3 @@ class TokenMixing(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         tokens, heads, width = self._sizes(input_shape)
         return (input_shape[0], heads, tokens * width // heads)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(num_heads=self.num_heads)
-        return config

@@ -7,11 +7,12 @@ import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 
 
 @serializable
-class CrossedTokens(keras.layers.Layer):
+class CrossedTokens(ConfiguredLayer):
     """Makes one token of each pair of pretrained vectors: their product, projected.
 
     `x_p = (z_left * z_right) W_p + b_p`, with a learned bias `m_p` in place of
@@ -95,12 +96,3 @@ class CrossedTokens(keras.layers.Layer):
         self, left_shape: Any, right_shape: Any = None
     ) -> tuple[int | None, ...]:
         return (left_shape[0][0], len(left_shape), self.token_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            token_dim=self.token_dim,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
-        return config

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 
 
 @serializable
-class FactorizationMachine(keras.layers.Layer):
+class FactorizationMachine(ConfiguredLayer):
     """The sum of all fields' embeddings, and the sum of all pairs' products.
 
     `y = concat(sum_f e_f, sum_{f<g} e_f * e_g)`, the latter computed as
@@ -60,8 +60,3 @@ class FactorizationMachine(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (input_shape[0], 2 * self.field_dims[0])
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(field_dims=self.field_dims)
-        return config

@@ -7,10 +7,11 @@ import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 
 
 @serializable
-class GlobalToken(keras.layers.Layer):
+class GlobalToken(ConfiguredLayer):
     """Makes one token of all inputs through a small network: `g = MLP(x)`.
 
     RankUp's global token reads all fields' embeddings from their own
@@ -85,14 +86,3 @@ class GlobalToken(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (input_shape[0], 1, self.token_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            token_dim=self.token_dim,
-            hidden_units=self.hidden_units,
-            activation=keras.activations.serialize(self.activation),
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
-        return config

@@ -5,11 +5,12 @@ from typing import Any
 
 import keras
 
+from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.tokens.field_groups import FieldGroups
 from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 
 
-class GroupTokenizer(keras.layers.Layer):
+class GroupTokenizer(ConfiguredLayer):
     """Makes one token of each group of fields: `x_t = concat(e_f for f in group t) W_t + b_t`.
 
     Args:
@@ -68,13 +69,3 @@ class GroupTokenizer(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (input_shape[0], len(self.groups), self.token_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            token_dim=self.token_dim,
-            field_dims=self.field_dims,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
-        return config

@@ -7,10 +7,11 @@ import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 
 
 @serializable
-class NumericEmbedding(keras.layers.Layer):
+class NumericEmbedding(ConfiguredLayer):
     """Gives every numeric column a vector, so that it can stand beside embedded fields.
 
     `e_n = x_n v_n + b_n`, with `v_n` and `b_n` learned.
@@ -54,8 +55,3 @@ class NumericEmbedding(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (input_shape[0], int(input_shape[-1] or 0) * self.dim)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(dim=self.dim, initializer=keras.initializers.serialize(self.initializer))
-        return config

@@ -7,11 +7,12 @@ import keras
 
 from rankup_keras import kernels
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.tokens.per_token_initializer import PerTokenInitializer
 
 
 @serializable
-class PerTokenDense(keras.layers.Layer):
+class PerTokenDense(ConfiguredLayer):
     """Applies a separate dense layer to every token: `y_t = f(x_t W_t + b_t)`.
 
     Args:
@@ -118,18 +119,3 @@ class PerTokenDense(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (*input_shape[:2], self.units)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            units=self.units,
-            activation=keras.activations.serialize(self.activation),
-            use_bias=self.use_bias,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            bias_initializer=keras.initializers.serialize(self.bias_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-            fan_in=self.fan_in,
-            parts=self.parts,
-            kernel_scale=self.kernel_scale,
-        )
-        return config

@@ -94,5 +94,5 @@ class PermutationTokenizer(GroupTokenizer):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        config.update(num_tokens=self.num_tokens, permutation=self.permutation, seed=self.seed)
+        del config["groups"]  # they follow from the permutation
         return config

@@ -57,8 +57,3 @@ class SemanticTokenizer(GroupTokenizer):
         super().__init__(
             token_dim, field_dims, groups, kernel_initializer, kernel_regularizer, **kwargs
         )
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(groups=self.groups)
-        return config

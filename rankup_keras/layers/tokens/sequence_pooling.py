@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 
 
 @serializable
-class SequencePooling(keras.layers.Layer):
+class SequencePooling(ConfiguredLayer):
     """Reduces a sequence of embeddings to one vector, padding left out.
 
     Args:
@@ -59,8 +59,3 @@ class SequencePooling(keras.layers.Layer):
         self, items_shape: Sequence[int | None], ids_shape: Any = None
     ) -> tuple[int | None, ...]:
         return (items_shape[0], items_shape[2])
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(combiner=self.combiner)
-        return config

@@ -7,12 +7,13 @@ import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 from rankup_keras.layers.tokens.sequence_pooling import SequencePooling
 
 
 @serializable
-class SequenceTokens(keras.layers.Layer):
+class SequenceTokens(ConfiguredLayer):
     """Makes one token of each behaviour sequence: its pooled items, projected.
 
     `x_s = pool(e_i for items i of sequence s that are not padding) W_s + b_s`.
@@ -96,13 +97,3 @@ class SequenceTokens(keras.layers.Layer):
         self, embeddings_shape: Any, ids_shape: Any = None
     ) -> tuple[int | None, ...]:
         return (embeddings_shape[0][0], len(embeddings_shape), self.token_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            token_dim=self.token_dim,
-            combiner=self.combiner,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
-        return config

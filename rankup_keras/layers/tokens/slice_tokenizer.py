@@ -7,11 +7,12 @@ import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 
 
 @serializable
-class SliceTokenizer(keras.layers.Layer):
+class SliceTokenizer(ConfiguredLayer):
     """Cuts the concatenated embeddings into equal slices and projects each to a token.
 
     `x_t = concat(e)[t w : (t + 1) w] W_t + b_t`, `w` the width of a slice. The
@@ -102,14 +103,3 @@ class SliceTokenizer(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (input_shape[0], self.num_tokens, self.token_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            num_tokens=self.num_tokens,
-            token_dim=self.token_dim,
-            shared=self.shared,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
-        return config

@@ -8,10 +8,11 @@ import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 
 
 @serializable
-class TargetAttention(keras.layers.Layer):
+class TargetAttention(ConfiguredLayer):
     """Reduces a sequence to one vector, its items weighted by the candidate.
 
     `a_i = softmax_i((c Q) . (e_i K) / sqrt(u))` over items that are not
@@ -101,12 +102,3 @@ class TargetAttention(keras.layers.Layer):
         candidate_shape: Sequence[int | None],
     ) -> tuple[int | None, ...]:
         return (items_shape[0], items_shape[2])
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            units=self.units,
-            kernel_initializer=keras.initializers.serialize(self.kernel_initializer),
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
-        return config

@@ -7,10 +7,11 @@ import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 
 
 @serializable
-class TaskTokens(keras.layers.Layer):
+class TaskTokens(ConfiguredLayer):
     """Appends one learned token per task, which passes through all blocks with the rest.
 
     Args:
@@ -67,10 +68,3 @@ class TaskTokens(keras.layers.Layer):
             None if tokens is None else tokens + self.num_tasks,
             input_shape[2],
         )
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            num_tasks=self.num_tasks, initializer=keras.initializers.serialize(self.initializer)
-        )
-        return config

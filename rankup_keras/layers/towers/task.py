@@ -17,9 +17,32 @@ class Task:
         weight: float. Weight of the task's loss in the sum. Defaults to 1.
         label: str or `None`. Column that holds the label, where labels stand
             among the columns of a row. Defaults to `name`.
+        loss: a Keras loss of probabilities, its name or its config. Defaults to
+            binary cross-entropy.
+
+    Raises:
+        ValueError: a name that cannot be an output's, a weight that is not
+            positive, or a loss that Keras does not know.
+
+    Example:
+
+    ```python
+    import keras
+    import rankup_keras as rk
+
+    rows = {"ad": ["a", "b"], "user": ["x", "y"], "click": [1, 0], "bought": [1, 1]}
+    features = rk.FeatureSet([rk.Categorical("ad"), rk.Categorical("user")]).adapt(rows)
+    buy = rk.Task("buy", weight=2.0, label="bought", loss=keras.losses.BinaryFocalCrossentropy())
+    model = rk.DLRM(features, ["click", buy], embedding_dim=4, top_units=(8,))
+    model.compile()
+    history = model.fit(rows, verbose=0).history
+    print(history["loss"], history["click_loss"], history["buy_loss"])
+    ```
     """
 
-    def __init__(self, name: str, weight: float = 1.0, label: str | None = None) -> None:
+    def __init__(
+        self, name: str, weight: float = 1.0, label: str | None = None, loss: Any = None
+    ) -> None:
         if not isinstance(name, str) or not name or "/" in name:
             raise ValueError(f"`name` must be a non-empty string without '/'. Received: {name!r}.")
         if not weight > 0:
@@ -29,10 +52,7 @@ class Task:
         self.name = name
         self.weight = float(weight)
         self.label = label or name
-
-    def loss(self) -> keras.losses.Loss:
-        """The loss of this task's probability."""
-        return keras.losses.BinaryCrossentropy(name=f"{self.name}_loss")
+        self.loss: Any = keras.losses.get("BinaryCrossentropy" if loss is None else loss)
 
     def metrics(self) -> list[keras.metrics.Metric]:
         """The metrics that `compile` adds by default: AUC and log loss."""
@@ -42,7 +62,12 @@ class Task:
         ]
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "weight": self.weight, "label": self.label}
+        return {
+            "name": self.name,
+            "weight": self.weight,
+            "label": self.label,
+            "loss": keras.losses.serialize(self.loss),
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Task":

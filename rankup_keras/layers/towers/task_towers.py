@@ -7,11 +7,12 @@ import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 
 
 @serializable
-class TaskTowers(keras.layers.Layer):
+class TaskTowers(ConfiguredLayer):
     """Predicts every task's probability with a separate small network.
 
     `y_k = sigmoid(MLP_k(concat(task_token_k, pooled)))`, without the task
@@ -114,14 +115,3 @@ class TaskTowers(keras.layers.Layer):
             name: keras.KerasTensor((pooled.shape[0], 1), dtype="float32", name=name)
             for name in self.task_names
         }
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            task_names=self.task_names,
-            hidden_units=self.hidden_units,
-            activation=keras.activations.serialize(self.activation),
-            dropout=self.dropout,
-            kernel_regularizer=keras.regularizers.serialize(self.kernel_regularizer),
-        )
-        return config

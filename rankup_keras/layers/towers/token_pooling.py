@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from rankup_keras import kernels
 from rankup_keras._registry import serializable
+from rankup_keras.layers.configured import ConfiguredLayer
 
 POOLINGS = ("mean", "flatten")
 
 
 @serializable
-class TokenPooling(keras.layers.Layer):
+class TokenPooling(ConfiguredLayer):
     """Pools the tokens that all tasks share, and hands the task tokens on.
 
     Args:
@@ -86,8 +86,3 @@ class TokenPooling(keras.layers.Layer):
         if not self.num_task_tokens:
             return pooled
         return pooled, (batch, self.num_task_tokens, width)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(pooling=self.pooling, num_task_tokens=self.num_task_tokens)
-        return config

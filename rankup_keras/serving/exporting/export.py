@@ -144,7 +144,8 @@ def check_model(model: Any) -> None:
     if on_tpu:
         raise ValueError(
             "`model` has its tables on a TPU, which a server has not: export "
-            f"`rankup_keras.models.off_tpu(model)`. Received: layer '{on_tpu[0].name}' on a TPU."
+            "`rankup_keras.models.copy_to_host(model)`. "
+            f"Received: layer '{on_tpu[0].name}' on a TPU."
         )
 
 

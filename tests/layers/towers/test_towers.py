@@ -107,7 +107,7 @@ def test_task():
     assert [metric.name for metric in task.metrics()] == ["auc", "log_loss"]
     y, p = np.array([[1.0], [0.0]]), np.array([[0.9], [0.2]])
     loss = -(np.log(0.9) + np.log(0.8)) / 2
-    np.testing.assert_allclose(task.loss()(y, p), loss, rtol=1e-5)
+    np.testing.assert_allclose(task.loss(y, p), loss, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""What a Keras optimizer keeps of its variables, for optimizers that update rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def variable_index(optimizer: Any, variable: Any) -> int:
+    """Place of a variable among those that the optimizer was built with.
+
+    Inside of a strategy an update sees a replica's part of the variable, which Keras alone
+    finds again. Keras's own guide to optimizers calls the method; it has no public name. Read in
+    Keras 3.15.1. It can go once it has one.
+    """
+    return int(optimizer._get_variable_index(variable))
+
+
+def slot(optimizer: Any, name: str, variable: Any) -> Any:
+    """A variable's slot, such as its `"accumulators"`, `"momentums"` or `"linears"`.
+
+    Keras's optimizers keep them in lists whose names begin with an underscore. Read in
+    Keras 3.15.1. It can go once an optimizer gives its slots by name.
+    """
+    return getattr(optimizer, f"_{name}")[variable_index(optimizer, variable)]
+
+
+def known_gradients(
+    optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Gradients that are there and their variables, which the optimizer must know.
+
+    What Keras's `apply` does before it updates, for an `apply` of one's own; no public method
+    does it. Read in Keras 3.15.1. It can go once `apply` has a hook between the two.
+    """
+    optimizer._check_variables_are_known(variables)
+    gradients, variables = optimizer._filter_empty_gradients(gradients, variables)
+    return list(gradients), list(variables)
+
+
+class ClipsNamedRows:
+    """Mixed into a Keras optimizer, clips by its own `clip_gradients`.
+
+    Keras's clipping takes the norm of the parts of a gradient that names rows, or makes a dense
+    one of it; it is no public method, and `apply` calls it after the gradients were filtered and
+    before they are summed over replicas. Read in Keras 3.15.1. It can go once Keras clips
+    `tf.IndexedSlices` by their sums.
+    """
+
+    def clip_gradients(self, gradients: Sequence[Any]) -> list[Any]:
+        """The clipped gradients."""
+        raise NotImplementedError  # abstract: the optimizer knows how
+
+    def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
+        return self.clip_gradients(grads)

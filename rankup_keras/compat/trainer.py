@@ -1,0 +1,49 @@
+"""What `fit` of Keras does with a model, where no public way leads there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def evaluates_within_fit(kwargs: Mapping[str, Any]) -> bool:
+    """Whether `evaluate` was called by `fit`, which then takes the data that it has made ready.
+
+    Without it validation data would be encoded again after every epoch. `fit` says so
+    by a keyword that begins with an underscore. Read in Keras 3.15.1. It can go once
+    `fit` has a hook for validation.
+    """
+    return bool(kwargs.get("_use_cached_eval_dataset"))
+
+
+def start_at_epoch(model: Any, epoch: int | None) -> None:
+    """Makes a running `fit` begin with another epoch; `None` takes that back.
+
+    `initial_epoch` is an argument of `fit`, out of a callback's reach; Keras's own
+    `BackupAndRestore` sets the same attribute. Read in Keras 3.15.1. It can go once a
+    callback can say where `fit` begins.
+    """
+    model._initial_epoch = epoch
+
+
+def skip_validation(model: Any, skip: bool) -> None:
+    """Makes `fit` skip validation and the epoch's metrics, or do both again.
+
+    `validation_freq` is an argument of `fit`, out of a callback's reach, and metrics that
+    never saw a batch cannot be asked for. Both are patched on the instance. Read in
+    Keras 3.15.1. It can go once a callback can skip an epoch.
+    """
+    if skip:
+        model._should_eval = lambda *args: False
+        model.get_metrics_result = dict
+    else:
+        for name in ("_should_eval", "get_metrics_result"):
+            model.__dict__.pop(name, None)
+
+
+def build_metrics(model: Any, batch: Any) -> None:
+    """Makes the variables of compiled metrics, which Keras makes with the first batch.
+
+    Where a model was made in a strategy's scope, `fit` has done it before it trains. Read in
+    Keras 3.15.1. It can go once compiled metrics have a public `build`.
+    """
+    if model._distribute_strategy is None:
+        model._symbolic_build(data_batch=batch)

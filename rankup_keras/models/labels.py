@@ -1,0 +1,106 @@
+"""Labels of tasks, read in one way from arrays and from the elements of datasets."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from rankup_keras.layers.towers import Task
+
+
+class Labels:
+    """Reads the labels of a model's tasks.
+
+    Args:
+        tasks: the model's tasks.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.columns = {task.name: task.label for task in tasks}
+
+    def read(self, labels: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Task name → checked labels, float32 (rows, 1), as the outputs are.
+
+        Args:
+            labels: dict from task name to labels; one column of labels where there is one task;
+                `None` where they are among `columns`.
+            columns: the columns of the same rows.
+
+        Returns:
+            NumPy arrays; tensors inside of a `tf.data` pipeline.
+
+        Raises:
+            ValueError: a task has no labels, or a label is not in [0, 1].
+            TypeError: labels are not numbers.
+        """
+        if labels is None:
+            labels = {name: columns[key] for name, key in self.columns.items() if key in columns}
+        if not isinstance(labels, Mapping):
+            if len(self.columns) > 1:
+                raise ValueError(
+                    f"Labels must be a dict with one entry for each task, {list(self.columns)}. "
+                    f"Received: {type(labels).__name__}."
+                )
+            labels = dict.fromkeys(self.columns, labels)
+        missing = [name for name in self.columns if name not in labels]
+        if missing:
+            raise ValueError(
+                f"Tasks {missing} have no labels. Labels are given for: {sorted(labels)}."
+            )
+        check = _checked_tensor if tf.inside_function() else _checked_array
+        return {name: check(name, labels[name]) for name in self.columns}
+
+    def class_weights(self, labels: Mapping[str, Any], class_weight: Mapping[int, float]) -> Any:
+        """Each row's weight (rows,), that of its label's class.
+
+        Raises:
+            ValueError: there are several tasks, or other classes than 0 and 1.
+        """
+        if len(self.columns) > 1:
+            raise ValueError(
+                f"`class_weight` needs a model with one task; this one has {list(self.columns)}. "
+                "Use `sample_weight`, a dict from task name to one weight per row."
+            )
+        if not set(class_weight) <= {0, 1}:
+            raise ValueError(
+                "`class_weight` must be a dict from the classes 0 and 1 to weights. "
+                f"Received: {class_weight!r}."
+            )
+        positive = next(iter(labels.values()))[:, 0] > 0.5
+        where = tf.where if tf.is_tensor(positive) else np.where
+        return where(positive, *(np.float32(class_weight.get(label, 1)) for label in (1, 0)))
+
+
+def _checked_array(name: str, labels: Any) -> np.ndarray:
+    try:
+        array = np.asarray(labels, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"Labels of task {name!r} must be numbers. Received: {labels!r:.80}."
+        ) from None
+    if array.ndim != 1 and array.shape[1:] != (1,):
+        raise ValueError(
+            f"Labels of task {name!r} must have shape (rows,) or (rows, 1). "
+            f"Received shape {array.shape}."
+        )
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
+        wrong = array[~((array >= 0) & (array <= 1))]
+        raise ValueError(
+            f"Labels of task {name!r} must lie in [0, 1]. Received {wrong.size} others, such as "
+            f"{wrong.flat[0]}."
+        )
+    return array.reshape(-1, 1)
+
+
+def _checked_tensor(name: str, labels: tf.Tensor) -> tf.Tensor:
+    if not (labels.dtype.is_floating or labels.dtype.is_integer or labels.dtype.is_bool):
+        raise TypeError(
+            f"Labels of task {name!r} must be numbers. Received dtype {labels.dtype.name}."
+        )
+    labels = tf.cast(labels, tf.float32)
+    fine = tf.reduce_all((labels >= 0) & (labels <= 1))
+    # No quotes: TensorFlow would escape them.
+    message = f"Labels of task {name} must lie in [0, 1]. Received:"
+    with tf.control_dependencies([tf.debugging.Assert(fine, [message, labels])]):
+        return tf.reshape(labels, (-1, 1))

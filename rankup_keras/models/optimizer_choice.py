@@ -1,0 +1,48 @@
+"""The optimizer of a model with tables: the default, and a warning of dense ones."""
+
+import warnings
+from typing import Any
+
+import keras
+
+from rankup_keras.optimizers import Adam, Split
+
+# From here on a dense pass shows beside the rest of a training step.
+LARGE_TABLES = 100_000
+
+
+def tables(model: keras.Model) -> list[Any]:
+    """The trainable variables of a model that hold tables."""
+    return [v for v in model.trainable_variables if getattr(v, "row_sparse", False)]
+
+
+def default_optimizer(model: keras.Model) -> Any:
+    """Adam whose step costs what the batch's rows cost: `LazyAdam` for tables, `Adam` for the rest.
+
+    Tables on a TPU are trained by the TPU, so that `Adam` is left.
+    """
+    return Split("lazy_adam", "adam") if tables(model) else Adam()
+
+
+def warn_of_dense_passes(model: keras.Model) -> None:
+    """Warns where the optimizer passes over all rows of large tables at every step.
+
+    Large are 100,000 rows and more in all tables together.
+    """
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    # Keras's plain SGD subtracts named rows as they are.
+    plain = isinstance(optimizer, keras.optimizers.SGD) and not (
+        optimizer.momentum or optimizer.weight_decay or optimizer.use_ema
+    )
+    found = tables(model)
+    rows = sum(int(variable.shape[0]) for variable in found)
+    if rows < LARGE_TABLES or plain or getattr(optimizer, "row_sparse_updates", False):
+        return
+    size = sum(4 * int(variable.shape[0]) * int(variable.shape[1]) for variable in found)
+    warnings.warn(
+        f"`optimizer` {type(optimizer).__name__} passes over all {rows:,} rows of the embedding "
+        f"tables ({size / 1e6:,.0f} MB, and as much for each of its slots) at every step, whatever "
+        "the batch holds. `rankup_keras.optimizers.Split` updates the rows of the batch only: "
+        "`model.compile()` uses it.",
+        stacklevel=3,
+    )

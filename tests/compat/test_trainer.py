@@ -1,0 +1,76 @@
+"""What `fit` does with a model, as it was read."""
+
+import keras
+import numpy as np
+
+from rankup_keras.compat.trainer import (
+    build_metrics,
+    evaluates_within_fit,
+    skip_validation,
+    start_at_epoch,
+)
+
+
+class Notes(keras.Model):
+    def __init__(self):
+        x = keras.Input((2,))
+        super().__init__(x, keras.layers.Dense(1)(x))
+        self.within = []
+
+    def evaluate(self, *args, **kwargs):
+        self.within.append(evaluates_within_fit(kwargs))
+        return super().evaluate(*args, **kwargs)
+
+
+def test_fit_says_when_it_evaluates():
+    model, data = Notes(), (np.ones((4, 2)), np.ones((4, 1)))
+    model.compile("sgd", "mse")
+    model.fit(*data, validation_data=data, epochs=2, verbose=0)
+    model.evaluate(*data, verbose=0)
+    assert model.within == [True, True, False]
+
+
+def fit(model, **kwargs):
+    data = (np.ones((4, 2)), np.ones((4, 1)))
+    return model.fit(*data, batch_size=2, validation_data=data, epochs=3, verbose=0, **kwargs)
+
+
+class Starts(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        start_at_epoch(self.model, 2)
+
+
+class Skips(keras.callbacks.Callback):
+    """Skips the validation of all epochs but the third, once their batches are trained."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        skip_validation(self.model, False)
+
+    def on_train_batch_end(self, batch, logs=None):
+        skip_validation(self.model, self.epoch < 2 and batch == 1)
+
+
+def test_a_callback_can_start_fit_at_an_epoch():
+    model = Notes()
+    model.compile("sgd", "mse")
+    assert fit(model, callbacks=[Starts()]).epoch == [2]
+    start_at_epoch(model, None)
+    assert fit(model).epoch == [0, 1, 2]
+
+
+def test_a_callback_can_skip_validation():
+    model = Notes()
+    model.compile("sgd", "mse")
+    history = fit(model, callbacks=[Skips()])
+    assert model.within == [True]
+    assert len(history.history["val_loss"]) == 1
+    assert not {"_should_eval", "get_metrics_result"} & set(vars(model))
+
+
+def test_compiled_metrics_have_no_variables_before_they_are_built():
+    model, batch = Notes(), (np.ones((4, 2), "float32"), np.ones((4, 1), "float32"))
+    model.compile("sgd", "mse", metrics=["mae"])
+    before = len(model.metrics_variables)
+    build_metrics(model, batch)
+    assert len(model.metrics_variables) > before

@@ -1,0 +1,50 @@
+"""The exact metrics against scikit-learn."""
+
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from rankup_keras import metrics
+from tests.metrics.grouped_rows import entropy_of, make_rows, mean_auc
+
+
+def test_exact_forms_equal_scikit_learn():
+    labels, scores, groups = make_rows()
+    scores = scores.astype(np.float64)
+    loss = sklearn.metrics.log_loss(labels, scores)
+    assert metrics.exact.log_loss(labels, scores) == pytest.approx(loss, abs=1e-6)
+    wanted = loss / entropy_of(labels.mean(dtype=np.float64))
+    assert metrics.exact.normalized_entropy(labels, scores) == pytest.approx(wanted, abs=1e-6)
+    wanted = scores.sum() / labels.sum()
+    assert metrics.exact.calibration(labels, scores) == pytest.approx(wanted, abs=1e-6)
+    wanted = sklearn.metrics.roc_auc_score(labels, scores)
+    assert metrics.exact.auc(labels, scores) == pytest.approx(wanted, abs=1e-6)
+    wanted = mean_auc(labels, scores, groups)
+    assert metrics.exact.gauc(labels, scores, groups) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_exact_forms_with_ties_weights_and_names_as_groups():
+    labels, scores, groups = make_rows(4000, users=20)
+    scores = np.round(scores.astype(np.float64), 1)
+    weights = np.random.default_rng(1).random(len(labels))
+    names = np.array([f"user {g}" for g in groups])
+    wanted = mean_auc(labels, scores, groups, weights)
+    assert metrics.exact.gauc(labels, scores, names, weights) == pytest.approx(wanted, abs=1e-6)
+    wanted = sklearn.metrics.roc_auc_score(labels, scores, sample_weight=weights)
+    assert metrics.exact.auc(labels, scores, weights) == pytest.approx(wanted, abs=1e-6)
+    wanted = (scores * weights).sum() / (labels * weights).sum()
+    assert metrics.exact.calibration(labels, scores, weights) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_one_class_has_no_value():
+    assert np.isnan(metrics.exact.auc([1, 1], [0.2, 0.3]))
+    assert np.isnan(metrics.exact.gauc([1, 1, 0], [0.2, 0.3, 0.1], ["a", "a", "b"]))
+    assert np.isnan(metrics.exact.normalized_entropy([0, 0], [0.2, 0.3]))
+    assert np.isnan(metrics.exact.calibration([0, 0], [0.2, 0.3]))
+    assert float(metrics.NormalizedEntropy().result()) == 0.0
+    assert float(metrics.Calibration().result()) == 0.0
+
+
+def test_lengths_must_agree():
+    with pytest.raises(ValueError, match=r"equal length\. Received: 2, 3 and 2"):
+        metrics.exact.auc([0, 1], [0.1, 0.2, 0.3])
