@@ -6,6 +6,7 @@ trains and describes them: how well they order pairs by themselves, and in how m
 """
 
 import argparse
+import getpass
 import hashlib
 import json
 import pathlib
@@ -17,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality_data import Table, load
+from benchmarks.quality_metrics import auc
+from benchmarks.quality_tables import Table, load
 from rankup_keras.data import random_split
 from rankup_keras.layers.embeddings import PretrainedVectors
 from rankup_keras.training import train_two_tower
 
+VECTORS = ("user_vector", "item_vector")
 # Found on validation rows of seed 0.
 SETTINGS: dict[str, Any] = {
     "dim": 32,
@@ -48,7 +51,7 @@ def crossed_vectors(
     Args:
         seed: of the split and of the towers.
         settings: what `train_two_tower` takes.
-        folder: where the files are kept. Defaults to one for each user in the
+        folder: where the files are kept. Defaults to a folder per user in the
             system's temporary folder.
         table: the rows, where they are at hand. Defaults to MovieLens-100k.
 
@@ -62,7 +65,9 @@ def crossed_vectors(
     key = hashlib.sha256(json.dumps([seed, settings], sort_keys=True).encode())
     for column in (*pairs[0], *pairs[1]):
         key.update("\n".join(column).encode())
-    folder = folder or pathlib.Path(tempfile.gettempdir()) / f"rankup_keras_crossed_{_user()}"
+    folder = (
+        folder or pathlib.Path(tempfile.gettempdir()) / f"rankup_keras_crossed_{getpass.getuser()}"
+    )
     own = folder / f"seed_{seed}_{key.hexdigest()[:16]}"
     files = own / "users.npz", own / "items.npz"
     if not own.is_dir():
@@ -82,12 +87,6 @@ def _liked(table: Table, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return table.columns["user_id"][rows], table.columns["item_id"][rows]
 
 
-def _user() -> str:
-    import getpass
-
-    return getpass.getuser()
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--seeds", type=int, default=1)
@@ -95,8 +94,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     parser.add_argument("--folder", type=pathlib.Path)
     options = parser.parse_args(arguments)
-    from benchmarks.quality import auc
-
     settings = {name: getattr(options, name) for name in SETTINGS}
     table = load("movielens", None)
     for seed in range(options.seeds):

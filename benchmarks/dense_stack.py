@@ -7,11 +7,11 @@
 RankMixer's blocks as published (post-norm, exact GELU, biases), float32 weights, the mean over
 tokens and one logit. Training goes through `fit`, with loss and Adam; inference through a
 `tf.function` as an exported signature is; in bfloat16 this package's exports hold their kernels
-cast, Keras's cast them in every call. The rate is that of `tf.matmul` on the two products of
+cast, and Keras's casts them in every call. The rate is that of `tf.matmul` on the two products of
 a block, measured in every round between the contenders, with which it takes turns. A cell has a
 process of its own, and its result stays in `results/dense_stack.json`, so that an interrupted run
-goes on where it was (`--again` for anew). `ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16` measures as on a
-processor without AMX.
+resumes where it stopped (`--again` measures anew). `ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16` measures
+as on a processor without AMX.
 
 Peers, the same model: plain Keras (EinsumDense and `fit`, Keras's Adam; as a graph and with XLA),
 PyTorch (eager, and `torch.compile`, which needs a C++ compiler) with its fused Adam.
@@ -23,8 +23,6 @@ import importlib
 import json
 import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from benchmarks import common
+from benchmarks import measuring
 
 SHAPES = ("16,256,2,4", "32,512,2,2")
 # oneDNN's own limit on instructions, which PyTorch's obeys as well.
@@ -117,7 +115,7 @@ def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> di
     import keras
 
     from rankup_keras.optimizers import Split
-    from rankup_keras.serving.exporting.held_kernels import HeldKernels
+    from rankup_keras.serving.exporting.precast_kernels import PrecastKernels
 
     tokens, width, blocks, expansion = shape
     hidden = expansion * width
@@ -138,7 +136,7 @@ def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> di
             )
         elif name == "rankup_keras":
             own = own_stack(tokens, width, blocks, expansion)
-            held = HeldKernels(own)
+            held = PrecastKernels(own)
             made[name] = by_keras(own, Split(dense="adam"), x, y, steps, jit=False, held=held)
         else:
             from benchmarks.peers import keras_stack
@@ -159,7 +157,7 @@ def cell(shape: list[int], batch: int, dtype: str, task: str, names: list[str], 
         turns[name] = train if task == "train" else infer
         # The rate before and after each: a machine's clock and neighbours change.
         turns[f"products after {name}"] = rate
-    seconds = common.in_turns(turns, rounds, warm_up=2)
+    seconds = measuring.in_turns(turns, rounds, warm_up=2)
     flops = 4 * tokens * batch * width * expansion * width
     products = [
         s for name, values in seconds.items() if name.startswith("products") for s in values
@@ -168,14 +166,14 @@ def cell(shape: list[int], batch: int, dtype: str, task: str, names: list[str], 
     passes = blocks * steps * (3 if task == "train" else 1)
     result: dict[str, Any] = {
         "matmul_gflops": round(peak / 1e9, 1),
-        "matmul": common.summary(products),
+        "matmul": measuring.summary(products),
         "steps_a_round": steps,
     }
     for name in names:
         share = flops * passes / statistics.median(seconds[name]) / peak
         result[name] = {
             "share": round(share, 3),
-            **common.summary([s / steps for s in seconds[name]]),
+            **measuring.summary([s / steps for s in seconds[name]]),
         }
     return result
 
@@ -194,7 +192,7 @@ def main() -> None:
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.table:
-        print(table(json.loads((common.RESULTS / "dense_stack.json").read_text())))
+        print(table(json.loads((measuring.RESULTS / "dense_stack.json").read_text())))
         return
     if o.one:
         shape = [int(n) for n in o.shape[0].split(",")]
@@ -202,7 +200,7 @@ def main() -> None:
         return
     if o.short:
         o.shape, o.batch, o.rounds = o.shape[:1], [512], 3
-    path = common.RESULTS / "dense_stack.json"
+    path = measuring.RESULTS / "dense_stack.json"
     have = json.loads(path.read_text()) if path.exists() and not o.again else {}
     for shape in o.shape:
         for batch in o.batch:
@@ -229,16 +227,12 @@ def table(results: dict[str, Any]) -> str:
 
 
 def run_cell(key: str, shape: str, batch: int, dtype: str, task: str, o: Any) -> None:
-    command = [sys.executable, "-m", "benchmarks.dense_stack", "--one", "--shape", shape]
-    command += ["--batch", str(batch), "--dtype", dtype, "--task", task]
-    command += ["--rounds", str(o.rounds), "--contenders", *o.contenders]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{key} failed ({done.returncode}):\n{done.stderr[-3000:]}")
-    found = json.loads(done.stdout.strip().splitlines()[-1])
+    options = ("--one", "--shape", shape, "--batch", str(batch), "--dtype", dtype, "--task", task)
+    rounds = ("--rounds", str(o.rounds), "--contenders", *o.contenders)
+    found = measuring.in_fresh_process("benchmarks.dense_stack", *options, *rounds)
     shares = {name: found[name]["share"] for name in o.contenders}
     print(f"{key}: {found['matmul_gflops']} GFLOP/s; shares {shares}", flush=True)
-    common.record("dense_stack_short" if o.short else "dense_stack", {key: found})
+    measuring.record("dense_stack_short" if o.short else "dense_stack", {key: found})
 
 
 if __name__ == "__main__":

@@ -20,8 +20,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -29,7 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from benchmarks import common
+from benchmarks import measuring
 
 FIELDS, NUMBERS, WIDTH = 26, 13, 16
 # Different batches, and how often an epoch has each.
@@ -143,7 +141,7 @@ def tfrs(kind: str, rows: int, batch: int) -> tuple[Any, Any, Any]:
 
 
 def run(name: str, kind: str, rows: int, batch: int, epochs: int = 4) -> list[float]:
-    """Samples a second of every epoch but the first."""
+    """Samples per second of every epoch but the first."""
     import tensorflow as tf
 
     model, x, y = globals()[name](kind, rows, batch)
@@ -179,15 +177,12 @@ def main() -> None:
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(o.rounds):
         for name in contenders:
-            command = [sys.executable, "-m", "benchmarks.dlrm", "--one", name, "--model", o.model]
-            command += ["--rows-a-table", str(o.rows_a_table), "--batch", str(o.batch)]
+            options = ["--one", name, "--model", o.model]
+            options += ["--rows-a-table", str(o.rows_a_table), "--batch", str(o.batch)]
             legacy = {"TF_USE_LEGACY_KERAS": "1"} if name == "tfrs" else {}
-            done = subprocess.run(
-                command, capture_output=True, text=True, check=False, env={**os.environ, **legacy}
+            rates[name] += measuring.in_fresh_process(
+                "benchmarks.dlrm", *options, environment=legacy
             )
-            if done.returncode:
-                raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
-            rates[name] += json.loads(done.stdout.strip().splitlines()[-1])
     own = statistics.median(rates["rankup_keras"]) if "rankup_keras" in rates else None
     found: dict[str, Any] = {}
     for name, values in rates.items():
@@ -198,7 +193,7 @@ def main() -> None:
             found[name]["ours_is"] = round(own / median, 2)
     print(json.dumps(found, indent=1))
     key = f"{o.model}, V {o.rows_a_table}, batch {o.batch}"
-    common.record("dlrm_short" if o.short else "dlrm", {key: found})
+    measuring.record("dlrm_short" if o.short else "dlrm", {key: found})
 
 
 if __name__ == "__main__":

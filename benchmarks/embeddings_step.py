@@ -1,13 +1,13 @@
 """One training step by the size of the table, and the memory that training takes.
 
 `python benchmarks/embeddings_step.py` trains a table of V x 16 read by 26 ids
-a row, batch 1024, and one dense output, by Adagrad: this package, Keras's
+per row, batch 1024, and one dense output, with Adagrad: this package, Keras's
 `Embedding`, keras-rs's `DistributedEmbedding` and PyTorch's
-`EmbeddingBag(sparse=True)` (where torch is installed). Every contender and V
+`EmbeddingBag(sparse=True)` (where torch is installed). Each contender and V
 has a process of its own, which runs epochs of twenty steps of `fit` (PyTorch:
-of a loop), of four where a step takes seconds; the processes take turns, and
-the figure is the median of all epochs but the first. `peak_mib` is the
-process's most memory above that of the same process with a table of 1,000 rows.
+of a loop), or of four where a step takes seconds; the processes take turns, and
+the figure is the median of all epochs but the first. `peak_mib` is the peak
+memory of the process above that of the same process with a table of 1,000 rows.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 
-import embeddings_common as common
+import embeddings_measuring as measuring
 import numpy as np
 
 BATCH, IDS, WIDTH = 1024, 26, 16
@@ -140,18 +140,18 @@ def measure(sizes: list[int], rounds: int, names: list[str]) -> dict:
             for name in names:
                 slow = name.startswith("keras") and size > 5_000_000
                 amounts = ["--epochs", "3" if slow else "6", "--steps", "4" if slow else "20"]
-                out = common.child(__file__, "--contender", name, "--size", str(size), *amounts)
+                out = measuring.child(__file__, "--contender", name, "--size", str(size), *amounts)
                 peaks[name].setdefault(size, out["peak_mib"])
                 if size != 1000:
                     seconds[name][size] += out["seconds"][1:]
-                    figures = common.summary(seconds[name][size])
+                    figures = measuring.summary(seconds[name][size])
                     print(f"V = {size:>11,}  {name:<16} {figures}", file=sys.stderr, flush=True)
     results: dict = {}
     for size in sizes:
         own = statistics.median(seconds["rankup_keras"][size])
         results[f"V = {size}"] = {
             name: {
-                **common.summary(seconds[name][size]),
+                **measuring.summary(seconds[name][size]),
                 "times_ours": round(statistics.median(seconds[name][size]) / own, 2),
                 "peak_mib": round(peaks[name][size] - peaks[name][1000]),
                 "peak_over_table_and_slot": round(
@@ -182,13 +182,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.contender:
         seconds = CONTENDERS[arguments.contender](arguments.size, arguments.epochs, arguments.steps)
-        print(json.dumps({"seconds": seconds, "peak_mib": common.peak_mib()}))
+        print(json.dumps({"seconds": seconds, "peak_mib": measuring.peak_mib()}))
         return
     names = [name for name in CONTENDERS if installed(name)]
     if arguments.short:
         arguments.sizes, arguments.rounds = [100_000, 1_000_000], 1
     name = "embeddings_step_short" if arguments.short else "embeddings_step"
-    common.record(name, measure(arguments.sizes, arguments.rounds, names))
+    measuring.record(name, measure(arguments.sizes, arguments.rounds, names))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
-"""Rows a second of many fields in several table sets.
+"""Rows per second of many fields in several table sets.
 
 `python benchmarks/embeddings_throughput.py` compares `FieldEmbedding` with
 keras-rs's `DistributedEmbedding`, where every field and table set is a feature
 of its own: 26 fields in 3 sets and 200 fields in 2, width 16, batch 4096. Both
-give one concatenated vector a table set. Two measures, the contenders taking
-turns in one process:
+give one concatenated vector per table set. Two measures, with the contenders
+taking turns in one process:
 
 - `gradients`: forward and backward, up to the gradients of all tables;
-- `training`: the same and the update of the tables by Adagrad, ours by
+- `training`: the same, and the update of the tables by Adagrad: ours by
   `rankup_keras.optimizers.Adagrad`, theirs by Keras's.
 """
 
 import argparse
 import sys
 
-import embeddings_common as common
+import embeddings_measuring as measuring
 import numpy as np
 
 
@@ -108,8 +108,8 @@ def measure(fields: int, sets: int, rows: int, width: int, batch: int, rounds: i
     }
     out = {}
     for measure_name in ("gradients", "training"):
-        seconds = common.in_turns({k: v[measure_name] for k, v in contenders.items()}, rounds)
-        figures = {name: common.summary(values) for name, values in seconds.items()}
+        seconds = measuring.in_turns({k: v[measure_name] for k, v in contenders.items()}, rounds)
+        figures = {name: measuring.summary(values) for name, values in seconds.items()}
         for values in figures.values():
             values["rows_per_second"] = round(batch / values["median_ms"] * 1e3)
         ratios = {
@@ -134,7 +134,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.short:
         arguments.rounds = 2
-    common.record(
+    measuring.record(
         "embeddings_throughput_short" if arguments.short else "embeddings_throughput",
         {
             "rows_of_every_table": arguments.rows,

@@ -7,7 +7,7 @@ rows, as `rankup_keras.optimizers.Adagrad` does, in turns in one process.
 
 import argparse
 
-import embeddings_common as common
+import embeddings_measuring as measuring
 import numpy as np
 
 
@@ -46,7 +46,7 @@ def measure(updates: int, rows: int, width: int, rounds: int) -> dict:
     for _ in range(3):
         for step in steps.values():
             step()
-    figures = {k: common.summary(v) for k, v in common.in_turns(steps, rounds).items()}
+    figures = {k: measuring.summary(v) for k, v in measuring.in_turns(steps, rounds).items()}
     return {
         **figures,
         "times_faster_median": round(
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--rounds", type=int, default=8)
     arguments = parser.parse_args()
-    common.record(
+    measuring.record(
         "embeddings_update",
         {
             f"{updates} updates of {arguments.rows} x 16": measure(

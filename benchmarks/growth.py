@@ -6,7 +6,7 @@
 
 RankUp of 16 tokens of width 128 and two blocks, batch 1024; one number at a time is changed. Every
 point has a process of its own, which trains (`fit`, `Split`) and infers (a `tf.function`, as an
-exported signature is) on one encoded batch, and tells the most memory that it held above what
+exported signature is) on one encoded batch, and reports the most memory that it held above what
 importing takes. Points of one axis come in turns, `--rounds` times.
 
 - `exponent`: the slope of log(time) against log(size), fitted over all points of the axis; the
@@ -20,8 +20,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -29,8 +27,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from benchmarks import common
-from benchmarks.embeddings_common import peak_mib
+from benchmarks import measuring
+from benchmarks.measuring import peak_mib
 
 BASE = {
     "batch": 1024,
@@ -66,7 +64,7 @@ MEASURES = {"train": "training step, ms", "infer": "inference, ms", "memory": "p
 
 
 def point(size: dict[str, int], seconds: float) -> dict[str, float]:
-    """Milliseconds a step of training and of inference, and MiB, in this process."""
+    """Milliseconds per step of training and of inference, and MiB, in this process."""
     import keras
     import tensorflow as tf
 
@@ -76,7 +74,7 @@ def point(size: dict[str, int], seconds: float) -> dict[str, float]:
     before = peak_mib()
     features = rk.FeatureSet(
         [rk.Categorical(f"c{i}", hash_buckets=10_000) for i in range(size["fields"])]
-        + [rk.Sequence("history", of="c0", max_length=size["sequence"])]
+        + [rk.History("history", of="c0", max_length=size["sequence"])]
     )
     names = [f"task_{i}" for i in range(size["tasks"])]
     # A global, a sequence and the task tokens are among the tokens. One table set.
@@ -132,13 +130,9 @@ def measured(axis: str, sizes: list[int], rounds: int, seconds: float) -> dict[s
     found: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
     for _ in range(rounds):
         for size in sizes:
-            given = json.dumps({**BASE, **BESIDE.get(axis, {}), axis: size})
-            command = [sys.executable, "-m", "benchmarks.growth", "--one", given]
-            command += ["--seconds", str(seconds)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise SystemExit(f"{axis} {size} failed:\n{done.stderr[-3000:]}")
-            found[size].append(json.loads(done.stdout.strip().splitlines()[-1]))
+            setting = json.dumps({**BASE, **BESIDE.get(axis, {}), axis: size})
+            one = ("--one", setting, "--seconds", str(seconds))
+            found[size].append(measuring.in_fresh_process("benchmarks.growth", *one))
     result: dict[str, Any] = {"sizes": sizes}
     for measure in MEASURES:
         values = [statistics.median(turn[measure] for turn in found[size]) for size in sizes]
@@ -210,7 +204,7 @@ def draw(results: dict[str, Any], path: str) -> None:
             panel.set_xticks(sizes, [str(size) for size in sizes])
             panel.minorticks_off()
             panel.grid(alpha=0.3)
-    panels[0][0].set_ylabel("ms a step")
+    panels[0][0].set_ylabel("ms per step")
     panels[1][0].set_ylabel(MEASURES["memory"])
     figure.tight_layout()
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -230,7 +224,7 @@ def main() -> None:
         print(json.dumps(point(json.loads(o.one), o.seconds)))
         return
     name = "growth_short" if o.short else "growth"
-    path = common.RESULTS / f"{name}.json"
+    path = measuring.RESULTS / f"{name}.json"
     if not o.table:
         axes = ["batch", "fields"] if o.short else o.axis
         for axis in axes:
@@ -238,7 +232,7 @@ def main() -> None:
             sizes = sizes[:3] if o.short else sizes
             found = measured(axis, sizes, o.rounds, 0.5 if o.short else o.seconds)
             print(f"{axis}: {found}", flush=True)
-            common.record(name, {axis: found})
+            measuring.record(name, {axis: found})
     results = json.loads(path.read_text())
     print(table(results))
     if not o.short:

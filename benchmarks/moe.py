@@ -2,9 +2,9 @@
 
     python -m benchmarks.moe --seeds 3
 
-RankMixer with 4 experts a token of a quarter of the dense model's hidden width each, beside that
-dense model. The share is what is active in the last 20 steps of an epoch; `first` is the mean over
-the whole first epoch. Results go to `benchmarks/results/moe.json`.
+RankMixer with 4 experts per token, each a quarter as wide as the dense model's hidden layer, beside
+that dense model. The share is what is active in the last 20 steps of an epoch; `first` is the mean
+over the whole first epoch. Results go to `benchmarks/results/moe.json`.
 """
 
 import argparse
@@ -16,11 +16,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import rankup_keras as rk
-from benchmarks import quality
+from benchmarks import measuring, quality
 from benchmarks.quality_data import Problem, problem
+from benchmarks.quality_metrics import auc
+from rankup_keras.compat.nested_layers import nested_layers
 
 EXPERTS, TARGET, LAST_STEPS = 4, 0.25, 20
 SETTINGS: dict[str, Any] = {"token_dim": 32, "num_blocks": 2, "embedding_dim": 32}
@@ -45,7 +46,7 @@ class Shares(keras.callbacks.Callback):
         self.epochs: list[list[list[float]]] = []
 
     def _layers(self) -> list[Any]:
-        layers = self.model._flatten_layers()
+        layers = nested_layers(self.model)
         return [layer for layer in layers if isinstance(layer, rk.layers.PerTokenMoE)]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -67,11 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--results", type=pathlib.Path, default=quality.RESULTS / "moe.json")
+    parser.add_argument("--results", type=pathlib.Path, default=measuring.RESULTS / "moe.json")
     options = parser.parse_args(arguments)
-    if options.threads:
-        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+    measuring.limit_threads(options.threads)
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for seed in range(options.seeds):
         data = problem("movielens", seed)
@@ -98,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def train(data: Problem, settings: dict[str, Any], seed: int, epochs: int) -> dict[str, Any]:
-    """Trains so many epochs and tests the weights with the best validation AUC."""
+    """Trains that many epochs and tests the weights with the best validation AUC."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     features = rk.FeatureSet.from_config(data.features.get_config())
@@ -109,7 +108,7 @@ def train(data: Problem, settings: dict[str, Any], seed: int, epochs: int) -> di
     best, weights = -1.0, None
     for _ in range(epochs):
         model.fit(batches, verbose=0, callbacks=[shares])
-        valid = quality.auc(data.valid.labels, quality.scores(model, data, data.valid.rows))
+        valid = auc(data.valid.labels, quality.scores(model, data, data.valid.rows))
         if valid > best:
             best, weights = valid, model.get_weights()
     model.set_weights(weights)

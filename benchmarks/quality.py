@@ -4,31 +4,31 @@
     python -m benchmarks.quality --seeds 1 --datasets movielens --models rankup,rankmixer
 
 Every run adds a line to `benchmarks/results/quality.jsonl`; runs that are there already, with the
-same settings, are not made again, so that a study can be broken off and resumed. The Parquet files
+same settings, are not made again, so that a study can be interrupted and resumed. The Parquet files
 of Frappe and Book-Crossing are looked for in `--data`, then in the folder that the environment
 variable RANKUP_KERAS_BENCHMARK_DATA names.
 """
 
 import argparse
 import functools
-import json
 import pathlib
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import rankup_keras as rk
+from benchmarks import measuring
+from benchmarks.measuring import RESULTS
 from benchmarks.quality_data import DATASETS, Problem, problem
+from benchmarks.quality_metrics import auc, log_loss
 from benchmarks.quality_models import CONTENDERS, RECIPE, matched
+from benchmarks.study import Run, Study
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 EPOCHS = 30
-KEY = ("dataset", "model", "seed", "settings", "recipe")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,17 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--datasets", type=_names(DATASETS), default=list(DATASETS[:3]))
     parser.add_argument("--models", type=_names(CONTENDERS), default=list(CONTENDERS))
     parser.add_argument("--data", type=pathlib.Path, help="folder of the Parquet files")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most so many")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most this many")
     parser.add_argument("--threads", type=int, help="cores, so that several studies can share them")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS / "quality.jsonl")
     parser.add_argument("--table", type=pathlib.Path, default=RESULTS / "quality.md")
     options = parser.parse_args(arguments)
 
-    if options.threads:
-        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    runs = read(options.results)
-    wanted = []
+    measuring.limit_threads(options.threads)
+    study, runs = Study(options.results), []
     for dataset in options.datasets:
         recipe = {**RECIPE, "epochs": options.epochs}
         plans: dict[str, dict[str, Any]] = {}
@@ -59,22 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     continue
                 if name not in plans:
                     # The widths are those of seed 0's vocabularies, for all seeds.
-                    plans[name] = matched(
-                        name,
-                        load(0, crossed=crossed).features,
-                        load(0).features,
-                        load(0).task,
-                        recipe,
-                    )
-                values = (dataset, name, seed, plans[name], recipe)
-                # As it will be read again, a tuple as a list.
-                key = json.loads(json.dumps(dict(zip(KEY, values, strict=True))))
-                wanted.append(key)
-                if any(all(run[k] == key[k] for k in KEY) for run in runs):
-                    continue
-                result = train(key, load(seed, crossed=crossed))
-                runs.append(write(options.results, {**key, **result}))
-    table = report([run for run in runs if any(all(run[k] == w[k] for k in KEY) for w in wanted)])
+                    own, columns = load(0, crossed=crossed).features, load(0).features
+                    plans[name] = matched(name, own, columns, load(0).task, recipe)
+                key = {"dataset": dataset, "model": name, "seed": seed}
+                key |= {"settings": plans[name], "recipe": recipe}
+                make = functools.partial(train, load=load, crossed=crossed)
+                runs.append(study.run(key, make))
+    table = report(runs)
     options.table.parent.mkdir(parents=True, exist_ok=True)
     options.table.write_text(table)
     print(table)
@@ -92,30 +80,14 @@ def _names(known: Any) -> Any:
     return parse
 
 
-def read(path: pathlib.Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def write(path: pathlib.Path, run: dict[str, Any]) -> dict[str, Any]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(run) + "\n")
-    print(
-        f"{run['dataset']} {run['model']} seed {run['seed']}: AUC {run['auc']:.4f}, "
-        f"log loss {run['log_loss']:.4f}, {run['epochs']} epochs, {run['seconds']:.0f} s",
-        flush=True,
-    )
-    # As it will be read again.
-    return json.loads(json.dumps(run))
-
-
-def train(key: dict[str, Any], data: Problem) -> dict[str, Any]:
+def train(key: Run, load: Callable[..., Problem], crossed: bool) -> Run:
     """Trains a contender and tests its best weights."""
+    data = load(key["seed"], crossed=crossed)
     model = build(key["model"], key["settings"], key["seed"], data)
     start = time.perf_counter()
     found = fit(model, data, key["seed"], key["recipe"])
     seconds = time.perf_counter() - start
-    return {
+    run = {
         **test(model, data),
         **found,
         "rank": last_rank(model, data),
@@ -123,6 +95,12 @@ def train(key: dict[str, Any], data: Problem) -> dict[str, Any]:
         "dense_parameters": rk.models.measure(model).dense_parameters,
         "seconds": round(seconds, 1),
     }
+    print(
+        f"{key['dataset']} {key['model']} seed {key['seed']}: AUC {run['auc']:.4f}, "
+        f"log loss {run['log_loss']:.4f}, {run['epochs']} epochs, {seconds:.0f} s",
+        flush=True,
+    )
+    return run
 
 
 def build(name: str, settings: dict[str, Any], seed: int, data: Problem) -> Any:
@@ -161,22 +139,8 @@ def scores(model: Any, data: Problem, rows: dict[str, np.ndarray]) -> np.ndarray
     return predicted[data.task][:, 0].astype(np.float64)
 
 
-def auc(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Exact: the share of pairs in the right order, ties counting half."""
-    _, place, count = np.unique(predicted, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
-    positive = labels > 0.5
-    ones, zeros = positive.sum(), (~positive).sum()
-    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
-
-
-def log_loss(labels: np.ndarray, predicted: np.ndarray) -> float:
-    p = np.clip(predicted, 1e-7, 1 - 1e-7)
-    return float(-np.mean(labels * np.log(p) + (1 - labels) * np.log(1 - p)))
-
-
 def last_rank(model: Any, data: Problem) -> float | None:
-    """Normalised effective rank of the last block's tokens, on validation rows."""
+    """Normalized effective rank of the last block's tokens, on validation rows."""
     blocks = [layer.name for layer in model.layers if layer.name.endswith("_ffn")]
     if not blocks:
         return None
@@ -186,19 +150,12 @@ def last_rank(model: Any, data: Problem) -> float | None:
 
 
 def report(runs: Sequence[dict[str, Any]]) -> str:
-    """Mean ± standard deviation over seeds, as a Markdown table a data set."""
+    """Mean ± standard deviation over seeds, as one Markdown table per data set."""
     lines = []
     for dataset in dict.fromkeys(run["dataset"] for run in runs):
         lines += [f"### {dataset}", ""]
-        heads = (
-            "model",
-            "seeds",
-            "AUC",
-            "log loss",
-            "rank of the last block",
-            "parameters",
-            "dense",
-        )
+        heads = ["model", "seeds", "AUC", "log loss", "rank of the last block"]
+        heads += ["parameters", "dense"]
         lines += [f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
         own = [run for run in runs if run["dataset"] == dataset]
         for name in dict.fromkeys(run["model"] for run in own):
@@ -218,8 +175,8 @@ def spread(runs: Sequence[dict[str, Any]], field: str) -> str:
     values = [run[field] for run in runs]
     if None in values:
         return "–"
-    deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.4f}{deviation}"
+    std = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.4f}{std}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The models of `benchmarks.quality`, brought to one number of parameters.
+"""The models of `benchmarks.quality`, brought to equal numbers of parameters.
 
 RankUp sets the size. The others get tables as large as all its table sets together, where that
 leaves room for the rest, and a width with which the whole is within 10 % of RankUp.
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rankup_keras as rk
-from benchmarks.quality_data import VECTORS
+from benchmarks.crossed import VECTORS
 from rankup_keras.models import cost
 
 TOLERANCE = 0.1

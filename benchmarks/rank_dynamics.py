@@ -11,20 +11,18 @@ there already are not made again. The tables and the plots are drawn from that f
 
 import argparse
 import functools
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
 import rankup_keras as rk
-from benchmarks import quality
+from benchmarks import measuring, quality
 from benchmarks.quality_data import Problem, problem
 from benchmarks.quality_models import CONTENDERS, EMBEDDING_DIM, RECIPE, TOKENS
 from benchmarks.rank_dynamics_report import draw, tables
+from benchmarks.study import Run, Study
 
-RESULTS = quality.RESULTS / "rank_dynamics.jsonl"
+RESULTS = measuring.RESULTS / "rank_dynamics.jsonl"
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 MODELS = ("rankup", "rankmixer", "rankelastor_paper", "rankelastor_code")
 WITHOUT = (
@@ -35,7 +33,6 @@ WITHOUT = (
     "rankup_gelu",
     "rankup_no_token_norm",
 )
-KEY = ("dataset", "model", "depth", "seed", "settings", "recipe")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--datasets", type=_words, default=["frappe", "movielens"])
     parser.add_argument("--depths", type=lambda text: [int(d) for d in _words(text)])
     parser.add_argument("--models", type=_words, default=[*MODELS, *WITHOUT])
-    parser.add_argument("--epochs", type=int, default=quality.EPOCHS, help="at most so many")
+    parser.add_argument("--epochs", type=int, default=quality.EPOCHS, help="at most this many")
     parser.add_argument("--threads", type=int, help="cores, so that several studies can share them")
     parser.add_argument("--data", type=pathlib.Path, help="folder of the Parquet files")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
@@ -52,11 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only-report", action="store_true", help="train nothing")
     options = parser.parse_args(arguments)
     depths = options.depths or [2, 4, 8]
-    if options.threads:
-        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-
-    runs = quality.read(options.results)
+    measuring.limit_threads(options.threads)
+    study = Study(options.results)
     for seed in range(options.seeds if not options.only_report else 0):
         for dataset in options.datasets:
             load = functools.cache(functools.partial(problem, dataset, seed, options.data))
@@ -64,13 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for name in options.models:
                     if name not in MODELS and depth != max(depths):
                         continue
-                    settings = {**_equal_width(name), "num_blocks": depth}
-                    recipe = {**RECIPE, "epochs": options.epochs}
-                    values = (dataset, name, depth, seed, settings, recipe)
-                    # As it will be read again, a tuple as a list.
-                    key = json.loads(json.dumps(dict(zip(KEY, values, strict=True))))
-                    if not any(all(run[k] == key[k] for k in KEY) for run in runs):
-                        runs.append(_write(options.results, {**key, **_run(key, load())}))
+                    key = {"dataset": dataset, "model": name, "depth": depth, "seed": seed}
+                    key["settings"] = {**_equal_width(name), "num_blocks": depth}
+                    key["recipe"] = {**RECIPE, "epochs": options.epochs}
+                    study.run(key, lambda key, load=load: _run(key, load()))
+    runs = study.runs
     text = tables(runs)
     options.results.with_suffix(".md").write_text(text)
     draw(runs, options.docs / "images")
@@ -90,17 +82,24 @@ def _equal_width(name: str) -> dict[str, Any]:
     return {**contender.settings, "token_dim": TOKENS["token_dim"], "embedding_dim": width} | shared
 
 
-def _run(key: dict[str, Any], data: Problem) -> dict[str, Any]:
+def _run(key: Run, data: Problem) -> Run:
     model = quality.build(key["model"], key["settings"], key["seed"], data)
     untrained = _profile(model, data)
     found = quality.fit(model, data, key["seed"], key["recipe"])
-    return {
+    run = {
         **quality.test(model, data),
         **found,
         "dense_parameters": rk.models.measure(model).dense_parameters,
         "untrained": untrained,
         "trained": _profile(model, data),
     }
+    last = list(run["trained"].values())[-1]
+    print(
+        f"{key['dataset']} {key['model']} depth {key['depth']} seed {key['seed']}: "
+        f"AUC {run['auc']:.4f}, last rank {last['rank'] / last['ceiling']:.3f}",
+        flush=True,
+    )
+    return run
 
 
 def _profile(model: Any, data: Problem) -> dict[str, dict[str, float]]:
@@ -119,19 +118,6 @@ def _profile(model: Any, data: Problem) -> dict[str, dict[str, float]]:
         for name, ranks in profile.layers.items()
         if not ranks.branch
     }
-
-
-def _write(path: pathlib.Path, run: dict[str, Any]) -> dict[str, Any]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(run) + "\n")
-    last = list(run["trained"].values())[-1]
-    print(
-        f"{run['dataset']} {run['model']} depth {run['depth']} seed {run['seed']}: "
-        f"AUC {run['auc']:.4f}, last rank {last['rank'] / last['ceiling']:.3f}",
-        flush=True,
-    )
-    return json.loads(json.dumps(run))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ import itertools
 import pathlib
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
-Run = dict[str, Any]
+from benchmarks.study import Run
 
 VIEWS = {
     "sample": ("rank", "ceiling", "effective rank of a sample's tokens"),
@@ -15,26 +14,15 @@ VIEWS = {
 
 
 def share(ranks: dict[str, float], view: str = "sample") -> float:
-    """A rank as a share of its ceiling."""
+    """A rank over its ceiling: the normalized effective rank."""
     rank, ceiling, _ = VIEWS[view]
     return ranks[rank] / ranks[ceiling]
 
 
 def tables(runs: Sequence[Run]) -> str:
-    """A Markdown table a data set: where the rank ends, and what mixers and FFNs did to it."""
-    heads = (
-        "model",
-        "blocks",
-        "seeds",
-        "test AUC",
-        "tokens",
-        "last block",
-        "of T",
-        "untrained",
-        "over samples",
-        "mixers",
-        "FFNs",
-    )
+    """One Markdown table per data set: where the rank ends, and what mixers and FFNs did to it."""
+    heads = ["model", "blocks", "seeds", "test AUC", "tokens", "last block", "of T", "untrained"]
+    heads += ["over samples", "mixers", "FFNs"]
     lines = []
     for dataset in dict.fromkeys(run["dataset"] for run in runs):
         lines += [f"### {dataset}", ""]
@@ -62,7 +50,7 @@ def tables(runs: Sequence[Run]) -> str:
 
 
 def _changes(group: Sequence[Run], part: str) -> list[float]:
-    """What the first, middle and last layer of a kind did to the rank, a mean over seeds."""
+    """What the first, middle and last layer of a kind did to the rank, averaged over seeds."""
     changes: list[list[float]] = []
     for run in group:
         names = list(run["trained"])
@@ -88,7 +76,7 @@ def _spread(values: Sequence[float], digits: int = 3) -> str:
 
 
 def draw(runs: Sequence[Run], folder: pathlib.Path) -> None:
-    """One picture a data set and view: rank along the layers, a panel a model."""
+    """One picture per data set and view: rank along the layers, one panel per model."""
     folder.mkdir(parents=True, exist_ok=True)
     for dataset in dict.fromkeys(run["dataset"] for run in runs):
         own = [run for run in runs if run["dataset"] == dataset]

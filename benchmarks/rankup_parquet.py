@@ -38,7 +38,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks import common
+from benchmarks import measuring
 
 SHAPES = ("16,256,2,4", "32,512,2,2", "16,64,2,2")
 FIELDS, NUMBERS, HISTORY, VECTOR, BUCKETS = 26, 13, 20, 32, 100_000
@@ -73,7 +73,7 @@ def whole_model(tokens: int, width: int, blocks: int, expansion: int) -> Any:
     features = rk.FeatureSet(
         [rk.Categorical(f"c{i}", hash_buckets=BUCKETS) for i in range(FIELDS)]
         + [rk.Numeric(f"n{i}", normalize=None) for i in range(NUMBERS)]
-        + [rk.Sequence("history", of="c0", max_length=HISTORY)]
+        + [rk.History("history", of="c0", max_length=HISTORY)]
         + [rk.Pretrained("user_vector", VECTOR), rk.Pretrained("item_vector", VECTOR)]
     )
     return rk.RankUp(
@@ -150,7 +150,7 @@ def cell(
         "encoded": lambda: model.fit(ready, verbose=0),
         "parquet": lambda: model.fit(rows, epochs=2, verbose=0, callbacks=[ranks, second]),
     }
-    seconds = common.in_turns(turns, rounds, warm_up=0)
+    seconds = measuring.in_turns(turns, rounds, warm_up=0)
     seconds["parquet"] = second.seconds
     result: dict[str, Any] = {"steps_an_epoch": steps}
     for name, values in seconds.items():
@@ -158,7 +158,7 @@ def cell(
         result[name] = {
             "of_stack": round(statistics.median(rate), 3),
             "rows_a_second": round(batch * steps / statistics.median(values)),
-            **common.summary([value / steps for value in values]),
+            **measuring.summary([value / steps for value in values]),
         }
     result["parquet"]["waits"] = round(waiting(lambda: model.fit(rows, verbose=0)), 4)
     result["parquet"]["callback"] = round(ranks.overhead, 4)
@@ -256,7 +256,7 @@ def run_cell(shape: str, dtype: str, o: Any) -> None:
         f"callback {read['callback']:.1%}",
         flush=True,
     )
-    common.record("rankup_parquet_short" if o.short else "rankup_parquet", {key: found})
+    measuring.record("rankup_parquet_short" if o.short else "rankup_parquet", {key: found})
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from benchmarks import common
+from benchmarks import measuring
 
 SHAPES = ("16,256,2,4", "32,512,2,2")
 SIGNATURES = ("serving_default", "rank", "embed", "classify", "regress")
@@ -61,30 +61,22 @@ def rows_of(tokens: int, count: int) -> Columns:
     return {f"c{i}": words[:, i] for i in range(tokens)}
 
 
-def requests(rows: Columns, sides: Any, names: Any) -> dict[str, Columns]:
-    """The same rows as every signature takes them."""
-    from rankup_keras.serving import messages
-    from rankup_keras.serving.exporting.warmup import one_user
-
-    examples = messages.example_column(messages.to_examples(rows))
-    special = {"rank": one_user(rows, sides), "classify": examples, "regress": examples}
-    return {name: special.get(name, rows) for name in names}
-
-
 def cell(shape: list[int], candidates: int, rounds: int, batches: list[int]) -> dict[str, Any]:
     """One shape, in this process."""
     from benchmarks.dense_stack import rate_of
     from rankup_keras.serving import load_session
-    from rankup_keras.serving.exporting.sides import Sides
+    from rankup_keras.serving.exporting.rank_inputs import RankInputs
+    from rankup_keras.serving.exporting.signatures import request_columns
 
     tokens, width, blocks, expansion = shape
     with tempfile.TemporaryDirectory() as folder:
         model, path = export(Path(folder), *shape)
-        sides = Sides(model.features)
+        inputs = RankInputs(model.features)
         with load_session(path) as session:
 
             def calls(count: int) -> dict[str, Callable[[], Any]]:
-                asked = requests(rows_of(tokens, count), sides, SIGNATURES)
+                rows = rows_of(tokens, count)
+                asked = {name: request_columns(name, rows, inputs) for name in SIGNATURES}
                 return {
                     name: lambda name=name, columns=columns: session.run(columns, name)
                     for name, columns in asked.items()
@@ -93,17 +85,17 @@ def cell(shape: list[int], candidates: int, rounds: int, batches: list[int]) -> 
             one_block = rate_of(tokens, width, expansion * width, candidates, "float32")
             turns = calls(candidates)
             turns["products"] = lambda: [one_block() for _ in range(blocks)]
-            seconds = common.in_turns(turns, rounds, warm_up=3)
+            seconds = measuring.in_turns(turns, rounds, warm_up=3)
             result: dict[str, Any] = {"candidates": candidates}
-            result.update({name: common.summary(values) for name, values in seconds.items()})
+            result.update({name: measuring.summary(values) for name, values in seconds.items()})
             products = result["products"]["median_ms"]
             for name in SIGNATURES:
                 result[name]["of_products"] = round(result[name]["median_ms"] / products, 3)
             result["by_batch"] = {}
             for count in batches:
-                times = common.in_turns(calls(count), rounds, warm_up=3)
+                times = measuring.in_turns(calls(count), rounds, warm_up=3)
                 result["by_batch"][str(count)] = {
-                    name: common.summary(values)["median_ms"] for name, values in times.items()
+                    name: measuring.summary(values)["median_ms"] for name, values in times.items()
                 }
     return result
 
@@ -144,7 +136,7 @@ def run_cell(shape: str, o: Any) -> None:
             f"products; ms by batch {by_batch}",
             flush=True,
         )
-    common.record("served_graph_short" if o.short else "served_graph", {key: found})
+    measuring.record("served_graph_short" if o.short else "served_graph", {key: found})
 
 
 if __name__ == "__main__":

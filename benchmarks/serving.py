@@ -27,21 +27,11 @@ import numpy as np
 
 import rankup_keras as rk
 from rankup_keras.datasets import movielens_100k, movielens_features
-from rankup_keras.serving import Client, load_session, messages
-from rankup_keras.serving.exporting.sides import Sides
+from rankup_keras.serving import Client, load_session
+from rankup_keras.serving.client import messages
+from rankup_keras.serving.exporting.rank_inputs import RankInputs
 
 Columns = dict[str, np.ndarray]
-
-
-def make_requests(columns: Columns, sides: Sides, candidates: int) -> tuple[Columns, Columns]:
-    """The same question twice: a user's columns in every row, and once."""
-    rows = {name: columns[name][:candidates] for name in sides.spec}
-    once = {name: rows[name][:1] if name in sides.user else rows[name] for name in rows}
-    full = {
-        name: rows[name][:1].repeat(candidates, 0) if name in sides.user else rows[name]
-        for name in rows
-    }
-    return full, once
 
 
 def measure(calls: dict[str, Any], seconds: float) -> dict[str, dict[str, float]]:
@@ -91,8 +81,10 @@ def main() -> None:
     data = movielens_100k(source=options.source, verbose=False)
     features = movielens_features().adapt(data.train)
     model = rk.RankUp(features, ["like", "love"], token_dim=32)
-    sides = Sides(features)
-    full, once = make_requests(data.test.columns, sides, options.candidates)
+    inputs = RankInputs(features)
+    rows = {name: data.test.columns[name][: options.candidates] for name in inputs.spec}
+    # The same question twice: a user's columns in every row, and once.
+    full, once = inputs.user_repeated(rows), inputs.user_once(rows)
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / options.model
         path = rk.serving.export(model, base, warmup=data.valid)
@@ -117,8 +109,8 @@ def compare(
     """Bytes and latency of both requests, over gRPC and in the C++ session alone."""
     default, rank = "serving_default", "rank"
     requests = {
-        default: messages.predict_request(full, options.model, default),
-        rank: messages.predict_request(once, options.model, rank),
+        default: messages.make_request("predict", full, options.model, default),
+        rank: messages.make_request("predict", once, options.model, rank),
     }
     with Client(address, options.model, timeout=60) as client, load_session(path) as session:
         stub = client._stub
@@ -126,7 +118,7 @@ def compare(
             name: (lambda request=request: stub.Predict(request, timeout=60))
             for name, request in requests.items()
         }
-        answers = {name: messages.columns_of(call().outputs) for name, call in grpc.items()}
+        answers = {name: messages.read_tensors(call().outputs) for name, call in grpc.items()}
         gap = max(np.abs(answers[default][t] - answers[rank][t]).max() for t in answers[rank])
         return {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",

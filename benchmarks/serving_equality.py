@@ -28,8 +28,8 @@ Columns = dict[str, np.ndarray]
 
 
 def movielens(_: pathlib.Path) -> tuple[rk.FeatureSet, Columns, dict]:
-    data = rk.data.movielens_100k(verbose=False)
-    return rk.data.movielens_features(), *data.train
+    data = rk.datasets.movielens_100k(verbose=False)
+    return rk.datasets.movielens_features(), *data.train
 
 
 def frappe(folder: pathlib.Path) -> tuple[rk.FeatureSet, Columns, dict]:

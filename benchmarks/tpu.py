@@ -11,7 +11,7 @@ import sys
 import keras
 
 import rankup_keras as rk
-from rankup_keras.distribution import tpu_check
+from rankup_keras.distribution.experimental import tpu_check
 
 PRESETS = ("rankmixer_100m", "rankup_100m")
 TOPOLOGIES = ("v5e:2x2", "v6e:2x2")
@@ -57,7 +57,7 @@ def main(presets=PRESETS, topologies=TOPOLOGIES, batch=None):
             print(report, flush=True)
             rows.append((preset, report))
     print(
-        "| model | chip | rows a chip | memory, GiB | TFLOP | GB | bound, ms | by | MFU at most |"
+        "| model | chip | rows per chip | memory, GiB | TFLOP | GB | bound, ms | by | MFU at most |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for preset, r in rows:

@@ -14,11 +14,10 @@ import keras
 import numpy as np
 
 import rankup_keras as rk
-from rankup_keras.cli.output import results_console, table
+from rankup_keras.cli.output import table
 from rankup_keras.data.rows import Rows
 from rankup_keras.data.splits import Splits
-from rankup_keras.datasets import movielens_100k
-from rankup_keras.datasets.movielens_features import movielens_features
+from rankup_keras.datasets import movielens_100k, movielens_features
 from rankup_keras.serving import load_session
 
 MODELS = ("RankUp", "RankMixer")
@@ -63,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 heading("Exporting RankUp and scoring raw rows with the export")
                 export_and_score(model, data.test, data.valid, options.output)
     heading("Results on the test rows")
-    results_console().print(table(results))
+    print(table(results))
     return 0
 
 
@@ -106,7 +105,7 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
 
 
 def export_and_score(model: Any, test: Rows, warmup: Rows, output: Path) -> None:
-    """Exports, loads the export through TensorFlow's C API, and compares on raw rows."""
+    """Exports, loads the export into a C++ session, and compares on raw rows."""
     path = rk.export(model, output, warmup=warmup.columns)
     print(f"Exported to {path}")
     rows = {name: column[:1000] for name, column in test.columns.items()}
@@ -123,7 +122,7 @@ def export_and_score(model: Any, test: Rows, warmup: Rows, output: Path) -> None
             for who, result in (("model", wanted), ("export", served)):
                 line[f"{task}, {who}"] = f"{result[task][index].item():.6f}"
         lines.append(line)
-    results_console().print(table(lines))
+    print(table(lines))
     gap = max(float(np.abs(served[t].reshape(-1) - wanted[t].reshape(-1)).max()) for t in TASKS)
     print(
         f"Largest difference between model and export on {len(rows['user_id'])} raw rows: {gap:.1e}"

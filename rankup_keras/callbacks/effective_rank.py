@@ -11,15 +11,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rankup_keras.diagnostics import plots, text
+from rankup_keras.diagnostics import plots
 from rankup_keras.diagnostics.embedding_tables import embedding_tables
 from rankup_keras.diagnostics.findings import Finding, find_problems
-from rankup_keras.diagnostics.measure import measure, measure_tables
+from rankup_keras.diagnostics.measure import measure, taps_of
 from rankup_keras.diagnostics.probe import make_probe
-from rankup_keras.diagnostics.record import RankProfile
-from rankup_keras.diagnostics.report import report
-from rankup_keras.diagnostics.taps import CallableTaps, Taps
-from rankup_keras.diagnostics.workers import agreed, is_chief
+from rankup_keras.diagnostics.record import (
+    UNTRAINED,
+    RankProfile,
+    control_of,
+    history_table,
+    trained,
+)
+from rankup_keras.diagnostics.report_file import report
+from rankup_keras.diagnostics.taps import Taps
 from rankup_keras.diagnostics.writers import JsonLines, TensorBoardPages
 
 
@@ -28,34 +33,33 @@ class EffectiveRank(keras.callbacks.Callback):
 
     Deeper ranking models buy nothing where their layers stop adding directions
     to the token matrix. This callback runs a fixed set of rows through the
-    network, after the tokenizer and after every mixer and FFN (residual
-    included), and takes `exp(-sum(p * ln(p)))`, `p = s / sum(s)`, of the
-    singular values `s` in two views: each sample's `tokens x width` matrix,
-    averaged over the samples with quantiles, and each token's
-    `samples x width` matrix. Each number stands beside its ceiling and beside
-    the same network with its initial weights: token mixing reshapes, so a
-    number by itself says little.
+    network and, after the tokenizer and after every mixer and FFN (residual
+    included), takes the effective rank `exp(-sum(p * ln(p)))`,
+    `p = s / sum(s)`, of the singular values `s` in two views: each sample's
+    `tokens x width` matrix, averaged over samples with quantiles, and each
+    token's `samples x width` matrix. The normalized effective rank is this over
+    its ceiling. Token mixing reshapes, so a number by itself says little: each
+    stands beside that of the same network with its initial weights.
 
     It works with any Functional model. After training (or during it):
 
     - `callback.table()` is a text table of layers by epochs, `callback.plot()`
       a picture, `callback.report(path)` a page with everything;
     - `callback.profiles` holds all numbers, the untrained control first;
-    - `history.history` has one value an epoch under `effective_rank/<layer>`,
-      `effective_rank_normalized/<layer>` (share of the ceiling),
-      `token_effective_rank/<layer>`, `token_effective_rank_normalized/<layer>`,
-      `stable_rank/<layer>`, `token_cosine/<layer>`,
-      `information_abundance/<embedding table>` and
+    - `history.history` has one value per epoch under `effective_rank/<layer>`,
+      `effective_rank_normalized/<layer>`, `token_effective_rank/<layer>`,
+      `token_effective_rank_normalized/<layer>`, `stable_rank/<layer>`,
+      `token_cosine/<layer>`, `information_abundance/<embedding table>` and
       `effective_rank_normalized/min`, the least over the layers that no
       residual path leads around.
 
-    A Python warning names the layer when its rank falls under a share of its
-    ceiling, or when its tokens die.
+    A Python warning names the layer whose normalized effective rank falls below
+    a limit, or whose tokens die.
 
-    Place it before the callbacks that shall see its numbers, and after
+    Place it before the callbacks that should see its numbers, and after
     `BackupAndRestore`, so that it sees that training resumes. Under a strategy
     of several processes each of them measures, all see the mean of their
-    numbers, and the chief alone writes files and warns.
+    numbers, and only the chief writes files and warns.
 
     Args:
         data: Rows to measure on, fixed at the start: raw columns, inputs of the
@@ -74,17 +78,16 @@ class EffectiveRank(keras.callbacks.Callback):
             more with fresh weights (frozen and adapted layers keep theirs),
             `"auto"` takes the first, or the second if the model's optimizer
             has already made steps. `None` for none. Defaults to `"auto"`.
-        collapse_below: Share of its ceiling under which a layer's sample rank
-            is reported as collapsed; 0 for never. Defaults to 0.3.
+        collapse_below: Normalized effective rank (sample view) under which a
+            layer is reported as collapsed; 0 for never. Defaults to 0.3.
         logs: Which keys other callbacks (and the progress bar) see in `logs`:
             `"summary"` for the raw and normalized rank of the last layer and
             the least normalized one, `"all"`, or a list of keys, in which `*`
             stands for anything. Defaults to `"summary"`.
         log_dir: Directory for TensorBoard: scalars of every measurement, and
             heat maps (layers by time, tokens by layers) and spectra, drawn as
-            often as a hundredth of the time allows and at the end. `None` for
-            none.
-        path: File for one line of JSON a measurement, which
+            often as 1 % of the time allows and at the end. `None` for none.
+        path: File for one line of JSON per measurement, which
             `rk.diagnostics.report` reads. Where training resumes, the file is
             read and continued, else overwritten. `None` for none.
         table_rows: Most rows read of each embedding table for its information
@@ -95,11 +98,22 @@ class EffectiveRank(keras.callbacks.Callback):
         activations: For a model without a Functional graph: a function from a
             batch of inputs to a dict of `(batch, tokens, width)` arrays.
 
+    Raises:
+        ValueError: An argument is out of range (at once), or the model has no
+            such layers or the data lack an input (when `fit` begins).
+
     Example:
     ```python
-    ranks = rk.callbacks.EffectiveRank(valid, log_dir="runs/1", path="runs/1/ranks.jsonl")
+    import keras, numpy as np
+    import rankup_keras as rk
+
+    rows = {"item": np.array(["a", "b", "c", "d"] * 16), "user": np.array(["u", "v"] * 32)}
+    features = rk.FeatureSet([rk.Categorical("item"), rk.Categorical("user")]).adapt(rows)
+    model = rk.RankMixer(features, ["click"], token_dim=8, num_tokens=2, num_blocks=1)
+    model.compile("adam")
+    ranks = rk.callbacks.EffectiveRank(rows, path="runs/1/ranks.jsonl")
     stop = keras.callbacks.EarlyStopping("effective_rank_normalized/min", mode="max", patience=3)
-    history = model.fit(train, validation_data=valid, callbacks=[ranks, stop])
+    model.fit(rows, {"click": np.tile([0, 1], 32)}, epochs=2, callbacks=[ranks, stop])
     print(ranks.table())
     ranks.plot("ranks.png")
     ```
@@ -125,9 +139,8 @@ class EffectiveRank(keras.callbacks.Callback):
         activations: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
-        if frequency != "epoch" and (
-            isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1
-        ):
+        whole = isinstance(frequency, int) and not isinstance(frequency, bool)
+        if frequency != "epoch" and not (whole and int(frequency) >= 1):
             raise ValueError(
                 '`frequency` must be "epoch" or a positive number of batches. '
                 f"Received: frequency={frequency!r}."
@@ -139,7 +152,7 @@ class EffectiveRank(keras.callbacks.Callback):
             )
         if not 0.0 <= collapse_below < 1.0:
             raise ValueError(
-                "`collapse_below` is a share of the ceiling, at least 0 and below 1. "
+                "`collapse_below` must be at least 0 and below 1. "
                 f"Received: collapse_below={collapse_below}."
             )
         if isinstance(logs, str) and logs not in ("summary", "all"):
@@ -168,7 +181,6 @@ class EffectiveRank(keras.callbacks.Callback):
         self._board = None if log_dir is None else TensorBoardPages(log_dir)
         self._tapped: Any = None
         self._taps: Any = None
-        self._step = 0
         self._epoch = 0
         self._train_seconds = 0.0
         self._begun = 0.0
@@ -195,15 +207,15 @@ class EffectiveRank(keras.callbacks.Callback):
 
         Args:
             view: `"sample"` or `"token"`.
-            normalized: Whether as a share of the ceiling.
+            normalized: Whether to show the normalized effective rank.
         """
-        return text.history_table(self.profiles, view, normalized)
+        return history_table(self.profiles, view, normalized)
 
     def plot(self, path: str | os.PathLike[str] | None = None, view: str = "sample") -> Any:
         """Draws rank by layer and by time, the untrained network beside it.
 
         Args:
-            path: Image file to write; the ending says which format.
+            path: Image file to write; its ending determines the format.
             view: `"sample"` or `"token"`.
 
         Returns:
@@ -215,14 +227,7 @@ class EffectiveRank(keras.callbacks.Callback):
         return figure
 
     def report(self, path: str | os.PathLike[str]) -> str:
-        """Writes the page of `rk.diagnostics.report` for this run.
-
-        Args:
-            path: HTML file to write.
-
-        Returns:
-            The path.
-        """
+        """Writes the page of `rk.diagnostics.report` for this run to `path`, and returns it."""
         return report(self, path)
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -230,24 +235,18 @@ class EffectiveRank(keras.callbacks.Callback):
         target = self.model if self._target is None else self._target
         if target is not self._tapped:
             self._start(target, resumed=self._iterations() > 0)
-        self._step = self._iterations()
 
     def _start(self, target: Any, resumed: bool) -> None:
         self._tapped = target
         self.control, self.measured, self.findings = None, [], []
-        self._taps = (
-            Taps(target, self._layers)
-            if self._activations is None
-            else CallableTaps(self._activations)
-        )
+        self._taps = taps_of(target, self._layers, self._activations)
         self._probe = make_probe(target, self._data, self.probe_samples)
         self._tables = embedding_tables(target) if self.table_rows else {}
         self._strategy = self.model.distribute_strategy or tf.distribute.get_strategy()
-        self._chief = is_chief(self._strategy)
+        self._chief = self._strategy.extended.should_checkpoint
         if self._json is not None and self._chief:
             earlier = self._json.open(self._taps.names if resumed else None)
-            self.measured = [profile for profile in earlier if profile.label != "untrained"]
-            self.control = next((p for p in earlier if p.label == "untrained"), None)
+            self.control, self.measured = control_of(earlier), trained(earlier)
         if self.control is None:
             self._measure_control(resumed)
         if self.control is not None:
@@ -265,10 +264,9 @@ class EffectiveRank(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch + 1
-        self._step = self._iterations()
         profile = self._measure(f"epoch {epoch + 1}", logs)
         # Every process measures and sees the same numbers; the chief alone writes.
-        numbers = agreed(self._strategy, profile.numbers())
+        numbers = _agreed(self._strategy, profile.numbers())
         shown = self._keys_for_logs(numbers)
         if logs is not None:
             logs.update({key: numbers[key] for key in shown})
@@ -283,26 +281,24 @@ class EffectiveRank(keras.callbacks.Callback):
         # With steps_per_execution the batch number jumps.
         before, self._batches = self._batches, batch + 1
         if self._batches // self._every > before // self._every:
-            self._step = self._iterations()
-            self._measure(f"step {self._step}", logs)
+            self._measure(f"step {self._iterations()}", logs)
 
     def _measure_control(self, resumed: bool) -> None:
         how = self._control
         if how == "auto":
-            how = "reinitialize" if resumed and isinstance(self._taps, Taps) else "start"
-            if resumed and how == "start":
-                how = None
+            # Of a trained model without a graph nothing untrained can be had.
+            again = "reinitialize" if isinstance(self._taps, Taps) else None
+            how = again if resumed else "start"
         if how is None:
             return
-        taps = self._taps.reinitialized() if how == "reinitialize" else self._taps
-        self.control = measure(taps, self._probe, label="untrained", step=0, epoch=0)
-        if how == "start":
-            self._add_tables(self.control)
+        fresh = how == "reinitialize"
+        taps, tables = (self._taps.reinitialized(), {}) if fresh else (self._taps, self._tables)
+        self.control = measure(taps, self._probe, tables, self.table_rows, label=UNTRAINED)
         self._write(self.control)
 
     def _measure(self, label: str, logs: Mapping[str, Any] | None) -> RankProfile:
-        profile = measure(self._taps, self._probe, label=label, step=self._step, epoch=self._epoch)
-        self._add_tables(profile)
+        at = (label, self._iterations(), self._epoch)
+        profile = measure(self._taps, self._probe, self._tables, self.table_rows, *at)
         profile.logs = {k: float(v) for k, v in (logs or {}).items() if np.ndim(v) == 0}
         if self.measured and self.measured[-1].step == profile.step:
             self.measured.pop()
@@ -310,11 +306,6 @@ class EffectiveRank(keras.callbacks.Callback):
         self._write(profile)
         self._warn(profile)
         return profile
-
-    def _add_tables(self, profile: RankProfile) -> None:
-        begun = time.perf_counter()
-        profile.tables = measure_tables(self._tables, self.table_rows)
-        profile.seconds += time.perf_counter() - begun
 
     def _write(self, profile: RankProfile) -> None:
         if self._json is not None and self._chief:
@@ -331,16 +322,14 @@ class EffectiveRank(keras.callbacks.Callback):
                     warnings.warn(str(finding), stacklevel=2)
 
     def _keys_for_logs(self, numbers: Mapping[str, float]) -> list[str]:
-        if self._shown == "all":
-            return list(numbers)
-        if self._shown == "summary":
-            last = self._taps.names[-1]
-            keys = [f"effective_rank/{last}", f"effective_rank_normalized/{last}"]
-            return [key for key in (*keys, "effective_rank_normalized/min") if key in numbers]
-        keys = []
-        for pattern in self._shown:
-            found = fnmatch.filter(numbers, pattern)
-            if not found:
+        last = self._taps.names[-1]
+        summary = [f"effective_rank/{last}", f"effective_rank_normalized/{last}"]
+        shorthands = {"all": ["*"], "summary": [*summary, "effective_rank_normalized/min"]}
+        shorthand = self._shown if isinstance(self._shown, str) else None
+        keys: list[str] = []
+        for pattern in shorthands[shorthand] if shorthand else self._shown:
+            found = [pattern] if pattern in numbers else fnmatch.filter(numbers, pattern)
+            if not found and not shorthand:
                 raise ValueError(
                     f"`logs` names '{pattern}', which is none of the keys {sorted(numbers)}."
                 )
@@ -350,3 +339,20 @@ class EffectiveRank(keras.callbacks.Callback):
     def _iterations(self) -> int:
         optimizer = getattr(self.model, "optimizer", None)
         return 0 if optimizer is None else int(optimizer.iterations.numpy())
+
+
+def _agreed(strategy: Any, numbers: dict[str, float]) -> dict[str, float]:
+    """The mean over processes of each number, so that all of them stop at the same moment.
+
+    Every process must call it, with the same keys. Callbacks such as
+    `EarlyStopping` run in each process; if they saw different numbers, one
+    would stop and the others would wait for it for ever.
+    """
+    several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    if not several or strategy.num_replicas_in_sync == len(strategy.extended.worker_devices):
+        return numbers  # this process has all replicas
+    keys = sorted(numbers)
+    local = tf.constant([numbers[key] for key in keys], tf.float32)
+    spread = strategy.experimental_distribute_values_from_function(lambda context: local)
+    means = strategy.reduce(tf.distribute.ReduceOp.MEAN, spread, axis=None).numpy()
+    return {key: float(mean) for key, mean in zip(keys, means, strict=True)}

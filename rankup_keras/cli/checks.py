@@ -66,11 +66,11 @@ def names_of_features_differ(features: list[Feature]) -> Found:
     yield from _names_differ("features", features)
 
 
-def sequences_are_of_a_feature(features: list[Feature]) -> Found:
+def histories_are_of_a_feature(features: list[Feature]) -> Found:
     """A history has the vocabulary of a single-valued categorical feature."""
     singles = _single_valued(features)
     for number, feature in enumerate(features):
-        if feature.type == "sequence" and feature.of not in singles:
+        if feature.type == "history" and feature.of not in singles:
             message = "`of` must name a single-valued categorical feature. Received: "
             message += f"{feature.of!r}. {nearest(feature.of, singles)}"
             yield ("features", number, "of"), message
@@ -115,7 +115,7 @@ CHECKS = (
     rows_have_one_source,
     split_is_by_values_or_by_shares,
     names_of_features_differ,
-    sequences_are_of_a_feature,
+    histories_are_of_a_feature,
     names_of_tasks_differ,
     labels_are_no_features,
     gauc_has_groups,
@@ -160,7 +160,10 @@ def _wrong_types(file: YamlFile, error: pydantic.ValidationError) -> Found:
             name = first["ctx"]["tag"]
             valid = first["ctx"]["expected_tags"].strip("'").split("', '")
             problem = f"There is no {key} {name!r}." if name else "The key 'type' is missing."
-            yield (*at, key), f"{problem} {nearest(name, valid)}"
+            if name == "sequence":  # as it was called up to version 0.1
+                yield (*at, key), f"{problem} It is now called 'history': write `type: history`."
+            else:
+                yield (*at, key), f"{problem} {nearest(name, valid)}"
         elif kinds == {"value_error"}:
             yield at, str(first["ctx"]["error"])
         else:

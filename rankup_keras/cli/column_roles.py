@@ -9,14 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankup_keras.data.bad_rows import BadRows
-from rankup_keras.data.conversion import NO_NUMBER
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.csv_source import CsvSource
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
-from rankup_keras.data.target import family
 from rankup_keras.data.tfrecord_source import TFRecordSource
+from rankup_keras.features.conversion import NO_NUMBER, family
 
 SAMPLE = 50_000
 # Beside labels that were asked for: what is called a label is not known before they are.

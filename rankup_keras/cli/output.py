@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_json
-from rich.console import Console
-from rich.table import Table
+
+from rankup_keras.text_tables import aligned
 
 
 class Output:
@@ -15,8 +15,6 @@ class Output:
     def __init__(self, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet = quiet or as_json
         self.as_json = as_json
-        self._results = results_console()
-        self._progress = Console(highlight=False, soft_wrap=True, markup=False, stderr=True)
 
     @property
     def verbose(self) -> int:
@@ -26,7 +24,7 @@ class Output:
     def say(self, text: str) -> None:
         """One line of progress."""
         if not self.quiet:
-            self._progress.print(text)
+            print(text, file=sys.stderr, flush=True)
 
     def result(
         self,
@@ -38,15 +36,9 @@ class Output:
         if self.as_json:
             print(json_text(content), flush=True)
         if not self.quiet and rows:
-            self._results.print(table(rows))
+            print(table(rows), flush=True)
         if not self.quiet and text:
-            self._results.print(text)
-
-
-def results_console() -> Console:
-    """Prints to stdout, with no line cut or wrapped outside of a terminal."""
-    width = None if sys.stdout.isatty() else 10_000
-    return Console(highlight=False, soft_wrap=True, markup=False, width=width)
+            print(text, flush=True)
 
 
 def json_text(content: Mapping[str, Any], indent: int | None = None) -> str:
@@ -54,14 +46,9 @@ def json_text(content: Mapping[str, Any], indent: int | None = None) -> str:
     return to_json(content, indent=indent, inf_nan_mode="null").decode()
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """A table of rows, which all have the keys of the first."""
-    made = Table(box=None, pad_edge=False)
-    for number, name in enumerate(rows[0]):
-        made.add_column(str(name), justify="right" if number else "left", no_wrap=True)
-    for row in rows:
-        made.add_row(*map(_cell, row.values()))
-    return made
+    return aligned([list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)])
 
 
 def _cell(value: Any) -> str:

@@ -66,7 +66,7 @@ def check_for_tpu(
             f"The TPU compiler needs {' and '.join(missing)}. Install it with: "
             "pip install 'rankup-keras[tpu]'"
         )
-    from rankup_keras.distribution import tpu_check
+    from rankup_keras.distribution.experimental import tpu_check
     from rankup_keras.distribution.tpu.chips import chip_of
 
     chip_of(chip)

@@ -17,7 +17,7 @@ from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
 from rankup_keras.data.paths import guess_format, resolve_paths
-from rankup_keras.data.where import OneOf, Share, Where
+from rankup_keras.data.row_filters import OneOf, RowFilter, Share
 
 
 class Project:
@@ -135,7 +135,7 @@ class Project:
         return {"ne": rk.metrics.NormalizedEntropy, "calibration": rk.metrics.Calibration}[name]()
 
 
-def _rows_of(split: Split, part: str) -> Where:
+def _rows_of(split: Split, part: str) -> RowFilter:
     """The rows of a part: by the values of a column, or a share at random."""
     if split.column is not None:
         return OneOf(split.column, tuple(getattr(split, part)))

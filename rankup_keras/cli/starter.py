@@ -98,7 +98,7 @@ def _feature(column: Column, user: str | None) -> list[str]:
         length = f"max_length: {column.length}"
         return [
             f"  - {{type: categorical, name: {name}, {length}, dtype: {column.dtype}}}",
-            f"  # or, as a history: {{type: sequence, name: {name}, of: <feature>, {length}}}",
+            f"  # or, as a history: {{type: history, name: {name}, of: <feature>, {length}}}",
         ]
     many = f", hash_buckets: {10 * MANY}" if column.distinct > MANY else ", min_count: 2"
     seen = f"{column.distinct:,} values"

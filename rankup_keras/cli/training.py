@@ -16,7 +16,7 @@ from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import json_text
 from rankup_keras.cli.project import Project
 from rankup_keras.cli.run_folder import MetricsLog, write_text
-from rankup_keras.data.adapting import adapt
+from rankup_keras.data.adapt_from_files import adapt
 from rankup_keras.data.statistics import Statistics, scan
 from rankup_keras.training.resume_store import CheckpointStore
 

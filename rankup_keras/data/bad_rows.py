@@ -1,4 +1,4 @@
-"""What happens to rows that cannot be read."""
+"""What happens to malformed rows."""
 
 import json
 import os
@@ -13,25 +13,31 @@ SAMPLED = 1000
 
 
 class BadRows:
-    """Stops at the first bad row, or leaves bad rows out and counts them.
+    """Stops at the first malformed row, or skips malformed rows and counts them.
 
-    A row is bad when a value in it cannot be what its feature declares, when a
-    label is not 0 or 1, or when a line has too many or too few values. A row is
+    A row is malformed when a value in it is not what its feature declares, when
+    a label is not 0 or 1, or when a line has too many or too few values. It is
     counted once, however often its file is read.
 
     Args:
         policy: `"error"` (default) raises `DataError` with file, line, column
-            and value; `"skip"` leaves the row out.
-        limit: int. With `"skip"`, more bad rows than this stop the run all the
-            same. Defaults to 1000.
-        path: file that receives a line of JSON for each of the first 1000 bad
-            rows: file, line, column, value, reason. `None` (default) for none.
+            and value; `"skip"` skips the row.
+        limit: int. With `"skip"`, more malformed rows than this stop the run all
+            the same. Defaults to 1000.
+        path: file that receives a line of JSON for each of the first 1000
+            malformed rows: file, line, column, value, reason. `None` (default)
+            for none.
 
     Example:
 
     ```python
-    bad = rankup_keras.data.BadRows("skip", limit=100, path="runs/1/bad_rows.jsonl")
-    train = rankup_keras.data.Files("logs/*.csv", features, ["click"], bad_rows=bad)
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item"), rk.Numeric("price")])
+    bad = rk.data.BadRows("skip", limit=100, path="bad_rows.jsonl")
+    train = rk.data.Files("malformed.csv", features, ["click"], bad_rows=bad)
+    rk.data.adapt(features, train)
+    assert bad.count == 1
     ```
     """
 
@@ -60,13 +66,13 @@ class BadRows:
 
     @property
     def count(self) -> int:
-        """How many different rows were left out."""
+        """How many different rows were skipped."""
         return len(self._seen)
 
     def report(
         self, file: str | os.PathLike[str], line: int, column: str | None, value: Any, reason: str
     ) -> None:
-        """Takes note of a bad row, or raises."""
+        """Counts a malformed row, or raises."""
         shown = _shown(value)
         if self.policy == "error":
             raise DataError(reason, file, line, column, shown)
@@ -76,7 +82,7 @@ class BadRows:
                 return
             if len(self._seen) >= self.limit:
                 raise DataError(
-                    f"{reason} It is bad row {len(self._seen) + 1}, and the limit is {self.limit}.",
+                    f"{reason} This row is malformed too, and the limit is {self.limit}.",
                     file,
                     line,
                     column,

@@ -8,13 +8,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Rows that lie in memory, one behind the other, so that moving one costs little.
-
-    It has the names of `pyarrow.Table` for what reading needs of both.
-
-    Attributes:
-        arrays: dict from name to array (rows, …).
-    """
+    """Rows as arrays (rows, …) by name, cheap to shuffle; methods are those of `pyarrow.Table`."""
 
     arrays: dict[str, np.ndarray]
 

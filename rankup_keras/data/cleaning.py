@@ -1,71 +1,43 @@
-"""Chunks of files → columns of the declared types, and what is wrong with their rows."""
+"""Chunks of files → columns of the declared types, and what is wrong with malformed rows."""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from rankup_keras.data.bad_rows import BadRows
-from rankup_keras.data.conversion import Problem, convert
 from rankup_keras.data.packing import key
+from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.source import Chunk
-from rankup_keras.data.target import Target
-from rankup_keras.data.where import Where
-
-
-class Transform(Protocol):
-    """Makes columns of columns, chunk by chunk, as the public sets need it."""
-
-    inputs: Sequence[str]
-
-    def schema(self, schema: pa.Schema) -> pa.Schema:
-        """The columns that come out."""
-        ...
-
-    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The chunk with the new columns, its rows in their order."""
-        ...
+from rankup_keras.data.transforms import Transform
+from rankup_keras.features.conversion import Problem, Target, convert
 
 
 @dataclasses.dataclass(frozen=True)
 class Cleaned:
-    """A chunk's good rows, and the problems of the others.
-
-    Attributes:
-        rows: a table of converted columns, or what was made of it.
-        chunk: where they are from.
-        problems: column, and problem with the row's number in the chunk.
-    """
+    """A chunk's good rows (a converted table, or what was made of it), and the others' problems."""
 
     rows: Any
     chunk: Chunk
     problems: list[tuple[str, Problem]]
 
     def report(self, bad_rows: BadRows) -> None:
-        """Tells of the problems, in their order."""
+        """Passes on the problems, each with its column and its row in the chunk."""
         for column, problem in self.problems:
             line = self.chunk.line(problem.row)
             bad_rows.report(self.chunk.file, line, column, problem.value, problem.reason)
 
 
 class Cleaner:
-    """Converts chunks. It keeps nothing from one to the next, so that several may be in work.
-
-    Args:
-        targets: the columns to make.
-        separator: what stands between the values of a list in text, or `None`.
-        where: conditions on rows, all of which must hold.
-        extra: further columns, taken as they are.
-        transform: makes columns first, or `None`.
-    """
+    """Converts chunks; stateless, so that several may be in work. See `Files` for its arguments."""
 
     def __init__(
         self,
         targets: Sequence[Target],
         separator: str | None,
-        where: Sequence[Where],
+        where: Sequence[RowFilter],
         extra: Sequence[str],
         transform: Transform | None,
     ) -> None:
@@ -78,13 +50,7 @@ class Cleaner:
     def __call__(
         self, chunk: Chunk, stripe: tuple[int, int] = (0, 1), coded: bool = False
     ) -> Cleaned:
-        """The good rows of a chunk.
-
-        Args:
-            chunk: the chunk.
-            stripe: this worker's number and how many share the rows.
-            coded: whether text may stay places in a dictionary.
-        """
+        """The good rows of a chunk; `stripe` is this worker's number and the number of workers."""
         if self._transform is not None:
             chunk = dataclasses.replace(chunk, batch=self._transform(chunk.batch))
         batch, kept = chunk.batch, None

@@ -6,21 +6,31 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True)
 class CsvOptions:
-    r"""How the lines of CSV and TSV files are written.
+    r"""How CSV and TSV files are written.
 
     Args:
-        delimiter: what stands between columns, of one character or more.
-            Defaults to a comma, in TSV files to a tabulator.
+        delimiter: what separates columns, one character or more. Defaults to a
+            comma, in TSV files to a tab.
         header: whether the first line of every file names the columns.
             Defaults to `True`.
-        columns: names of the columns, where no line of the files names them.
+        columns: names of the columns, for files without a header.
         quote: the character around values that hold a delimiter, or `None`.
             Defaults to `'"'`, in TSV files to `None`.
         multiline: whether quoted values may hold line breaks. Defaults to
             `False`, so that a quote left open is found on its line.
         encoding: defaults to `"utf-8"`.
-        list_separator: what stands between the values of a list, such as
-            `"|"`. Defaults to `"|"`.
+        list_separator: what separates the values of a list. Defaults to `"|"`.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item"), rk.Numeric("price")])
+    options = rk.data.CsvOptions(delimiter=";", header=False, columns=["item", "price", "click"])
+    files = rk.data.Files("semicolons.csv", features, ["click"], csv=options)
+    columns, labels = next(iter(files.dataset(batch_size=4)))
+    ```
 
     Raises:
         ValueError: no header and no names.
@@ -38,8 +48,8 @@ class CsvOptions:
         if not self.header and not self.columns:
             raise ValueError("Without a header, `columns` must name the columns in their order.")
         if self.columns is not None and len(set(self.columns)) < len(self.columns):
-            twice = sorted({c for c in self.columns if list(self.columns).count(c) > 1})
-            raise ValueError(f"`columns` must be different. Given twice: {twice}.")
+            duplicates = sorted({c for c in self.columns if list(self.columns).count(c) > 1})
+            raise ValueError(f"`columns` must be different. Duplicates: {duplicates}.")
 
     def for_format(self, name: str) -> "CsvOptions":
         """With the defaults of the format filled in."""

@@ -12,12 +12,11 @@ import pyarrow.csv as pacsv
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.data_error import DataError
-from rankup_keras.data.line_guard import STAND_IN, LineGuard, shifted
+from rankup_keras.data.line_filter import BOM, STAND_IN, LineFilter, shifted
 from rankup_keras.data.paths import compression_of
 from rankup_keras.data.source import Chunk, Unit
 
 _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
-_BOM = b"\xef\xbb\xbf"
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -44,8 +43,8 @@ class CsvSource:
         options = self.options
         delimiter = options.delimiter or ","
         several = len(delimiter) > 1
-        guard = LineGuard(
-            _BomFree(_stream(file)),
+        lines = LineFilter(
+            _stream(file),
             None if options.quote is None or options.multiline else options.quote.encode(),
             None if options.multiline else self._header_line(file, names),
             1 if options.header else 0,
@@ -61,7 +60,7 @@ class CsvSource:
         first = 0
         try:
             reader = pacsv.open_csv(
-                pa.PythonFile(guard, mode="r"),
+                pa.PythonFile(lines, mode="r"),
                 read_options=pacsv.ReadOptions(
                     use_threads=False,
                     column_names=names,
@@ -86,41 +85,34 @@ class CsvSource:
                     batch = reader.read_next_batch()
                 except StopIteration:
                     break
-                self._report(file, guard, invalid[told:], len(names))
+                self._report(file, lines, invalid[told:], len(names))
                 told = len(invalid)
                 numbers = np.array([row.number for row in invalid], np.int64)
-                start = first
 
-                def line(row: int, start: int = start, gaps: np.ndarray = numbers) -> int:
-                    return guard.line_of(shifted(start + row + 1, gaps))
+                def line(row: int, gaps: np.ndarray = numbers) -> int:
+                    return lines.line_of(shifted(row + 1, gaps))
 
                 for offset in range(0, batch.num_rows, rows):
-                    part = batch.slice(offset, rows)
-                    yield Chunk(
-                        part,
-                        file,
-                        start + offset,
-                        lambda row, offset=offset, line=line: line(offset + row),  # type: ignore[misc]
-                    )
+                    yield Chunk(batch.slice(offset, rows), file, first + offset, line)
                 first += batch.num_rows
-            self._report(file, guard, invalid[told:], len(names))
+            self._report(file, lines, invalid[told:], len(names))
         except DataError:
             raise
         except (OSError, pa.ArrowException, UnicodeError) as error:
-            if guard.refused:
+            if lines.refused:
                 # What the parser stumbled over may follow from a line that was found to be wrong.
-                self._report(file, guard, [], len(names))
+                self._report(file, lines, [], len(names))
             if isinstance(error, pa.ArrowInvalid) and "Empty CSV" in str(error):
                 return
-            raise _unreadable(file, guard.error or error, guard.line_of(first + 1)) from error
+            raise _unreadable(file, lines.error or error, lines.line_of(first + 1)) from error
 
-    def _report(self, file: Path, guard: LineGuard, invalid: list[Any], width: int) -> None:
-        refused, guard.refused = guard.refused, []
+    def _report(self, file: Path, lines: LineFilter, invalid: list[Any], width: int) -> None:
+        refused, lines.refused = lines.refused, []
         for line, text, reason in refused:
             self.bad_rows.report(file, line, None, text, reason)
         for row in invalid:
-            line = guard.line_of(row.number)
-            reason = f"The line has {row.actual_columns} values, and the file {width} columns."
+            line = lines.line_of(row.number)
+            reason = f"The line has {row.actual_columns} values, but the file has {width} columns."
             self.bad_rows.report(file, line, None, row.text, reason)
 
     def _names(self, file: Path) -> list[str]:
@@ -135,13 +127,13 @@ class CsvSource:
         quoting: Any = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
         reader = csv.reader([text], delimiter=delimiter, quotechar=quote, quoting=quoting)
         names = next(reader)
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise DataError(f"The header names columns twice: {twice}.", file, line=1)
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise DataError(f"The header has duplicate columns: {duplicates}.", file, line=1)
         if self.options.columns is not None and list(self.options.columns) != names:
             raise DataError(
-                f"The header is {names}, and `columns` says {list(self.options.columns)}. Take "
-                "`columns` away, or set `header: false` where the first line is data.",
+                f"The header is {names}, and `columns` says {list(self.options.columns)}. Remove "
+                "`columns`, or set `header: false` where the first line is data.",
                 file,
                 line=1,
             )
@@ -156,7 +148,7 @@ class CsvSource:
         if file.stat().st_size == 0:
             raise DataError("The file is empty.", file)
         try:
-            stream = _BomFree(_stream(file))
+            stream = _stream(file)
             head = b""
             while b"\n" not in head and (block := stream.read(1 << 16)):
                 head += block
@@ -164,27 +156,12 @@ class CsvSource:
             raise _unreadable(file, error, 1) from error
         if not head:
             raise DataError("The file is empty.", file)
+        head = head.removeprefix(BOM)
         if head[:2] in _WIDE_BOMS:
             raise DataError("The file is UTF-16. Write it as UTF-8.", file, line=1)
         if head[:4] == b"PAR1":
             raise DataError("This is a Parquet file. Give `format: parquet`.", file)
         return head.split(b"\n", 1)[0].rstrip(b"\r")
-
-
-class _BomFree:
-    """A stream without the mark that some programs put before UTF-8."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._head: bytes | None = None
-
-    def read(self, size: int) -> bytes:
-        block = self._stream.read(size)
-        if self._head is None:
-            self._head = block[:3]
-            if self._head == _BOM:
-                return block[3:] or self._stream.read(size)
-        return block
 
 
 def _stream(file: Path) -> Any:
@@ -194,7 +171,7 @@ def _stream(file: Path) -> Any:
     told = compression_of(file)
     if told is not None and found != told:
         raise DataError(
-            f"The name ends in {file.suffix}, and the content is not {told}: it begins with "
+            f"The name ends in {file.suffix}, but the content is not {told}: it begins with "
             f"{head!r}.",
             file,
         )
@@ -205,7 +182,7 @@ def _unreadable(file: Path, error: Exception, line: int) -> DataError:
     text = str(error)
     if "runcated" in text or "unexpected end" in text.lower():
         return DataError(
-            f"The compressed file ends in the middle, after line {line - 1}: it was cut short. "
+            f"The compressed file ends abruptly after line {line - 1}: it was cut short. "
             "Copy it again.",
             file,
             line=line,

@@ -10,25 +10,18 @@ import tensorflow as tf
 
 from rankup_keras.data.block import Block
 from rankup_keras.data.packing import joined, key, one_chunk
-from rankup_keras.data.target import Target
-from rankup_keras.features import FeatureSet
-from rankup_keras.features import Sequence as SequenceFeature
+from rankup_keras.features import FeatureSet, History
+from rankup_keras.features.conversion import Target
 from rankup_keras.features.encoding import clean_vectors, fixed_length_rows
 
 
 class Encoder:
-    """Does what a `FeatureSet` does with a batch, before rows are shuffled and cut into batches.
+    """Does what a `FeatureSet` does with a batch, before rows are shuffled and batched.
 
-    A value stands in a chunk many times, and text is what costs: to be moved,
-    hashed, looked up. So pyarrow finds the different values of every column,
-    the feature set's own TensorFlow functions give their ids, and from there on
-    a row is a few numbers. There is no second way from a value to its id that
-    could differ from the exported graph's. Numbers are normalised within
-    TensorFlow as well, batch by batch.
-
-    Args:
-        features: the feature set, adapted.
-        targets: the columns of the tables to encode.
+    Text is what costs, and a value occurs many times in a chunk. So pyarrow
+    finds the distinct values of every column, the feature set's own TensorFlow
+    functions give their ids, and from there on a row is a few numbers. Ids are
+    those of the exported graph, since the same functions make them.
     """
 
     def __init__(self, features: FeatureSet, targets: Sequence[Target]) -> None:
@@ -160,4 +153,4 @@ class Encoder:
 
 def _keep(features: FeatureSet, name: str) -> str:
     feature = features[name]
-    return feature.keep if isinstance(feature, SequenceFeature) else "first"
+    return feature.keep if isinstance(feature, History) else "first"

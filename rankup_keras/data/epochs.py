@@ -4,15 +4,11 @@ import tensorflow as tf
 
 
 class Epochs:
-    """Numbers the iterators of a dataset in the order in which they are made.
+    """Numbers the iterators of a dataset, from `first`, in the order in which they are made.
 
-    A counter in a generator would number those that are read from. But a
-    training that goes on makes the iterators of the epochs behind it and reads
-    none of them. TensorFlow draws random numbers where an iterator is made;
-    the same draws, made once more, tell which number belongs to which pass.
-
-    Args:
-        first: the number of the first pass.
+    A counter in a generator would number those that are read from, but a resumed training makes
+    the iterators of past epochs and reads none of them. TensorFlow draws a random number where an
+    iterator is made; the same draws, repeated, tell which number belongs to which pass.
     """
 
     def __init__(self, first: int = 0) -> None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from rankup_keras.data import reading
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.block import Block
-from rankup_keras.data.cleaning import Cleaned, Cleaner, Transform
+from rankup_keras.data.cleaning import Cleaned, Cleaner
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.csv_source import CsvSource
 from rankup_keras.data.data_error import DataError
@@ -20,19 +20,19 @@ from rankup_keras.data.epochs import Epochs
 from rankup_keras.data.packing import Packer
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
-from rankup_keras.data.source import Chunk, Source, Unit
-from rankup_keras.data.target import (
-    Target,
+from rankup_keras.data.row_filters import RowFilter
+from rankup_keras.data.schema import (
     check_schema,
-    family,
     feature_targets,
     label_targets,
     missing_column,
 )
+from rankup_keras.data.source import Chunk, Source, Unit
 from rankup_keras.data.tfrecord_source import TFRecordSource
-from rankup_keras.data.where import Where
+from rankup_keras.data.transforms import Transform
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.autotuning import without_autotuner
+from rankup_keras.features.conversion import Target, family
 from rankup_keras.layers.towers import Task
 
 CHUNK = 32_768
@@ -40,10 +40,10 @@ SHUFFLE_ROWS = 131_072
 
 
 class Files:
-    r"""Rows in Parquet, CSV, TSV or TFRecord files, larger than memory if need be.
+    r"""Rows in Parquet, CSV, TSV or TFRecord files, which may be larger than memory.
 
     Only the columns that the features and tasks name are read. Types are those
-    that the features declare; a `Categorical` without one takes integers of
+    that the features declare; a `Categorical` without one takes numbers of
     Parquet and TFRecord files as `int64`, everything else as strings.
 
     Missing values: null, in text the empty value and `\\N`, in numbers of text
@@ -57,27 +57,32 @@ class Files:
         tasks: list of `Task` or of names, whose labels are to be read.
             Defaults to none, as for rows to score.
         weight: column of sample weights, or `None`.
-        where: conditions on rows (`OneOf`, `Between`, `Share`), all of which
-            must hold. Defaults to none.
+        where: filters on rows (`OneOf`, `Between`, `Share`), all of which must
+            hold. Defaults to none.
         format: `"parquet"`, `"csv"`, `"tsv"` or `"tfrecord"`; `None` (default)
-            to tell it by the names.
+            infers it from the names.
         csv: how text files are written, a `CsvOptions`.
-        bad_rows: what happens to bad rows, a `BadRows`. Defaults to stopping.
-        extra: further columns that `tables` shall carry as they are.
-        transform: makes columns of columns, see `Transform`.
+        bad_rows: what happens to malformed rows, a `BadRows`. Defaults to
+            stopping at the first.
+        extra: further columns that `tables` carries as they are.
+        transform: makes columns of columns, see `transforms.Transform`.
 
     Example:
 
     ```python
-    train = rankup_keras.data.Files("logs/2026-*.parquet", features, ["click"])
-    rankup_keras.data.adapt(features, train)
-    model = rankup_keras.RankUp(features, ["click"])
-    model.fit(train.dataset(4096, shuffle=True, seed=0), epochs=2)
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item"), rk.Numeric("price")])
+    train = rk.data.Files("logs/*.parquet", features, ["click"])
+    rk.data.adapt(features, train)
+    model = rk.DLRM(features, ["click"], embedding_dim=4, bottom_units=(4,), top_units=(4,))
+    model.compile()
+    model.fit(train.dataset(32, shuffle=True, seed=0), epochs=1, verbose=0)
     ```
 
     Raises:
-        DataError: a file is not there or damaged, a column is missing, or is
-            of types that do not go together.
+        DataError: a file is missing or damaged, or a column is missing or has
+            different types in different files.
     """
 
     def __init__(
@@ -86,7 +91,7 @@ class Files:
         features: FeatureSet,
         tasks: Sequence[Task | str] = (),
         weight: str | None = None,
-        where: Sequence[Where] = (),
+        where: Sequence[RowFilter] = (),
         format: str | None = None,  # noqa: A002  # its name in the configuration as well
         csv: CsvOptions | None = None,
         bad_rows: BadRows | None = None,
@@ -118,7 +123,7 @@ class Files:
         if weight is not None:
             self.targets.append(Target(weight, weight, "float32", role="weight"))
         for path, schema in schemas.items():
-            check_schema(self.targets, schema, str(path), text, self._separator is not None)
+            check_schema(self.targets, schema, str(path), self._separator is not None)
             for name in self._beside():
                 if name not in schema.names:
                     raise missing_column(name, schema.names, str(path))
@@ -157,7 +162,7 @@ class Files:
     # Reading
 
     def chunks(self, unit: Unit) -> Iterator[pa.Table]:
-        """Converted rows of a stretch, bad ones dealt with, those that `where` leaves out away."""
+        """Converted rows of a stretch that pass the filters, malformed ones dealt with."""
         return self._cleaned(self._read(self._source, unit, CHUNK), self._clean)
 
     def _read(self, source: Source, unit: Unit, rows: int) -> Iterator[Chunk]:
@@ -235,21 +240,21 @@ class Files:
             shuffle: whether to draw stretches of files (row groups of Parquet)
                 in a random order, and rows within buffers.
             seed: seed of the orders. Defaults to 0.
-            first_epoch: number of the first pass, to go on where a run ended.
-            skip_batches: batches of the first pass to leave out.
+            first_epoch: number of the first pass, for an exact resume.
+            skip_batches: batches of the first pass to skip.
             shard: this worker's number and how many there are. Workers take
-                different stretches, or rows by turns where there are too few.
+                different stretches, or alternate rows where there are too few.
             shuffle_rows: rows in a buffer. Defaults to 131,072.
             drop_remainder: leave out a last batch of fewer rows.
             encoded: give columns as `FeatureSet.encode` does, the same numbers
                 in the same order, at a fraction of the cost: values are looked
-                up before rows are shuffled, each different one of a chunk
-                once. The features must have learned. `fit` takes either.
-                Defaults to `False`.
+                up before rows are shuffled, each distinct one once per chunk.
+                The features must be adapted. `fit` takes either. Defaults to
+                `False`.
 
         Raises:
-            ValueError: a wrong argument, or `encoded` where the features have
-                learned nothing yet.
+            ValueError: a wrong argument, or `encoded` with features that are
+                not adapted.
         """
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}.")
@@ -257,27 +262,21 @@ class Files:
             raise ValueError(f"`shard` must be (number, count), number < count. Received: {shard}.")
         if encoded and not self.features.is_adapted:
             raise ValueError(
-                "`encoded=True` needs features that have learned. "
+                "`encoded=True` needs adapted features. "
                 "Call `rankup_keras.data.adapt(features, files)` first."
             )
         encoder = Encoder(self.features, self.targets) if encoded else None
         epochs = Epochs(first_epoch)
+        order: dict[str, Any] = {
+            "shuffle": shuffle, "seed": seed, "shard": shard, "shuffle_rows": shuffle_rows,
+            "drop_remainder": drop_remainder, "encoder": encoder,
+        }  # fmt: skip
 
         def generate(draw: int) -> Iterator[dict[str, Any]]:
             epoch = epochs.number(int(draw))
             skip = skip_batches if epoch == first_epoch else 0
             try:
-                for part in self.tables(
-                    batch_size,
-                    shuffle,
-                    seed,
-                    epoch,
-                    skip,
-                    shard,
-                    shuffle_rows,
-                    drop_remainder,
-                    encoder,
-                ):
+                for part in self.tables(batch_size, epoch=epoch, skip=skip, **order):
                     yield part.arrays if isinstance(part, Block) else self.packer.pack(part)
             except DataError as error:
                 # TensorFlow passes on the text of an error only; this one has more to tell.
@@ -329,7 +328,7 @@ def _common_schema(schemas: dict[Any, pa.Schema]) -> pa.Schema:
             if len(kinds) > 1 and kinds != {"integer", "number"}:
                 raise DataError(
                     f"The column is of type {field.type} here and of type {known.type} in {where}. "
-                    "A column must have one type in all files.",
+                    "A column must have the same type in all files.",
                     path,
                     column=field.name,
                 )

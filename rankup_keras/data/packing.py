@@ -1,8 +1,7 @@
-"""Batches of pyarrow → tensors, at little cost a value.
+"""Batches of pyarrow → tensors, at little cost per value.
 
 Handed over column by column, every string would become a Python object first. So the text of a
-batch travels as one string, which TensorFlow splits outside of Python's lock, and numbers as two
-blocks.
+batch travels as one string, which TensorFlow splits without Python's lock, and numbers as blocks.
 """
 
 from collections.abc import Sequence
@@ -13,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from rankup_keras.data.conversion import PADDING
-from rankup_keras.data.target import Target
+from rankup_keras.features.conversion import PADDING, Target
 
 _SEPARATORS = (
     "\x1f",
@@ -32,11 +30,7 @@ def key(target: Target) -> str:
 
 
 class Packer:
-    """Packs tables of converted columns, and unpacks them within TensorFlow.
-
-    Args:
-        targets: what the columns are.
-    """
+    """Packs tables of converted columns, and unpacks them within TensorFlow."""
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self.targets = list(targets)
@@ -91,23 +85,16 @@ class Packer:
             ]
             packed["vectors"] = np.concatenate(blocks, axis=1)
         if self._lists:
-            packed["lengths"] = np.stack(
-                [
-                    pc.list_value_length(columns[t]).to_numpy(zero_copy_only=False)
-                    for t in self._lists
-                ]
-            ).astype(np.int64)
+            lengths = [pc.list_value_length(columns[t]).to_numpy() for t in self._lists]
+            packed["lengths"] = np.stack(lengths).astype(np.int64)
         return packed
 
     def unpack(self, packed: dict[str, tf.Tensor]) -> dict[Target, tf.Tensor]:
         """The tensors of all targets: (rows,), (rows, longest list) or (rows, dim)."""
         rows = packed["rows"]
         result: dict[Target, tf.Tensor] = {}
-        lengths = (
-            dict(zip(self._lists, tf.unstack(packed["lengths"]), strict=True))
-            if (self._lists)
-            else {}
-        )
+        widths = tf.unstack(packed["lengths"]) if self._lists else []
+        lengths = dict(zip(self._lists, widths, strict=True))
         if "text" in packed:
             split = tf.raw_ops.StringSplitV2(input=[packed["text"]], sep=packed["separator"])
             self._deal(split.values, "string", rows, lengths, result, lead=1)
@@ -150,10 +137,7 @@ def one_chunk(column: pa.ChunkedArray) -> pa.Array:
 
 
 def joined(arrays: list[pa.Array]) -> tuple[bytes, bytes]:
-    """The text of arrays as one string, and what stands between the values.
-
-    In front stands an empty value more.
-    """
+    """The text of arrays as one string after an extra empty value, and the separator."""
     # Without a value in front a join of nothing and one of "" would be the same.
     values = pa.concat_arrays([pa.array([b""], pa.binary()), *arrays])
     whole = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
@@ -163,5 +147,5 @@ def joined(arrays: list[pa.Array]) -> tuple[bytes, bytes]:
         if text.count(mark) == len(values) - 1:
             return text, mark
     raise ValueError(
-        f"Values hold all of the control characters {_SEPARATORS}, so that no separator is left."
+        f"Values contain all of the control characters {_SEPARATORS}: no separator is left."
     )

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.source import Chunk, Unit
 
-# Bytes of a dictionary in the file up to which it is worth handing on with every chunk.
+# Largest dictionary, in bytes in the file, that is passed on with every chunk.
 CODED_BYTES = 1 << 17
 
 
@@ -18,8 +18,8 @@ class ParquetSource:
     """Reads only the columns that are needed, in stretches smaller than a row group.
 
     Args:
-        coded: columns of text that may come as places in a dictionary, where
-            the file keeps them so and the dictionary is small. Defaults to none.
+        coded: text columns that may stay dictionary-encoded, where the file has
+            them so and the dictionary is small. Defaults to none.
     """
 
     text = False
@@ -55,8 +55,7 @@ class ParquetSource:
             try:
                 batches = opened.iter_batches(rows, row_groups=[group], columns=list(columns))
                 for batch in batches:
-                    start = first
-                    yield Chunk(batch, file, start, lambda row, start=start: start + row + 1)  # type: ignore[misc]
+                    yield Chunk(batch, file, first)
                     first += batch.num_rows
             except (OSError, pa.ArrowException) as error:
                 raise DataError(
@@ -86,7 +85,7 @@ def _open(file: Path) -> pq.ParquetFile:
         with file.open("rb") as raw:
             head = raw.read(4)
         if head == b"PAR1":
-            why = "It begins as a Parquet file and has no valid end: it was cut short"
+            why = "It begins as a Parquet file but has no valid end: it was cut short"
         else:
             why = f"It is not a Parquet file: it begins with {head!r}, not b'PAR1'"
         raise DataError(

@@ -37,7 +37,7 @@ def resolve_paths(paths: Paths) -> list[Path]:
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
-        raise DataError("No file is named. Give a path, a folder or a pattern such as 'a/*.csv'.")
+        raise DataError("No file is given. Give a path, a folder or a pattern such as 'a/*.csv'.")
     found: dict[Path, None] = {}
     for item in given:
         for path in _resolve(os.path.expanduser(os.fspath(item))):
@@ -50,7 +50,7 @@ def _resolve(item: str) -> list[Path]:
     if mark and scheme.isalnum():
         if scheme != "file":
             raise DataError(
-                f"Files at {scheme}:// are not read from where they are. "
+                f"Files at {scheme}:// cannot be read directly. "
                 f"{_MOUNTS.get(scheme, 'Copy them to this machine')}, and give the folder's path.",
                 item,
             )
@@ -63,8 +63,8 @@ def _resolve(item: str) -> list[Path]:
         known = [p for p in inside if guess_format(p) is not None]
         if not known:
             raise DataError(
-                f"The folder holds no file that ends in {sorted(_ENDINGS)}, with .gz or .zst or "
-                "without. Name the files by a pattern, and their format by `format`.",
+                f"The folder holds no file that ends in {sorted(_ENDINGS)}, with or without .gz or "
+                ".zst. Give the files by a pattern, and their format by `format`.",
                 item,
             )
         return known
@@ -108,7 +108,7 @@ def format_of(paths: list[Path], given: str | None) -> str:
     """The one format of all files.
 
     Raises:
-        DataError: the names tell none, or more than one.
+        DataError: the names imply no format, or several.
     """
     if given is not None:
         if given not in FORMATS:
@@ -118,9 +118,9 @@ def format_of(paths: list[Path], given: str | None) -> str:
     unknown = [path for path, guess in guesses.items() if guess is None]
     if unknown:
         raise DataError(
-            f"The name does not tell the format. Give `format`, one of {FORMATS}.", unknown[0]
+            f"The name does not imply a format. Give `format`, one of {FORMATS}.", unknown[0]
         )
     kinds = sorted({str(guess) for guess in guesses.values()})
     if len(kinds) > 1:
-        raise DataError(f"All files must have one format. These have: {kinds}.")
+        raise DataError(f"All files must have the same format. These have: {kinds}.")
     return kinds[0]

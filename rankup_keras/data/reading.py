@@ -1,4 +1,4 @@
-"""The order in which rows leave their files: by turns, shuffled, cut into batches."""
+"""The order in which rows leave their files: interleaved, shuffled, batched."""
 
 import os
 from collections import deque
@@ -12,7 +12,7 @@ import pyarrow as pa
 from rankup_keras.data.block import Block
 from rankup_keras.data.source import Unit
 
-# Stretches of files that are read by turns, so that a buffer holds rows of several.
+# Stretches of files that are interleaved, so that a buffer holds rows of several.
 CYCLE = 8
 # Chunks that are worked on at once.
 WORKERS = min(8, os.cpu_count() or 1)
@@ -36,7 +36,7 @@ def shard_units(units: Sequence[Unit], index: int, count: int) -> tuple[list[Uni
 
 
 def interleaved(units: Sequence[Unit], read: Callable[[Unit], Iterator[T]]) -> Iterator[T]:
-    """A chunk of each of some stretches by turns."""
+    """Chunks of several stretches, in turn."""
     waiting = deque(units)
     active: deque[Iterator[T]] = deque()
     while waiting or active:
@@ -50,7 +50,7 @@ def interleaved(units: Sequence[Unit], read: Callable[[Unit], Iterator[T]]) -> I
 
 
 def in_order(items: Iterator[T], work: Callable[[T], R]) -> Iterator[R]:
-    """What `work` makes of items: of some at once, in threads, and in the items' order."""
+    """`work` of items, several at once in threads, in the items' order."""
     pending: deque[Future[R]] = deque()
     failure: Exception | None = None
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="rankup_keras_data") as pool:
@@ -62,7 +62,7 @@ def in_order(items: Iterator[T], work: Callable[[T], R]) -> Iterator[R]:
                     except StopIteration:
                         break
                     except Exception as error:
-                        # What came before it is told first.
+                        # Results that come before it are yielded first.
                         failure = error
                 if not pending:
                     break

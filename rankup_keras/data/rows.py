@@ -17,6 +17,17 @@ class Rows(NamedTuple):
     Attributes:
         columns: dict of column name to array (n,) or (n, width).
         labels: dict of task name to float32 array (n,) of 0 and 1.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    import rankup_keras as rk
+
+    rows = rk.data.Rows({"item": np.array(["a", "b"])}, {"click": np.float32([0, 1])})
+    columns, labels = next(iter(rows.dataset(batch_size=2, shuffle=True, seed=0)))
+    ```
     """
 
     columns: dict[str, np.ndarray]
@@ -46,9 +57,9 @@ class Rows(NamedTuple):
 
         Args:
             batch_size: rows in a batch.
-            shuffle: a new order of all rows at every pass.
+            shuffle: reshuffle all rows in every pass.
             seed: seed of the order.
-            drop_remainder: leave out a last batch of fewer rows, as a TPU wants.
+            drop_remainder: drop a smaller last batch, as a TPU needs.
         """
         tensors = tf.nest.map_structure(tf.constant, (self.columns, self.labels))
         order = tf.data.Dataset.range(self.num_rows)

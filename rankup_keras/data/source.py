@@ -1,4 +1,4 @@
-"""What every format of files can do."""
+"""What every file format provides."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -10,19 +10,23 @@ import pyarrow as pa
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-    """Some rows in the order of their file.
+    """Some rows in the order of their file, as they were read.
 
     Attributes:
-        batch: the columns as they were read.
+        batch: the columns.
         file: where they are from.
         first: number of the first row in the file, from 0.
-        line: from a row of the chunk to what people call its number, from 1.
+        lines: from a row of the file, from 0, to its line, where text files skip lines.
     """
 
     batch: pa.RecordBatch
     file: Path
     first: int
-    line: Callable[[int], int]
+    lines: Callable[[int], int] = (1).__add__
+
+    def line(self, row: int) -> int:
+        """The line, or the number from 1, of a row of the chunk in its file."""
+        return self.lines(self.first + row)
 
 
 # A stretch of a file that can be read by itself: a row group, or the whole.

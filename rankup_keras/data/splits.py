@@ -1,4 +1,4 @@
-"""`Splits`: rows to train on, to validate with and to test, and how they are drawn."""
+"""`Splits`: training, validation and test rows, and how they are drawn."""
 
 import dataclasses
 from typing import Any
@@ -12,12 +12,24 @@ Indices = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """Rows to train on, to validate with and to test.
+    """Training, validation and test rows.
 
     Attributes:
         train: `Rows` that weights, vocabularies and statistics come from.
         valid: `Rows` for early stopping and other choices.
         test: `Rows` for the figures that are reported.
+
+    Example:
+
+    ```python
+    import numpy as np
+
+    import rankup_keras as rk
+
+    rows = rk.data.Rows({"item": np.arange(10)}, {"click": np.zeros(10, np.float32)})
+    splits = rk.data.Splits(*(rows.select(index) for index in rk.data.random_split(10)))
+    assert splits.train.num_rows == 8
+    ```
     """
 
     train: Rows
@@ -34,8 +46,20 @@ def random_split(num_rows: int, seed: int = 0, train: float = 0.8, valid: float 
     Args:
         num_rows: how many rows there are.
         seed: seed of the permutation.
-        train: share of rows to train on.
-        valid: share of rows to validate with; the rest tests.
+        train: share of training rows. Defaults to 0.8.
+        valid: share of validation rows; the rest tests. Defaults to 0.1.
+
+    Returns:
+        Three int64 arrays of row numbers.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    train, valid, test = rk.data.random_split(100, seed=0)
+    assert (len(train), len(valid), len(test)) == (80, 10, 10)
+    ```
     """
     return _cut(np.random.RandomState(seed).permutation(num_rows), train, valid)
 
@@ -44,9 +68,21 @@ def time_split(times: Any, train: float = 0.8, valid: float = 0.1) -> Indices:
     """Row numbers of a split by time: the oldest train, the newest test.
 
     Args:
-        times: array (n,) of numbers; rows of one time stay in their order.
-        train: share of rows to train on.
-        valid: share of rows to validate with; the rest tests.
+        times: array (n,) of numbers; rows of equal time stay in their order.
+        train: share of training rows. Defaults to 0.8.
+        valid: share of validation rows; the rest tests. Defaults to 0.1.
+
+    Returns:
+        Three int64 arrays of row numbers.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    train, valid, test = rk.data.time_split([30, 10, 20], train=0.34, valid=0.33)
+    assert (*train, *valid, *test) == (1, 2, 0)
+    ```
     """
     return _cut(np.argsort(np.asarray(times), kind="stable"), train, valid)
 

@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rankup_keras.data.conversion import PADDING
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
-from rankup_keras.data.packing import key
-from rankup_keras.data.target import Target
-from rankup_keras.data.value_counts import ValueCounts, write_vocabulary
-from rankup_keras.features import Categorical, Numeric
-from rankup_keras.features.adapting import Moments
+from rankup_keras.data.packing import key, one_chunk
+from rankup_keras.features.conversion import Target
+from rankup_keras.features.statistics import Learner
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 SAMPLE = 100_000
@@ -26,12 +23,23 @@ class Statistics:
     """What a pass over files found.
 
     Attributes:
-        rows: rows that were read, bad ones not counted.
-        bad_rows: rows left out.
-        labels: share of positives by task.
-        features: by feature, what is known of its column: `values`, `kept`,
-            `missing`, `mean`, `deviation`, `quantiles`, `dtype`.
-        folder: where the vocabularies are, one value a line.
+        rows: rows that were read, malformed ones not counted.
+        bad_rows: malformed rows that were skipped.
+        labels: share of positives per task.
+        features: per feature, what is known of its column: `values`, `kept`,
+            `missing`, `mean`, `deviation` (standard), `quantiles`, `dtype`.
+        folder: where the vocabularies are, one value per line.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item"), rk.Numeric("price")])
+    files = rk.data.Files("logs/*.parquet", features, ["click"])
+    found = rk.data.adapt(features, files)
+    print(found.rows, found.labels["click"], found.features["price"]["mean"])
+    ```
     """
 
     rows: int = 0
@@ -90,21 +98,29 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
         folder: an empty folder for the vocabularies; `None` to only check.
         memory: bytes for the counts of all columns together; more goes to disk.
 
+    Returns:
+        `Statistics` of the rows.
+
     Raises:
-        DataError: a bad row that may not be skipped, or no row at all.
+        DataError: a malformed row that may not be skipped, or no row at all.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=100)])
+    found = rk.data.scan(rk.data.Files("logs", features, ["click"]))
+    assert found.bad_rows == 0
+    ```
     """
     found = Statistics(folder=folder)
     features = files.features
-    learn = folder is not None
     targets = {t.name: t for t in files.targets if t.role == "feature"}
     labels = [t for t in files.targets if t.role == "label"]
-    counted = [f for f in features.of_type(Categorical) if learn and f.learns_vocabulary]
-    share = max(1 << 22, memory // max(1, len(counted)))
-    temporary = None if folder is None else str(folder)
-    counts = {f.name: ValueCounts(targets[f.name].kind, share, temporary) for f in counted}
-    moments = {f.name: Moments(f) for f in features.of_type(Numeric) if learn}
-    samples = {name: Sample() for name in moments}
-    missing = dict.fromkeys(moments, 0)
+    learner = Learner(features.features if folder else [], targets, folder or Path(), memory)
+    samples = {name: Sample() for name in learner.moments}
+    missing = dict.fromkeys(samples, 0)
     positives = dict.fromkeys((t.name for t in labels), 0.0)
     already = files.bad_rows.count
     try:
@@ -113,12 +129,11 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
                 found.rows += table.num_rows
                 for target in labels:
                     positives[target.name] += float(_numbers(table, target).sum(dtype=np.float64))
-                for name, counter in counts.items():
-                    counter.update(_flat(table, targets[name]))
-                for name, learner in moments.items():
+                for name in (*learner.counts, *learner.moments):
+                    learner.update(name, one_chunk(table.column(key(targets[name]))))
+                for name, sample in samples.items():
                     values = _numbers(table, targets[name])
-                    learner.update(values)
-                    samples[name].update(values)
+                    sample.update(values)
                     missing[name] += int(np.count_nonzero(~np.isfinite(values)))
         if not found.rows:
             where = " that the split or `where` leaves" if files.where else ""
@@ -128,44 +143,35 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
             )
         found.bad_rows = files.bad_rows.count - already
         found.labels = {name: count / found.rows for name, count in positives.items()}
-        for name, learner in moments.items():
-            mean, deviation = learner.statistics()
+        for name, moments in learner.moments.items():
+            mean, std = moments.statistics()
             found.features[name] = {
                 "mean": mean,
-                "deviation": deviation,
+                "deviation": std,
                 "missing": missing[name],
                 "quantiles": samples[name].quantiles(),
             }
-        for number, feature in enumerate(counted):
-            found.features[feature.name] = _vocabulary(
-                feature, counts[feature.name], folder or Path(), number
-            )
+        for name in learner.counts:
+            found.features[name] = _vocabulary(learner, name)
     finally:
-        for counter in counts.values():
-            counter.close()
+        learner.close()
     files.rows = found.rows
     return found
 
 
-def _vocabulary(
-    feature: Categorical, counts: ValueCounts, folder: Path, number: int
-) -> dict[str, Any]:
-    table = counts.result(feature.min_count or 1, feature.max_tokens)
-    if not table.num_rows:
-        raise DataError(
-            f"Feature {feature.name!r} has no value that occurs at least {feature.min_count} "
-            "times, so its vocabulary would be empty. Lower `min_count`, or leave it out."
-        )
-    name = f"vocabulary_{number}.txt"
-    kept = write_vocabulary(table["value"], folder / name, feature.name)
-    top = table.slice(0, 5).to_pylist()
+def _vocabulary(learner: Learner, name: str) -> dict[str, Any]:
+    try:
+        table = learner.ranked(name)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    counts = learner.counts[name]
     return {
         "dtype": counts.kind,
-        "kept": kept,
+        "kept": table.num_rows,
         "missing": counts.missing_rows,
         "values": counts.total,
-        "file": name,
-        "most_frequent": {_text(row["value"]): row["count"] for row in top},
+        "file": learner.write(name, table).name,
+        "most_frequent": {_text(r["value"]): r["count"] for r in table.slice(0, 5).to_pylist()},
     }
 
 
@@ -175,11 +181,3 @@ def _text(value: Any) -> str:
 
 def _numbers(table: pa.Table, target: Target) -> np.ndarray:
     return table.column(key(target)).to_numpy()
-
-
-def _flat(table: pa.Table, target: Target) -> pa.Array:
-    column = table.column(key(target))
-    if target.shape == "list":
-        parts = [chunk.flatten() for chunk in column.chunks]
-        return pa.concat_arrays(parts) if parts else pa.array([PADDING[target.kind]][:0])
-    return column.combine_chunks() if column.num_chunks == 1 else pa.concat_arrays(column.chunks)

@@ -50,7 +50,7 @@ class TFRecordSource:
         except Exception as error:
             if type(error).__name__ != "DecodeError":
                 raise
-            raise DataError("The record is no tf.train.Example.", file, line=number) from error
+            raise DataError("The record is not a tf.train.Example.", file, line=number) from error
         if not number:
             raise DataError("The file has no record.", file)
         self._kinds = {**kinds, **self._kinds}
@@ -74,8 +74,7 @@ class TFRecordSource:
             for name in columns
         }
         first = 0
-        batches = _records(file).batch(rows)
-        iterator = iter(batches)
+        iterator = iter(_records(file).batch(rows))
         while True:
             try:
                 serialized = next(iterator, None)
@@ -87,13 +86,7 @@ class TFRecordSource:
             arrays = [
                 _array(parsed[name], self._kinds[name][1], name in listed) for name in columns
             ]
-            start = first
-            yield Chunk(
-                pa.RecordBatch.from_arrays(arrays, list(columns)),
-                file,
-                start,
-                lambda row, start=start: start + row + 1,  # type: ignore[misc]
-            )
+            yield Chunk(pa.RecordBatch.from_arrays(arrays, list(columns)), file, first)
             first += int(serialized.shape[0])
 
     def _parse(self, file: Path, serialized: Any, spec: dict[str, Any], first: int) -> Any:

@@ -1,17 +1,16 @@
 """Ways to MovieLens-100k's files: a local copy, the cache, GroupLens, RecBole's wheel."""
 
-import contextlib
+import http.client
 import os
 import pathlib
-import socket
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import keras
 import numpy as np
 
 from rankup_keras.datasets.movielens_files import Tables, read_tables
@@ -146,18 +145,17 @@ def _write_cache(path: pathlib.Path, tables: Tables, say: Say) -> None:
 
 
 def _from_grouplens(url: str, folder: pathlib.Path) -> pathlib.Path:
-    _knock(url, seconds=6.0)
-    with _socket_timeout(30.0):
-        try:
-            path = keras.utils.get_file(
-                "ml-100k.zip", origin=url, cache_dir=str(folder), cache_subdir="download"
-            )
-        except Exception as error:  # get_file raises a bare Exception when the server fails
-            raise RuntimeError(error) from error
-    return pathlib.Path(path)
+    _check_answer(url, seconds=6.0)
+    path = folder / "ml-100k.zip"
+    try:
+        with urllib.request.urlopen(url, timeout=30.0) as answer, path.open("wb") as file:
+            shutil.copyfileobj(answer, file)
+    except http.client.HTTPException as error:
+        raise RuntimeError(f"the download broke off: {error!r}") from error
+    return path
 
 
-def _knock(url: str, seconds: float) -> None:
+def _check_answer(url: str, seconds: float) -> None:
     """Raises when the server does not answer in time.
 
     In a thread, since a name server that is silent holds a call for longer
@@ -180,16 +178,6 @@ def _knock(url: str, seconds: float) -> None:
         raise RuntimeError(f"no answer in {seconds:g} s")
     if outcome[0] is not None:
         raise RuntimeError(outcome[0])
-
-
-@contextlib.contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    previous = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(previous)
 
 
 def _from_package_index(folder: pathlib.Path) -> pathlib.Path:

@@ -1,4 +1,7 @@
-"""What the representation is doing: rank measures, and the callback that watches them."""
+"""Rank measures of token matrices and embedding tables, and reports about them.
+
+The callback that measures while a model trains is `rk.callbacks.EffectiveRank`.
+"""
 
 from rankup_keras._registry import load_on_demand
 

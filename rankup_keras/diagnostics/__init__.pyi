@@ -1,6 +1,6 @@
 from .findings import Finding as Finding
 from .findings import find_problems as find_problems
-from .profile import rank_profile as rank_profile
+from .measure import rank_profile as rank_profile
 from .ranks import effective_rank as effective_rank
 from .ranks import information_abundance as information_abundance
 from .ranks import numerical_rank as numerical_rank
@@ -16,4 +16,4 @@ from .relations import label_information as label_information
 from .relations import token_cosine_similarity as token_cosine_similarity
 from .relations import token_mutual_information as token_mutual_information
 from .relations import token_relations as token_relations
-from .report import report as report
+from .report_file import report as report

@@ -10,7 +10,7 @@ def cluster_tokens(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
 
     Args:
         x: Activations `(batch, tokens, width)`.
-        clusters: Number of clusters a token.
+        clusters: Number of clusters per token.
         seed: Seed of the first centres (k-means++).
 
     Returns:
@@ -18,7 +18,7 @@ def cluster_tokens(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     """
     if isinstance(clusters, bool) or not isinstance(clusters, int) or clusters < 2:
         raise ValueError(
-            f"`clusters` must be a whole number of at least 2. Received: clusters={clusters!r}."
+            f"`clusters` must be an integer of at least 2. Received: clusters={clusters!r}."
         )
     samples, tokens, _ = x.shape
     if samples < 4 * clusters:

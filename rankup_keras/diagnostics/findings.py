@@ -1,9 +1,21 @@
 """What a measurement says is wrong, where, and what to try."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rankup_keras.diagnostics.record import LayerRanks, RankProfile
+
+_ADVICE = {
+    "not_finite": "Its ranks leave them out. Look at the loss, the learning rate and float16's "
+    "range.",
+    "dead": "Look for features that are missing in all rows, or a ReLU or gate that never opens.",
+    "constant": "Its FFN passes nothing of the row on: look at its activation and at the residual "
+    "path.",
+    "collapse": "Try fewer blocks, pre-norm, a gated FFN, or a smaller learning rate.",
+    "collapse_without_control": "Compare it with the untrained network.",
+    "collapse_by_construction": "So it is built in, not learned: look for tokens that are made "
+    "alike (one table, one projection or one input for several tokens).",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +27,14 @@ class Finding:
         layer: The layer's name.
         what: What was measured, in one sentence.
         advice: What to look at or try.
+
+    Example:
+    ```python
+    import rankup_keras as rk
+
+    finding = rk.diagnostics.Finding("dead", "tokens", "Token 3 is zero.", "Look at its feature.")
+    assert str(finding) == "Token 3 is zero. Look at its feature."
+    ```
     """
 
     kind: str
@@ -35,86 +55,70 @@ def find_problems(
         profile: The measurement.
         control: The same network with its initial weights, which tells a
             collapse by training from one by construction.
-        collapse_below: Share of its ceiling under which a layer's sample rank
-            counts as collapsed. Defaults to 0.3.
+        collapse_below: Normalized effective rank (sample view) under which a
+            layer counts as collapsed. Defaults to 0.3.
 
     Returns:
         Findings in the order of the network.
+
+    Example:
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    equal = np.ones((64, 8, 1)) * np.random.normal(size=(64, 1, 16))  # eight equal tokens
+    profile = rk.diagnostics.rank_profile(None, equal, activations=lambda x: {"tokens": x})
+    (finding,) = rk.diagnostics.find_problems(profile)
+    assert (finding.kind, finding.layer) == ("collapse", "tokens")
+    ```
     """
-    found: list[Finding] = []
+    return list(_problems(profile, control, collapse_below))
+
+
+def _problems(
+    profile: RankProfile, control: RankProfile | None, collapse_below: float
+) -> Iterator[Finding]:
+    when = profile.label
     varied: set[int] = set()
     for name, ranks in profile.layers.items():
+        dead = f"Layer '{name}' has dead tokens ({when}):"
         if ranks.not_finite:
-            found.append(_not_finite(name, ranks, profile.label))
+            share = f"{ranks.not_finite} of {ranks.samples} samples"
+            what = f"Layer '{name}' holds NaN or infinity in {share} ({when})."
+            yield Finding("not_finite", name, what, _ADVICE["not_finite"])
         if ranks.branch:
             continue
         if ranks.normalized < collapse_below:
-            before = control.layers.get(name) if control is not None else None
-            found.append(_collapsed(name, ranks, before, profile.label))
+            yield _collapse(name, ranks, control.layers.get(name) if control else None, when)
         if ranks.dead:
-            found.append(_dead(name, ranks, profile.label))
+            what = f"{dead} {listed(ranks.dead)} of {ranks.tokens} are zero in every sample."
+            yield Finding("dead", name, what, _ADVICE["dead"])
         # A token that no sample changes is by design until it has met others:
         # a task token is a learned vector. Once it varied, it should not stop.
         lost = [token for token in ranks.constant if token in varied]
         if lost:
-            found.append(_constant(name, lost, profile.label))
+            what = f"{dead} {listed(lost)} came in different for every sample and left the same."
+            yield Finding("constant", name, what, _ADVICE["constant"])
         varied |= set(range(ranks.tokens)) - set(ranks.constant) - set(ranks.dead)
-    return found
 
 
-def _collapsed(name: str, ranks: LayerRanks, before: LayerRanks | None, when: str) -> Finding:
+def _collapse(name: str, ranks: LayerRanks, before: LayerRanks | None, when: str) -> Finding:
     what = (
         f"Layer '{name}' has collapsed ({when}): effective rank {ranks.mean:.2f} of "
         f"{ranks.ceiling}, {ranks.normalized:.0%} of its ceiling"
     )
+    cause = "collapse"
     if before is None:
-        return Finding("collapse", name, f"{what}.", "Compare it with the untrained network.")
-    if before.normalized < 1.5 * ranks.normalized:
-        return Finding(
-            "collapse",
-            name,
-            f"{what}; the untrained network reads {before.normalized:.0%}.",
-            "So it is built in, not learned: look for tokens that are made alike (one table, one "
-            "projection or one input for several tokens).",
-        )
-    return Finding(
-        "collapse",
-        name,
-        f"{what}, down from {before.normalized:.0%} untrained.",
-        "Try fewer blocks, pre-norm, a gated FFN, or a smaller learning rate.",
-    )
+        what, cause = f"{what}.", "collapse_without_control"
+    elif before.normalized < 1.5 * ranks.normalized:
+        what += f"; the untrained network reads {before.normalized:.0%}."
+        cause = "collapse_by_construction"
+    else:
+        what += f", down from {before.normalized:.0%} untrained."
+    return Finding("collapse", name, what, _ADVICE[cause])
 
 
-def _dead(name: str, ranks: LayerRanks, when: str) -> Finding:
-    return Finding(
-        "dead",
-        name,
-        f"Layer '{name}' has dead tokens ({when}): {_listed(ranks.dead)} of {ranks.tokens} are "
-        "zero in every sample.",
-        "Look for features that are missing in all rows, or a ReLU or gate that never opens.",
-    )
-
-
-def _constant(name: str, tokens: Sequence[int], when: str) -> Finding:
-    return Finding(
-        "constant",
-        name,
-        f"Layer '{name}' has dead tokens ({when}): {_listed(tokens)} came in different for every "
-        "sample and left the same.",
-        "Its FFN passes nothing of the row on: look at its activation and at the residual path.",
-    )
-
-
-def _not_finite(name: str, ranks: LayerRanks, when: str) -> Finding:
-    return Finding(
-        "not_finite",
-        name,
-        f"Layer '{name}' holds NaN or infinity in {ranks.not_finite} of {ranks.samples} samples "
-        f"({when}).",
-        "Its ranks leave them out. Look at the loss, the learning rate and float16's range.",
-    )
-
-
-def _listed(tokens: Sequence[int]) -> str:
+def listed(tokens: Sequence[int]) -> str:
+    """The first tokens, and how many more there are."""
     shown = ", ".join(str(token) for token in tokens[:8])
     return f"{shown} and {len(tokens) - 8} more" if len(tokens) > 8 else shown

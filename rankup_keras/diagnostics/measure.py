@@ -1,14 +1,16 @@
 """From activations and tables to the numbers of a `RankProfile`."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rankup_keras.diagnostics import ranks
-from rankup_keras.diagnostics.probe import Probe
+from rankup_keras.diagnostics.embedding_tables import embedding_tables
+from rankup_keras.diagnostics.probe import Probe, make_probe
 from rankup_keras.diagnostics.record import QUANTILES, LayerRanks, RankProfile, TableRanks
+from rankup_keras.diagnostics.taps import CallableTaps, Taps
 
 # A token's spread over samples, or its size beside the other tokens', under
 # which it carries nothing: well above rounding in bfloat16 of a constant,
@@ -18,18 +20,91 @@ _NOTHING = 1e-6
 _SPECTRUM_VALUES = 64
 
 
-def measure(taps: Any, probe: Probe, **about: Any) -> RankProfile:
-    """Runs the probe through the taps and takes every layer's ranks."""
-    start = time.perf_counter()
+def rank_profile(
+    model: Any,
+    data: Any,
+    layers: Sequence[str] | None = None,
+    samples: int = 256,
+    activations: Callable[[Any], Mapping[str, Any]] | None = None,
+    table_rows: int = 10_000,
+    label: str = "now",
+) -> RankProfile:
+    """Measures the effective rank of every layer of a model, once.
+
+    Args:
+        model: A Functional Keras model with activations
+            `(batch, tokens, width)`; one of this package or any other.
+        data: Rows to measure on: raw columns, inputs of the model, a tuple
+            `(x, y)`, or a batched `tf.data.Dataset`.
+        layers: Names of the layers to measure. `None` takes the tokenizer's
+            end and every mixer and FFN of this package's models, and every
+            layer with a floating output of rank 3 of another model.
+        samples: Most rows to measure on. Defaults to 256, as in `EffectiveRank`.
+        activations: For a model without a Functional graph, a function from a
+            batch of inputs to a dict of `(batch, tokens, width)` arrays.
+        table_rows: Most rows read of each embedding table; 0 for none.
+            Defaults to 10,000.
+        label: What the profile calls itself when printed.
+
+    Returns:
+        A `RankProfile`; `print` shows it as a table.
+
+    Raises:
+        ValueError: The model has no such layers, or the data are too few or
+            lack an input.
+
+    Example:
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    rows = {"item": np.array(["a", "b", "c", "d"] * 16), "user": np.array(["u", "v"] * 32)}
+    features = rk.FeatureSet([rk.Categorical("item"), rk.Categorical("user")]).adapt(rows)
+    model = rk.RankMixer(features, ["click"], token_dim=8, num_tokens=2, num_blocks=1)
+    print(rk.diagnostics.rank_profile(model, rows))
+    ```
+    """
+    taps = taps_of(model, layers, activations)
+    tables = embedding_tables(model) if table_rows and model is not None else {}
+    return measure(taps, make_probe(model, data, samples), tables, table_rows, label=label)
+
+
+def taps_of(
+    model: Any,
+    layers: Sequence[str] | None = None,
+    activations: Callable[[Any], Mapping[str, Any]] | None = None,
+) -> Taps | CallableTaps:
+    """What reads the activations: the model's graph, or the user's function where there is one."""
+    return Taps(model, layers) if activations is None else CallableTaps(activations)
+
+
+def activations_of(taps: Taps | CallableTaps, probe: Probe) -> dict[str, list[np.ndarray]]:
+    """Every layer's activations on the probe, in parts over the batch."""
     collected: dict[str, list[np.ndarray]] = {}
     for batch in probe.batches:
         for name, array in taps(batch).items():
             collected.setdefault(name, []).append(array)
-    layers = {name: measure_layer(name, collected.pop(name)) for name in list(collected)}
-    ordered = {name: layers[name] for name in taps.names}
+    return {name: collected[name] for name in taps.names}
+
+
+def measure(
+    taps: Taps | CallableTaps,
+    probe: Probe,
+    tables: Mapping[str, Any],
+    table_rows: int,
+    label: str,
+    step: int = 0,
+    epoch: int = 0,
+) -> RankProfile:
+    """Runs the probe through the taps and takes the ranks of every layer and table."""
+    start = time.perf_counter()
+    activations = activations_of(taps, probe)
+    layers = {name: measure_layer(name, activations.pop(name)) for name in taps.names}
     for name in taps.branches:
-        ordered[name].branch = True
-    return RankProfile(layers=ordered, seconds=time.perf_counter() - start, **about)
+        layers[name].branch = True
+    profile = RankProfile(label, step, epoch, layers, measure_tables(tables, table_rows))
+    profile.seconds = time.perf_counter() - start
+    return profile
 
 
 def measure_layer(name: str, parts: list[np.ndarray]) -> LayerRanks:
@@ -38,7 +113,7 @@ def measure_layer(name: str, parts: list[np.ndarray]) -> LayerRanks:
     if len(sizes) > 1:
         raise ValueError(
             f"Layer '{name}' gives token matrices of different sizes {sorted(sizes)} for different "
-            "batches of the probe data. Pad the probe data to one length."
+            "batches of the probe data. Pad the probe data to equal length."
         )
     x = parts[0] if len(parts) == 1 else np.concatenate(parts)
     samples, tokens, width = x.shape

@@ -41,141 +41,115 @@ def make_probe(model: Any, data: Any, samples: int) -> Probe:
     """
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
         raise ValueError(
-            "`probe_samples` must be a whole number of at least 2. "
+            "`probe_samples` must be an integer of at least 2. "
             f"Received: probe_samples={samples!r}."
         )
     encode = getattr(model, "encode", None)
     batches, labels, size = [], [], 0
-    for x, y in _pieces(data, samples):
-        rows = _count_rows(x)
-        if rows == 0:
-            continue
-        if callable(encode):
-            x = encode(x)
-        batches.append(x)
-        labels.append(y)
-        size += rows
+    for x, y, chosen in _chosen_rows(data, samples):
+        for start in range(0, len(chosen), FORWARD_ROWS):
+            rows = chosen[start : start + FORWARD_ROWS]
+            part = _take(x, rows)
+            batches.append(encode(part) if callable(encode) else part)
+            labels.append(None if y is None else _take(y, rows))
+            size += len(rows)
     if size < 2:
         raise ValueError(
             f"The probe data hold {size} row(s); a rank needs at least 2, and some hundreds to "
             "say something. Pass rows of the validation set."
         )
-    together = None
-    if all(y is not None for y in labels):
-        together = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *labels)
-    return Probe(_merged(batches), together, size)
+    known = all(y is not None for y in labels)
+    return Probe(_merged(batches), _concatenated(labels) if known else None, size)
+
+
+def _chosen_rows(data: Any, samples: int) -> Iterator[tuple[Any, Any, np.ndarray]]:
+    """Inputs, labels, and which of their rows to take."""
+    if isinstance(data, keras.utils.PyDataset):
+        elements: Any = (data[index] for index in range(len(data)))
+    elif isinstance(data, tf.data.Dataset):
+        elements = data
+    else:
+        x, y = _split(data)
+        total = _count_rows(x)
+        yield x, y, np.unique(np.linspace(0, total - 1, min(samples, total)).round().astype(int))
+        return
+    for element in elements:
+        x, y = _split(element)
+        rows = min(samples, _count_rows(x))
+        yield x, y, np.arange(rows)
+        samples -= rows
+        if samples == 0:
+            return
+
+
+def _split(data: Any) -> tuple[Any, Any]:
+    if not isinstance(data, tuple):
+        return data, None
+    if not 1 <= len(data) <= 3:
+        raise ValueError(
+            "The probe data, where a tuple, must be (x,), (x, y) or (x, y, weights), as in "
+            f"`fit`. Received a tuple of {len(data)}."
+        )
+    return data[0], data[1] if len(data) > 1 else None
 
 
 def _merged(batches: list[Any]) -> list[Any]:
     """Small batches joined up to `FORWARD_ROWS`, so that few shapes reach the model."""
     leaves = [keras.tree.flatten(batch) for batch in batches]
-    shapes = {tuple(np.shape(leaf)[1:] for leaf in group if _is_dense(leaf)) for group in leaves}
-    dense = all(_is_dense(leaf) for group in leaves for leaf in group)
-    if len(batches) < 2 or not dense or len(shapes) > 1:
+    dense = all(isinstance(leaf, np.ndarray | tf.Tensor) for group in leaves for leaf in group)
+    if not dense or len({tuple(leaf.shape[1:] for leaf in group) for group in leaves}) > 1:
         return batches
-    whole = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
     size = sum(len(group[0]) for group in leaves)
-
-    def cut(start: int) -> Any:
-        return keras.tree.map_structure(lambda leaf: leaf[start : start + FORWARD_ROWS], whole)
-
-    return [cut(start) for start in range(0, size, FORWARD_ROWS)]
-
-
-def _is_dense(leaf: Any) -> bool:
-    return isinstance(leaf, (np.ndarray, tf.Tensor)) and len(leaf.shape) > 0
+    whole = _concatenated(batches)
+    return [
+        keras.tree.map_structure(lambda leaf, at=at: leaf[at : at + FORWARD_ROWS], whole)
+        for at in range(0, size, FORWARD_ROWS)
+    ]
 
 
-def _pieces(data: Any, samples: int) -> Iterator[tuple[Any, Any]]:
-    """Inputs and labels of the chosen rows, in pieces of at most `FORWARD_ROWS`."""
-    if isinstance(data, (tf.data.Dataset, keras.utils.PyDataset)):
-        left = samples
-        whole = range(len(data)) if isinstance(data, keras.utils.PyDataset) else data
-        for item in whole:
-            element = data[item] if isinstance(data, keras.utils.PyDataset) else item
-            x, y = _split(element)
-            rows = min(left, _count_rows(x))
-            yield from _cut(x, y, np.arange(rows))
-            left -= rows
-            if left == 0:
-                return
-        return
-    x, y = _split(data)
-    total = _count_rows(x)
-    chosen = np.unique(np.linspace(0, total - 1, min(samples, total)).round().astype(int))
-    yield from _cut(x, y, chosen)
-
-
-def _cut(x: Any, y: Any, rows: np.ndarray) -> Iterator[tuple[Any, Any]]:
-    for start in range(0, len(rows), FORWARD_ROWS):
-        part = rows[start : start + FORWARD_ROWS]
-        yield _take(x, part), None if y is None else _take(y, part)
-
-
-def _split(data: Any) -> tuple[Any, Any]:
-    if isinstance(data, tuple):
-        if not data or len(data) > 3:
-            raise ValueError(
-                "The probe data, where a tuple, must be (x,), (x, y) or (x, y, weights), as in "
-                f"`fit`. Received a tuple of {len(data)}."
-            )
-        return data[0], data[1] if len(data) > 1 else None
-    return data, None
+def _concatenated(parts: list[Any]) -> Any:
+    return keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def _columns(x: Any) -> Any:
-    """The dict or list of arrays that `x` is, or `None` for a single array."""
+    """The columns or inputs that `x` holds, by name or number; `None` for a single one."""
     if isinstance(x, Mapping):
         return x
-    if isinstance(x, (list, tuple)) and x and all(hasattr(part, "shape") for part in x):
+    if isinstance(x, list | tuple) and x and all(hasattr(part, "shape") for part in x):
         return dict(enumerate(x))
-    # Frames of pandas and tables of pyarrow answer to their column names.
-    names = getattr(x, "column_names", None)
-    if names is None:
-        names = getattr(x, "columns", None)
+    # Tables of pyarrow and frames of pandas.
+    names = getattr(x, "column_names", getattr(x, "columns", None))
     return None if names is None else {name: x[name] for name in names}
 
 
 def _count_rows(x: Any) -> int:
     columns = _columns(x)
     if columns is None:
-        return _length(x)
+        return int(x.nrows()) if isinstance(x, tf.RaggedTensor) else len(x)
     if not columns:
         raise ValueError("The probe data hold no columns. Received: an empty dict.")
-    counts = {name: _length(column) for name, column in columns.items()}
+    counts = {name: _count_rows(column) for name, column in columns.items()}
     if len(set(counts.values())) > 1:
         raise ValueError(f"The columns of the probe data differ in length: {counts}.")
     return next(iter(counts.values()))
 
 
-def _length(column: Any) -> int:
-    if isinstance(column, tf.RaggedTensor):
-        return int(column.nrows())
-    shape = getattr(column, "shape", None)
-    return len(column) if shape is None or not hasattr(shape, "__len__") else int(shape[0])
-
-
 def _take(x: Any, rows: np.ndarray) -> Any:
     columns = _columns(x)
-    if columns is None:
-        return _rows_of(x, rows)
-    taken = {name: _rows_of(column, rows) for name, column in columns.items()}
-    return list(taken.values()) if isinstance(x, (list, tuple)) else taken
-
-
-def _rows_of(column: Any, rows: np.ndarray) -> Any:
-    if isinstance(column, (tf.Tensor, tf.RaggedTensor)):
-        return tf.gather(column, rows)
-    if hasattr(column, "iloc"):
-        return column.iloc[rows].to_numpy()
-    if hasattr(column, "to_pylist"):
-        return [column[int(row)].as_py() for row in rows]
-    if isinstance(column, np.ndarray):
-        return column[rows]
-    if isinstance(column, list):
-        return [column[int(row)] for row in rows]
+    if columns is not None:
+        taken = {name: _take(column, rows) for name, column in columns.items()}
+        return list(taken.values()) if isinstance(x, list | tuple) else taken
+    if isinstance(x, tf.Tensor | tf.RaggedTensor):
+        return tf.gather(x, rows)
+    if hasattr(x, "iloc"):
+        return x.iloc[rows].to_numpy()
+    if isinstance(x, np.ndarray):
+        return x[rows]
+    if hasattr(x, "to_pylist"):
+        return x.take(rows).to_pylist()
+    if isinstance(x, list):
+        return [x[row] for row in rows]
     raise ValueError(
         "The probe data must be arrays, tensors, lists, a dict of them, a tuple (x, y), a "
-        "`tf.data.Dataset` or a `keras.utils.PyDataset`. "
-        f"Received: {type(column).__name__}."
+        f"`tf.data.Dataset` or a `keras.utils.PyDataset`. Received: {type(x).__name__}."
     )

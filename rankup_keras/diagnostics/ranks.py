@@ -1,5 +1,7 @@
 """Four ways to count how many directions a matrix uses, batched and in float64."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -17,9 +19,9 @@ def singular_values(x: object, exact: bool = False) -> np.ndarray:
     """Singular values of a batch of matrices, largest first.
 
     They are taken in float64 from the Gram matrix of the smaller side, which
-    costs far less than a singular value decomposition. The error that this
-    brings to the smallest values is bounded for each matrix; the few matrices
-    for which it could be seen in a rank are decomposed in full.
+    costs far less than a singular value decomposition. The error of the
+    smallest values is bounded for each matrix; the few matrices for which it
+    could be seen in a rank are decomposed in full.
 
     Args:
         x: Array or tensor of shape `(..., rows, columns)`, any real dtype
@@ -29,6 +31,18 @@ def singular_values(x: object, exact: bool = False) -> np.ndarray:
     Returns:
         float64 array of shape `(..., min(rows, columns))`. The row of a
         matrix that holds NaN or infinity is all NaN.
+
+    Raises:
+        ValueError: `x` is complex or has fewer than two dimensions.
+
+    Example:
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    values = rk.diagnostics.singular_values(np.diag([1.0, 3.0, 2.0]))
+    np.testing.assert_allclose(values, [3.0, 2.0, 1.0])
+    ```
     """
     array = as_array(x)
     if array.ndim < 2:
@@ -106,28 +120,30 @@ def effective_rank(x: object, normalize: bool = False) -> np.ndarray:
 
     Args:
         x: Array or tensor of shape `(..., rows, columns)`, any real dtype. An
-            activation `(batch, tokens, width)` gives one number a sample; see
-            `token_view` for one number a token.
-        normalize: If `True`, divides by the ceiling `min(rows, columns)`.
+            activation `(batch, tokens, width)` gives one number per sample; see
+            `token_view` for one number per token.
+        normalize: If `True`, divides by the ceiling `min(rows, columns)`, which
+            gives the normalized effective rank.
 
     Returns:
         float64 array of shape `(...)`, between 1 and `min(rows, columns)`;
         0 for a zero matrix, NaN for one that holds NaN or infinity.
 
     Example:
-
     ```python
+    import numpy as np
+    import rankup_keras as rk
+
     tokens = np.random.normal(size=(256, 16, 64))
-    rk.diagnostics.effective_rank(tokens).mean()
-    rk.diagnostics.effective_rank(tokens, normalize=True).mean()
+    assert rk.diagnostics.effective_rank(tokens).shape == (256,)
+    assert rk.diagnostics.effective_rank(tokens, normalize=True).mean() > 0.9
     ```
 
     References:
     - [Roy and Vetterli, 2007](https://infoscience.epfl.ch/record/110188): the definition.
     - [RankUp](https://arxiv.org/abs/2604.17878), figures 3 and 4.
     """
-    values = singular_values(x)
-    return _by_ceiling(entropy_rank(values), values, normalize)
+    return _rank(entropy_rank, x, normalize)
 
 
 def stable_rank(x: object, normalize: bool = False) -> np.ndarray:
@@ -137,18 +153,24 @@ def stable_rank(x: object, normalize: bool = False) -> np.ndarray:
     RankElastor's theory, and it reads lower than the effective rank.
 
     Args:
-        x: Array or tensor of shape `(..., rows, columns)`, any real dtype.
-        normalize: If `True`, divides by the ceiling `min(rows, columns)`.
+        x: As in `effective_rank`.
+        normalize: As in `effective_rank`.
 
     Returns:
-        float64 array of shape `(...)`, between 1 and `min(rows, columns)`;
-        0 for a zero matrix, NaN for one that holds NaN or infinity.
+        As `effective_rank`.
+
+    Example:
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    np.testing.assert_allclose(rk.diagnostics.stable_rank(np.diag([2.0, 1.0])), 1.25)
+    ```
 
     References:
     - [RankElastor](https://arxiv.org/abs/2605.23191).
     """
-    values = singular_values(x)
-    return _by_ceiling(energy_rank(values), values, normalize)
+    return _rank(energy_rank, x, normalize)
 
 
 def information_abundance(x: object, normalize: bool = False) -> np.ndarray:
@@ -158,18 +180,25 @@ def information_abundance(x: object, normalize: bool = False) -> np.ndarray:
     line reads 1, one that uses all its directions evenly reads `dim`.
 
     Args:
-        x: Array or tensor of shape `(..., rows, columns)`, any real dtype.
-        normalize: If `True`, divides by the ceiling `min(rows, columns)`.
+        x: As in `effective_rank`.
+        normalize: As in `effective_rank`.
 
     Returns:
-        float64 array of shape `(...)`, between 1 and `min(rows, columns)`;
-        0 for a zero matrix, NaN for one that holds NaN or infinity.
+        As `effective_rank`.
+
+    Example:
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    table = np.random.normal(size=(1000, 16))
+    assert rk.diagnostics.information_abundance(table, normalize=True) > 0.8
+    ```
 
     References:
     - [On the Embedding Collapse](https://arxiv.org/abs/2310.04400), definition 1.
     """
-    values = singular_values(x)
-    return _by_ceiling(abundance(values), values, normalize)
+    return _rank(abundance, x, normalize)
 
 
 def numerical_rank(
@@ -178,17 +207,28 @@ def numerical_rank(
     """Numerical rank: how many singular values exceed `tolerance * max(s)`.
 
     Args:
-        x: Array or tensor of shape `(..., rows, columns)`, any real dtype.
+        x: As in `effective_rank`.
         tolerance: Share of the largest singular value under which a value
             counts as zero. `None` takes what rounding in the dtype of `x`
             alone can cause: `max(rows, columns) * eps` for float32 and float64
             (as `numpy.linalg.matrix_rank` does), `2 * eps` for float16 and
             bfloat16, whose eps is too coarse for that rule.
-        normalize: If `True`, divides by the ceiling `min(rows, columns)`.
+        normalize: As in `effective_rank`.
 
     Returns:
         float64 array of shape `(...)`: whole numbers, 0 for a zero matrix, NaN
         for one that holds NaN or infinity.
+
+    Raises:
+        ValueError: `tolerance` is negative or not below 1.
+
+    Example:
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    assert rk.diagnostics.numerical_rank(np.ones((4, 6))) == 1
+    ```
     """
     array = as_array(x)
     if tolerance is None:
@@ -199,12 +239,12 @@ def numerical_rank(
             f"below 1. Received: tolerance={tolerance}."
         )
     # Below this the Gram matrix cannot tell a small value from none.
-    values = singular_values(array, exact=tolerance < 1e-6)
-    return _by_ceiling(counted_rank(values, tolerance), values, normalize)
+    exact = tolerance < 1e-6
+    return _rank(lambda values: counted_rank(values, tolerance), array, normalize, exact)
 
 
 def token_view(x: object) -> np.ndarray:
-    """Turns activations `(batch, tokens, width)` into one matrix a token.
+    """Turns activations `(batch, tokens, width)` into one matrix per token.
 
     Args:
         x: Array or tensor of shape `(batch, tokens, width)`.
@@ -212,19 +252,30 @@ def token_view(x: object) -> np.ndarray:
     Returns:
         Array of shape `(tokens, batch, width)`, in the dtype of `x`.
 
-    Example:
+    Raises:
+        ValueError: `x` does not have three dimensions.
 
+    Example:
     ```python
-    rk.diagnostics.effective_rank(rk.diagnostics.token_view(tokens))
+    import numpy as np
+    import rankup_keras as rk
+
+    tokens = np.random.normal(size=(256, 16, 64))
+    assert rk.diagnostics.effective_rank(rk.diagnostics.token_view(tokens)).shape == (16,)
     ```
     """
+    return as_activations(x).swapaxes(0, 1)
+
+
+def as_activations(x: object) -> np.ndarray:
+    """A NumPy array `(batch, tokens, width)`."""
     array = as_array(x)
     if array.ndim != 3:
         raise ValueError(
             "`x` must be activations of shape (batch, tokens, width). "
             f"Received an array of shape {array.shape}."
         )
-    return array.swapaxes(0, 1)
+    return array
 
 
 def as_array(x: object) -> np.ndarray:
@@ -276,5 +327,8 @@ def _by_largest(values: np.ndarray) -> np.ndarray:
     return values / np.where(largest == 0.0, 1.0, largest)
 
 
-def _by_ceiling(rank: np.ndarray, values: np.ndarray, normalize: bool) -> np.ndarray:
-    return rank / max(1, values.shape[-1]) if normalize else rank
+def _rank(
+    measure: Callable[[np.ndarray], np.ndarray], x: object, normalize: bool, exact: bool = False
+) -> np.ndarray:
+    values = singular_values(x, exact)
+    return measure(values) / max(1, values.shape[-1]) if normalize else measure(values)

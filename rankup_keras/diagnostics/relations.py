@@ -9,8 +9,8 @@ import numpy as np
 
 from rankup_keras.diagnostics import plots, ranks
 from rankup_keras.diagnostics.clusters import cluster_tokens
+from rankup_keras.diagnostics.measure import activations_of, taps_of
 from rankup_keras.diagnostics.probe import make_probe
-from rankup_keras.diagnostics.taps import Taps
 
 
 def token_mutual_information(
@@ -18,17 +18,16 @@ def token_mutual_information(
 ) -> np.ndarray:
     """Mutual information between tokens, by clustering.
 
-    The samples of each token are cut into clusters by k-means, and the mutual
-    information of two tokens is that of their cluster numbers. Tokens that say
-    the same thing score high however they are rotated; tokens that say
-    different things score near 0.
+    k-means clusters the samples of each token, and the mutual information of
+    two tokens is that of their cluster numbers. Tokens that say the same thing
+    score high however they are rotated; unrelated tokens score near 0.
 
     A finite number of samples makes independent tokens look related by about
     `(clusters - 1)**2 / (2 * samples)` nats; this is taken off.
 
     Args:
         x: Activations `(batch, tokens, width)`, some thousands of samples.
-        clusters: Number of clusters a token. Defaults to 16.
+        clusters: Number of clusters per token. Defaults to 16.
         normalize: If `True`, divides by the mean entropy of the two tokens,
             so that equal tokens score 1; else the result is in nats.
         seed: Seed of the first centres.
@@ -37,10 +36,21 @@ def token_mutual_information(
         float64 array `(tokens, tokens)`, symmetric; the diagonal is a token
         with itself.
 
+    Example:
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    x = np.random.normal(size=(512, 3, 4))
+    x[:, 1] = -x[:, 0]
+    information = rk.diagnostics.token_mutual_information(x, clusters=4)
+    assert information[0, 1] > information[0, 2]
+    ```
+
     References:
     - [RankUp](https://arxiv.org/abs/2604.17878), figure 2.
     """
-    codes = cluster_tokens(_activations(x), clusters, seed)
+    codes = cluster_tokens(_finite_activations(x), clusters, seed)
     tokens = codes.shape[1]
     out = np.zeros((tokens, tokens))
     entropies = [_entropy(np.bincount(codes[:, t])) for t in range(tokens)]
@@ -62,8 +72,18 @@ def token_cosine_similarity(x: Any) -> np.ndarray:
 
     Returns:
         float64 array `(tokens, tokens)`; a zero token has similarity 0.
+
+    Example:
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    x = np.array([[[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]]])
+    similarity = rk.diagnostics.token_cosine_similarity(x)
+    assert similarity[0].tolist() == [1.0, 1.0, 0.0]
+    ```
     """
-    array = _activations(x).astype(np.float64)
+    array = _finite_activations(x).astype(np.float64)
     norm = np.linalg.norm(array, axis=-1, keepdims=True)
     unit = array / np.where(norm == 0.0, 1.0, norm)
     return (unit @ unit.swapaxes(1, 2)).mean(axis=0)
@@ -78,17 +98,28 @@ def label_information(x: Any, labels: Any, clusters: int = 16, seed: int = 0) ->
     Args:
         x: Activations `(batch, tokens, width)`, some thousands of samples.
         labels: Labels `(batch,)` or `(batch, 1)`, of few distinct values.
-        clusters: Number of clusters a token. Defaults to 16.
+        clusters: Number of clusters per token. Defaults to 16.
         seed: Seed of the first centres.
 
     Returns:
         float64 array `(tokens,)` between 0 and 1.
+
+    Example:
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    x = np.random.normal(size=(512, 2, 4))
+    labels = x[:, 0, 0] > 0.0
+    told = rk.diagnostics.label_information(x, labels)
+    assert told[0] > told[1]
+    ```
     """
-    array = _activations(x)
+    array = _finite_activations(x)
     classes = np.unique(np.asarray(labels).reshape(-1), return_inverse=True)[1]
     if len(classes) != len(array):
         raise ValueError(
-            "`labels` must hold one value a sample. "
+            "`labels` must hold one value per sample. "
             f"Received {len(classes)} labels for {len(array)} samples."
         )
     if classes.max() + 1 > 100:
@@ -111,6 +142,16 @@ class TokenRelations:
         mutual_information: `(tokens, tokens)`, see `token_mutual_information`.
         cosine: `(tokens, tokens)`, see `token_cosine_similarity`.
         label_information: By task, `(tokens,)`, see `label_information`.
+
+    Example:
+    ```python
+    import numpy as np
+    import rankup_keras as rk
+
+    information, cosine = np.eye(4), np.eye(4)
+    relations = rk.diagnostics.TokenRelations("tokens", information, cosine, {})
+    relations.plot("tokens.png")
+    ```
     """
 
     layer: str
@@ -127,9 +168,8 @@ class TokenRelations:
         Returns:
             The Matplotlib figure.
         """
-        figure = plots.relations_figure(
-            self.layer, self.mutual_information, self.cosine, self.label_information
-        )
+        panels = plots.relation_panels(self)
+        figure = plots.picture(panels, 1.0 + 4.6 * len(panels), 4.4)
         if path is not None:
             figure.savefig(path)
         return figure
@@ -152,7 +192,7 @@ def token_relations(
             where the label information is wanted.
         layers: Names of the layers. `None` takes the same as `rank_profile`.
         samples: Most rows to measure on. Defaults to 2048.
-        clusters: Number of clusters a token. Defaults to 16.
+        clusters: Number of clusters per token. Defaults to 16.
         seed: Seed of the first centres.
 
     Returns:
@@ -160,26 +200,25 @@ def token_relations(
 
     Example:
     ```python
-    relations = rk.diagnostics.token_relations(model, valid)
-    relations["tokens"].plot("tokens.png")
+    import keras, numpy as np
+    import rankup_keras as rk
+
+    x = keras.Input((4, 8))
+    model = keras.Model(x, keras.layers.Dense(8, name="dense")(x))
+    rows, labels = np.random.normal(size=(256, 4, 8)), np.random.randint(0, 2, 256)
+    relations = rk.diagnostics.token_relations(model, (rows, labels), clusters=4)
+    relations["dense"].plot("tokens.png")
     ```
 
     References:
     - [RankUp](https://arxiv.org/abs/2604.17878), figure 2.
     """
-    taps = Taps(model, layers)
     probe = make_probe(model, data, samples)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in taps.names}
-    for batch in probe.batches:
-        for name, array in taps(batch).items():
-            parts[name].append(array)
-    labels = probe.labels
-    by_task: Mapping[str, Any] = {}
-    if labels is not None:
-        by_task = labels if isinstance(labels, Mapping) else {"label": labels}
+    labels = {} if probe.labels is None else probe.labels
+    by_task: Mapping[str, Any] = labels if isinstance(labels, Mapping) else {"label": labels}
     found = {}
-    for name, arrays in parts.items():
-        x = np.concatenate(arrays)
+    for name, parts in activations_of(taps_of(model, layers), probe).items():
+        x = np.concatenate(parts)
         found[name] = TokenRelations(
             layer=name,
             mutual_information=token_mutual_information(x, clusters, seed=seed),
@@ -192,13 +231,8 @@ def token_relations(
     return found
 
 
-def _activations(x: Any) -> np.ndarray:
-    array = ranks.as_array(x)
-    if array.ndim != 3:
-        raise ValueError(
-            "`x` must be activations of shape (batch, tokens, width). "
-            f"Received an array of shape {array.shape}."
-        )
+def _finite_activations(x: Any) -> np.ndarray:
+    array = ranks.as_activations(x)
     if not np.isfinite(array.astype(np.float32)).all():
         raise ValueError("`x` holds NaN or infinity: leave those samples out first.")
     return array

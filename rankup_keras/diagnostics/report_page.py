@@ -1,7 +1,7 @@
 """The frame of the report: one HTML file with its style inside."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _STYLE = """
 :root{--ink:#1b1f24;--soft:#59636e;--line:#d8dee4;--card:#fff;--back:#f4f6f8;--bad:#b3261e;
@@ -17,24 +17,18 @@ h1{font-size:1.5rem;line-height:1.25;margin:0 0 4px}
 h2{font-size:1.02rem;margin:0 0 2px}
 h3{font-size:.85rem;font-weight:600;margin:8px 0 0;overflow-wrap:anywhere}
 p{margin:4px 0 10px}
-.soft,.legend{color:var(--soft);font-size:.86rem}
+.soft{color:var(--soft);font-size:.86rem}
 main{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:14px;
 padding-top:12px;padding-bottom:40px}
 section{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 16px;
 min-width:0}
 .wide{grid-column:1/-1}
 svg{display:block;width:100%;height:auto;max-width:640px;margin:0 auto}
-svg text{font:12px system-ui,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
-svg text.tick{fill:var(--soft)}
-svg text.cell{font-size:11px}
-svg line.grid{stroke:var(--line);stroke-width:1}
+svg text{font-family:inherit!important}
 .small{display:grid;gap:8px 14px;
 grid-template-columns:repeat(auto-fill,minmax(min(100%,260px),1fr))}
 .small svg{max-width:380px;margin:0}
 .broad svg{max-width:none}
-.legend span{display:inline-block;margin:0 12px 2px 0}
-.legend i{display:inline-block;width:22px;margin-right:5px;vertical-align:middle}
-.legend .scale{width:120px;height:10px;margin:0 6px;vertical-align:middle;border-radius:2px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}
 th,td{padding:4px 10px 4px 0;text-align:right;white-space:nowrap;
@@ -50,7 +44,7 @@ ul.insights b{margin-right:4px}
 """
 
 
-def page(title: str, subtitle: str, cards: Sequence[str]) -> str:
+def page(title: str, subtitle: str, cards: Iterable[str]) -> str:
     """The whole page.
 
     Args:

@@ -1,12 +1,16 @@
 """The inner activations of a model, read by layer name in one forward pass."""
 
+import copy
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from rankup_keras.compat.functional_graph import calls
+from rankup_keras.compat.nested_layers import nested_layers
 
 # What the models of this package name their tokenizer's end, mixers and FFNs.
 _OWN_NAMES = re.compile(r"tokens|block_\d+_(mixer|ffn)")
@@ -49,22 +53,10 @@ class Taps:
             if output is not None and not isinstance(found[name], _PASS_THROUGH)
         ]
         if layers is None:
-            own = [name for name in candidates if _OWN_NAMES.fullmatch(name)]
-            names = own or candidates
+            names = [name for name in candidates if _OWN_NAMES.fullmatch(name)] or candidates
         else:
             names = list(layers)
-            unknown = [name for name in names if name not in outputs]
-            if unknown:
-                raise ValueError(
-                    f"`layers` names {unknown}, which model '{model.name}' does not have. "
-                    f"Its layers with a rank-3 output: {candidates}."
-                )
-            wrong = [name for name in names if outputs[name] is None]
-            if wrong:
-                raise ValueError(
-                    f"`layers` names {wrong}, whose output is not one floating tensor of shape "
-                    f"(batch, tokens, width). Layers that have one: {candidates}."
-                )
+            _check_names(names, outputs, candidates, model.name)
         if not names:
             raise ValueError(
                 f"Model '{model.name}' has no layer with a floating output of shape "
@@ -73,10 +65,13 @@ class Taps:
         self.names = names
         self.branches = {n for n in _branches(model, names) if not _OWN_NAMES.fullmatch(n)}
         # A Sequential model has no `input`, but the list of the one it has.
-        given = model.inputs if isinstance(model, keras.Sequential) else model.input
-        self._model = keras.Model(given, {name: outputs[name] for name in names})
-        self._keys = sorted(given) if isinstance(given, dict) else None
-        self._forward = tf.function(lambda x: self._model(x, training=False), reduce_retracing=True)
+        inputs = model.inputs if isinstance(model, keras.Sequential) else model.input
+        self._keys = sorted(inputs) if isinstance(inputs, dict) else None
+        self._read(keras.Model(inputs, {name: outputs[name] for name in names}))
+
+    def _read(self, model: keras.Model) -> None:
+        self._model = model
+        self._forward = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
 
     def __call__(self, x: Any) -> dict[str, np.ndarray]:
         """Activations `(batch, tokens, width)` by layer name for one batch of inputs."""
@@ -96,19 +91,15 @@ class Taps:
         Layers that are frozen or were adapted to data keep what they hold,
         since training does not change it.
         """
-        clone = object.__new__(Taps)
-        clone.names, clone.branches, clone._keys = self.names, self.branches, self._keys
-        clone._model = keras.models.clone_model(self._model)
-        pairs = zip(_all_layers(clone._model), _all_layers(self._model), strict=True)
-        for new, old in pairs:
+        clone = keras.models.clone_model(self._model)
+        for new, old in zip(nested_layers(clone), nested_layers(self._model), strict=True):
             if old.weights and (not old.trainable or hasattr(old, "adapt")):
                 new.set_weights(old.get_weights())
             if hasattr(new, "finalize_state"):
                 new.finalize_state()
-        clone._forward = tf.function(
-            lambda x: clone._model(x, training=False), reduce_retracing=True
-        )
-        return clone
+        taps = copy.copy(self)
+        taps._read(clone)
+        return taps
 
 
 class CallableTaps:
@@ -135,15 +126,28 @@ class CallableTaps:
         for name, array in arrays.items():
             if array.ndim != 3:
                 raise ValueError(
-                    f"`activations` must return arrays of shape (batch, tokens, width). "
+                    "`activations` must return arrays of shape (batch, tokens, width). "
                     f"Received for '{name}': shape {array.shape}."
                 )
         self.names = list(arrays)
         return arrays
 
 
-def _all_layers(model: Any) -> list[Any]:
-    return list(model._flatten_layers(include_self=False))
+def _check_names(
+    names: list[str], outputs: dict[str, Any], candidates: list[str], model: str
+) -> None:
+    unknown = [name for name in names if name not in outputs]
+    if unknown:
+        raise ValueError(
+            f"`layers` names {unknown}, which model '{model}' does not have. "
+            f"Its layers with a rank-3 output: {candidates}."
+        )
+    wrong = [name for name in names if outputs[name] is None]
+    if wrong:
+        raise ValueError(
+            f"`layers` names {wrong}, whose output is not one floating tensor of shape "
+            f"(batch, tokens, width). Layers that have one: {candidates}."
+        )
 
 
 def _require_graph(model: Any) -> None:
@@ -171,32 +175,20 @@ def _token_outputs(model: Any) -> dict[str, Any]:
     A layer may have been called in other graphs, or several times in this one:
     only calls that lead to the model's outputs count, and of them the last.
     """
-    last: dict[str, tuple[int, Any]] = {}
-    for operation, index, node in _calls(model):
-        if index >= last.get(operation.name, (-1, None))[0]:
-            last[operation.name] = (index, node.output_tensors)
+    last: dict[str, Any] = {}
+    for call in calls(model.outputs):
+        name = call.operation.name
+        if name not in last or call.number >= last[name].number:
+            last[name] = call
     names = [layer.name for layer in model.layers if layer.name in last]
-    return {name: _single(last[name][1]) for name in names}
-
-
-def _calls(model: Any, without: str | None = None) -> Iterator[tuple[Any, int, Any]]:
-    """Every call that leads to the model's outputs, on a path around layer `without`."""
-    waiting, seen = list(model.outputs), set()
-    while waiting:
-        operation, index, _ = waiting.pop()._keras_history
-        if operation.name == without or (id(operation), index) in seen:
-            continue
-        seen.add((id(operation), index))
-        node = operation._inbound_nodes[index]
-        waiting.extend(node.input_tensors)
-        yield operation, index, node
+    return {name: _single(last[name].outputs) for name in names}
 
 
 def _branches(model: Any, names: Sequence[str]) -> set[str]:
     """The layers around which a path leads from a layer read before them."""
     found = set()
     for number, name in enumerate(names):
-        around = {operation.name for operation, _, _ in _calls(model, without=name)}
+        around = {call.operation.name for call in calls(model.outputs, without=name)}
         if around.intersection(names[:number]):
             found.add(name)
     return found

@@ -16,7 +16,7 @@ _SHARE = 0.01
 
 
 class JsonLines:
-    """A file with one line a measurement, complete after every measurement.
+    """A file with one line per measurement, complete after every measurement.
 
     Args:
         path: The file; its folder is made.
@@ -44,6 +44,7 @@ class JsonLines:
         return []
 
     def write(self, profile: RankProfile) -> None:
+        """Adds a measurement."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(profile.to_json() + "\n")
 
@@ -69,8 +70,8 @@ class TensorBoardPages:
     def write(self, profiles: Sequence[RankProfile]) -> None:
         """Writes the last measurement, given all so far.
 
-        Pictures cost more than a measurement, so they are drawn as often as a
-        hundredth of the time allows, and once more by `close`.
+        Pictures cost more than a measurement, so they are drawn as often as 1 %
+        of the time allows, and once more by `close`.
         """
         if self._writer is None:
             self._opened = time.perf_counter()
@@ -90,22 +91,14 @@ class TensorBoardPages:
         """Draws what is not drawn yet, and makes everything readable."""
         if self._writer is None:
             return
-        if profiles and len(profiles) > self._drawn:
+        if len(profiles) > self._drawn:
             self._draw(profiles)
         self._writer.flush()
 
     def _draw(self, profiles: Sequence[RankProfile]) -> None:
         begun = time.perf_counter()
-        control = profiles[0] if profiles[0].label == "untrained" else None
-        figures = {
-            "layers_by_time/sample_view": plots.heat_figure(profiles, "sample"),
-            "layers_by_time/token_view": plots.heat_figure(profiles, "token"),
-            "along_the_network": plots.rank_figure(profiles),
-            "tokens_by_layer": plots.token_figure(profiles[-1]),
-            "spectra": plots.spectra_figure(profiles[-1], control),
-        }
         with self._writer.as_default(step=profiles[-1].step):
-            for name, figure in figures.items():
+            for name, figure in plots.training_figures(profiles).items():
                 image = tf.io.decode_png(plots.png(figure), channels=3)
                 tf.summary.image(f"effective_rank/{name}", image[None])
         self._drawn = len(profiles)

@@ -1,4 +1,4 @@
-"""Where a model runs: strategies by name, the check for TPUs ahead of time."""
+"""Where a program runs: strategies by name; TPUs, under `experimental`."""
 
 from rankup_keras._registry import load_on_demand
 

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
-from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
-from tensorflow.python.eager import context
 
-from rankup_keras.distribution.multi_worker_fit import mend_fit
-from rankup_keras.distribution.sharding import check_batches
-from rankup_keras.distribution.tf_config import VARIABLE, read_cluster
+from rankup_keras.compat.multi_worker import configure_heartbeat, global_seed, mend_fit
+from rankup_keras.distribution.sharding import with_even_batches
+from rankup_keras.distribution.tf_config import VARIABLE, Cluster, read_cluster
+from rankup_keras.distribution.worker_lost import tells_lost_workers
 
 # Seconds without a sign of life after which a worker counts as lost.
 HEARTBEAT_TIMEOUT = 20
@@ -28,12 +27,12 @@ def strategy(
     """The distribution strategy of a name, so that one program runs everywhere.
 
     Build and compile the model in its scope; `fit`, `evaluate` and `predict`
-    are called as ever:
+    are called as usual:
 
-    - the batch is the global one, and each replica gets its share: results and
-      learning rate do not depend on how many there are;
+    - the batch size is the global one, and each replica gets its share: neither
+      results nor the learning rate depend on the number of replicas;
     - input is sharded by worker;
-    - metrics, AUC included, are those of all replicas' rows together.
+    - metrics, AUC included, are those of the rows of all replicas together.
 
     | name | runs on |
     |---|---|
@@ -41,12 +40,13 @@ def strategy(
     | `"mirrored"` | all GPUs of this machine, or `devices` |
     | `"multi_worker"` | all machines of `TF_CONFIG`, all GPUs of each |
     | `"tpu"` | the TPU at `tpu`, `TPU_NAME` or in this machine |
-    | `"auto"` | `"multi_worker"` where `TF_CONFIG` names several workers; else `"tpu"` where `tpu` or `TPU_NAME` is given; else `"mirrored"` with several GPUs; else the one GPU or CPU |
+    | `"auto"` | `"multi_worker"` if `TF_CONFIG` names several workers; else `"tpu"` if `tpu` or `TPU_NAME` is given; else `"mirrored"` with several GPUs; else the one GPU or CPU |
 
     `"multi_worker"` must be asked for before TensorFlow has run anything. It
-    mends `fit` (`multi_worker_fit.py`), looks after the other workers every few
-    seconds, and gives all of them one random seed where none was set: workers
-    that shuffle differently would read some rows twice and others never.
+    mends Keras's `fit` (`compat/multi_worker.py`), checks every few seconds that
+    the other workers are alive, and gives all of them one random seed where none
+    was set: workers that shuffle differently would read some rows twice and
+    others never.
 
     Args:
         name: one of the names above. Defaults to `"auto"`.
@@ -65,12 +65,16 @@ def strategy(
     Example:
 
     ```python
-    with rk.distribution.strategy("auto").scope():
-        model = rk.RankUp(features, tasks=["click"])
-        model.compile(optimizer=rk.optimizers.Split())
-    model.fit(train, batch_size=4096)
+    import keras
+    import numpy as np
+    import rankup_keras as rk
+
+    with rk.distribution.strategy("cpu").scope():  # "auto" in programs that run everywhere
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile("adam", "mse")
+    model.fit(np.ones((8, 3)), np.ones((8, 1)), batch_size=4, verbose=0)
     ```
-    """  # noqa: E501 (a table's row is one line)
+    """  # noqa: E501 (a row of a table is one line)
     if name not in NAMES:
         raise ValueError(f"`name` must be one of {NAMES}. Received: name={name!r}.")
     if devices is not None and name != "mirrored":
@@ -80,11 +84,11 @@ def strategy(
     if name == "auto":
         name = _choose(tpu)
     if name == "multi_worker":
-        return check_batches(_multi_worker())
+        return with_even_batches(_multi_worker())
     if name == "tpu":
-        return check_batches(_tpu(tpu))
+        return with_even_batches(_tpu(tpu))
     if name == "mirrored":
-        return check_batches(_mirrored(devices))
+        return with_even_batches(_mirrored(devices))
     gpus = [] if name == "cpu" else tf.config.list_logical_devices("GPU")
     return tf.distribute.OneDeviceStrategy(gpus[0].name if gpus else "/cpu:0")
 
@@ -132,8 +136,8 @@ def _tpu(address: str | None) -> tf.distribute.Strategy:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RuntimeError(
             f"No TPU was found at tpu={address!r}; give its name or address as `tpu` or in the "
-            "environment variable TPU_NAME, or check a model without one by "
-            f"`rankup_keras.distribution.tpu.ahead_of_time`. TensorFlow says: {first}"
+            "environment variable TPU_NAME, or check a model without a TPU by "
+            f"`rankup_keras.distribution.experimental.tpu_check`. TensorFlow says: {first}"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 
@@ -145,19 +149,9 @@ def _multi_worker() -> tf.distribute.Strategy:
             f"name='multi_worker' needs the environment variable {VARIABLE} with the addresses of "
             "all workers and this one's index. It is not set or names no cluster."
         )
-    mend_fit()
-    if context.context().coordination_service is None:
-        context.context().configure_coordination_service(
-            service_type="standalone",
-            service_leader=f"/job:{cluster.jobs[0][0]}/replica:0/task:0",
-            # The runtime's own: a lost worker would be noticed after more than a minute.
-            heartbeat_timeout_in_ms=1000 * HEARTBEAT_TIMEOUT,
-            coordinated_jobs=[
-                coordination_config_pb2.CoordinatedJob(name=job, num_tasks=count)
-                for job, count in cluster.jobs
-            ],
-        )
-    # TensorFlow waits for the others without a word, without end, and without letting go of Python.
+    mend_fit(tells_lost_workers)
+    configure_heartbeat(cluster.jobs, HEARTBEAT_TIMEOUT)
+    # TensorFlow waits for the others in silence, forever, and holding Python's lock.
     logging.getLogger(__name__).warning(
         "%s waits until all of the workers %s have started.", cluster.task, list(cluster.addresses)
     )
@@ -171,21 +165,17 @@ def _multi_worker() -> tf.distribute.Strategy:
             "process: move `strategy` to the top of the program, before models and data."
         ) from error
     if len(cluster.addresses) > 1:
-        _agree_on_seed(made)
+        _agree_on_seed(made, cluster)
     return made
 
 
-def _agree_on_seed(made: tf.distribute.Strategy) -> None:
-    own = context.global_seed()
-    resolver = made.cluster_resolver
-    place = 0 if resolver.task_type == "chief" else int(resolver.task_id or 0)
-    if resolver.task_type == "worker" and "chief" in resolver.cluster_spec().jobs:
-        place += 1
+def _agree_on_seed(made: tf.distribute.Strategy, cluster: Cluster) -> None:
+    own = global_seed()
     # Every worker fills its own place of a vector, and all see all of it.
     mine = random.SystemRandom().randrange(1, 2**31) if own is None else int(own)
-    count = made.extended._num_workers
-    given = tf.one_hot([place], count, int(own is not None), 0, dtype=tf.int64)[0]
-    seeds = tf.one_hot([place], count, mine, 0, dtype=tf.int64)[0]
+    count = len(cluster.addresses)
+    given = tf.one_hot([cluster.place], count, int(own is not None), 0, dtype=tf.int64)[0]
+    seeds = tf.one_hot([cluster.place], count, mine, 0, dtype=tf.int64)[0]
     spread = made.experimental_distribute_values_from_function(
         lambda replica: (
             tf.stack([given, seeds])

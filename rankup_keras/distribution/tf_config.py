@@ -1,4 +1,4 @@
-"""Reads and checks `TF_CONFIG`, by which the workers of a job find one another."""
+"""Reads and checks `TF_CONFIG`, by which the workers of a job find each other."""
 
 import dataclasses
 import json
@@ -15,14 +15,16 @@ class Cluster:
     """The processes of a job, and which of them this one is.
 
     Attributes:
-        addresses: `host:port` of every process, the chief first.
+        addresses: `host:port` of every process that trains, the chief first.
         task: this process, such as `"worker 1"`.
+        place: index of this process among `addresses`.
         jobs: the kinds of processes and how many there are of each, the
             chief's first.
     """
 
     addresses: tuple[str, ...]
     task: str
+    place: int
     jobs: tuple[tuple[str, int], ...]
 
 
@@ -38,14 +40,14 @@ def read_cluster() -> Cluster | None:
     try:
         config = json.loads(text)
     except ValueError as error:
-        raise _wrong(f"is no JSON ({error})") from None
+        raise _wrong(f"is not JSON ({error})") from None
     if not isinstance(config, dict):
-        raise _wrong("is no JSON object")
+        raise _wrong("is not a JSON object")
     jobs = config.get("cluster")
     if not jobs:
         return None
     if not isinstance(jobs, dict):
-        raise _wrong("has a `cluster` that is no object of lists of addresses")
+        raise _wrong("has a `cluster` that is not an object of lists of addresses")
     if "ps" in jobs:
         raise _wrong(
             "has parameter servers ('ps'), which Keras's `fit` does not support; make all of them "
@@ -71,7 +73,10 @@ def read_cluster() -> Cluster | None:
     if repeated:
         raise _wrong(f"gives the address {repeated[0]} to two processes")
     return Cluster(
-        tuple(every), f"{kind} {index}", tuple((job, len(jobs[job])) for job in training)
+        tuple(every),
+        f"{kind} {index}",
+        index + (len(jobs["chief"]) if kind == "worker" and "chief" in jobs else 0),
+        tuple((job, len(jobs[job])) for job in training),
     )
 
 
@@ -84,6 +89,6 @@ def _is_address(value: object) -> bool:
 
 def _wrong(what: str) -> ValueError:
     return ValueError(
-        f"The environment variable TF_CONFIG {what}. Such as: {EXAMPLE}. "
+        f"The environment variable TF_CONFIG {what}. An example: {EXAMPLE}. "
         f"Received: TF_CONFIG={os.environ.get(VARIABLE, '')[:300]}"
     )

@@ -1,6 +1,6 @@
 """Categorical columns, single- and multi-valued."""
 
-from collections.abc import Sequence as SequenceABC
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,29 +8,29 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.features.feature import Feature, Side, positive_int
+from rankup_keras.features.feature import Feature, Side, one_of, positive_int
+from rankup_keras.features.spec import COMBINERS
 
-COMBINERS = ("mean", "sum", "sqrtn")
 # Ids are int32, and the first two stand for missing and unknown values.
 MAX_IDS = 2**31 - 3
 
 
 @serializable
 class Categorical(Feature):
-    """A column of categories, each of which gets a row of an embedding table.
+    """A categorical column, each value of which reads a row of an embedding table.
 
     Values become ids in one of three ways:
 
-    - *vocabulary* (the default): a list, a text file with a value a line, or,
-      when `vocabulary` is `None`, learned by `FeatureSet.adapt`, most frequent
-      first. Unknown values share an out-of-vocabulary id.
+    - *vocabulary* (the default): a list, a text file with one value per line,
+      or, when `vocabulary` is `None`, learned by `FeatureSet.adapt`, most
+      frequent first. Unknown values share an out-of-vocabulary id.
     - *hashing* into `hash_buckets` ids: nothing to learn, values may collide.
-      With `num_hashes` k > 1 a value has k ids, by k hash functions, in the same
-      table, and its vector is the mean of their rows, `Σ_j E[h_j(v)] / k`. Two
-      values then share their vector only if all their ids agree, in about
-      `k! / hash_buckets^k` of pairs in place of `1 / hash_buckets`; they share
-      single rows more often.
-    - *plain ids* `0 <= id < num_ids`: values are used as they are.
+      With `num_hashes` k > 1 (double hashing for k = 2) a value has k ids, by k
+      hash functions, in the same table, and its vector is the mean of their
+      rows, `Σ_j E[h_j(v)] / k`. Two values then share their vector only if all
+      their ids agree, for about `k! / hash_buckets^k` of all pairs instead of
+      `1 / hash_buckets`; they share single rows more often.
+    - *integer ids* `0 <= id < num_ids`: values are used as they are.
 
     Id 0 stands for a missing value (`""`, `None`, NaN, `-1`). In a
     single-valued column it has a learned embedding of its own; in a
@@ -41,10 +41,10 @@ class Categorical(Feature):
         vocabulary: list of values, path of a text file with one value a line,
             or `None` to learn it.
         hash_buckets: int or `None`. Number of hash buckets.
-        num_hashes: int. Number of hash functions, with `hash_buckets`. It takes
-            no more memory, and reads and updates so many rows a value. Defaults
+        num_hashes: int. Number of hash functions, with `hash_buckets`: no more
+            memory, but that many rows are read and updated per value. Defaults
             to 1.
-        num_ids: int or `None`. Number of plain integer ids.
+        num_ids: int or `None`. Number of integer ids.
         max_length: int or `None`. `None` for a single value; otherwise the
             number of values kept of a multi-valued column, the first ones.
         combiner: `"mean"`, `"sum"` or `"sqrtn"`. How the embeddings of a
@@ -55,10 +55,23 @@ class Categorical(Feature):
         max_tokens: int or `None`. Keep only this many most frequent values.
         oov_buckets: int. Number of ids that share the unknown values.
         dtype: `"string"`, `"int64"` or `None`. Type of the raw column; `None`
-            means `int64` for plain ids and for a vocabulary of ints, what the
-            data has when a vocabulary is learned, else `string`.
+            means `int64` for integer ids and for a vocabulary of ints, the
+            data's own type when a vocabulary is learned, else `string`.
         side: see `Feature`.
         group: see `Feature`.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([
+        rk.Categorical("user_id", hash_buckets=1000, num_hashes=2, side="user"),
+        rk.Categorical("genres", vocabulary=["drama", "comedy"], max_length=3),
+    ])
+    ids = features.encode({"user_id": ["u1"], "genres": [["comedy", "western"]]})["encoded_ids"]
+    assert ids.shape == (1, 2 + 3)
+    ```
 
     Raises:
         ValueError: if more than one of `vocabulary`, `hash_buckets` and
@@ -68,9 +81,8 @@ class Categorical(Feature):
     References:
         - Svenstrup, Hansen and Winther, "Hash Embeddings for Efficient Word
           Representations", NeurIPS 2017, arXiv 1709.03933 (rows of one table by
-          several hash functions; its weights of the rows, which need a row an
-          id again, are fixed here to 1/k, so that a missing value and an
-          optimizer's step are what they are with one function).
+          several hash functions; its weights of the rows, which need a row per
+          id again, are fixed here to 1/k).
         - Zhang et al., "Model Size Reduction Using Frequency Based Double
           Hashing for Recommender Systems", RecSys 2020 (two functions).
     """
@@ -78,7 +90,7 @@ class Categorical(Feature):
     def __init__(
         self,
         name: str,
-        vocabulary: SequenceABC[str] | SequenceABC[int] | str | Path | None = None,
+        vocabulary: Sequence[str] | Sequence[int] | str | Path | None = None,
         hash_buckets: int | None = None,
         num_ids: int | None = None,
         max_length: int | None = None,
@@ -106,13 +118,13 @@ class Categorical(Feature):
         for argument, size in (("hash_buckets", hash_buckets), ("num_ids", num_ids)):
             if size is not None and size > MAX_IDS:
                 raise ValueError(
-                    f"`{argument}` of {owner} must be at most {MAX_IDS}, for ids are 32-bit. "
+                    f"`{argument}` of {owner} must be at most {MAX_IDS}, since ids are 32-bit. "
                     f"Received: {argument}={size}."
                 )
         self.num_hashes = positive_int(num_hashes, "num_hashes", owner) or 1
         if num_hashes > 1 and hash_buckets is None:
             raise ValueError(
-                f"`num_hashes` of {owner} goes with `hash_buckets`, for only hashed values "
+                f"`num_hashes` of {owner} needs `hash_buckets`, since only hashed values "
                 f"collide. Received: num_hashes={num_hashes}, hash_buckets=None."
             )
         self.max_length = positive_int(max_length, "max_length", owner, optional=True)
@@ -120,21 +132,13 @@ class Categorical(Feature):
         self.min_count = positive_int(min_count, "min_count", owner)
         self.max_tokens = positive_int(max_tokens, "max_tokens", owner, optional=True)
         self.oov_buckets = positive_int(oov_buckets, "oov_buckets", owner)
-        if combiner not in COMBINERS:
-            raise ValueError(
-                f"`combiner` of {owner} must be one of {COMBINERS}. "
-                f"Received: combiner={combiner!r}."
-            )
-        self.combiner = combiner
+        self.combiner = one_of(combiner, COMBINERS, "combiner", owner)
         if isinstance(vocabulary, Path):
             vocabulary = str(vocabulary)
         if vocabulary is not None and not isinstance(vocabulary, str):
             vocabulary = _checked_vocabulary(vocabulary, owner)
         self.vocabulary = vocabulary
-        if dtype not in ("string", "int64", None):
-            raise ValueError(
-                f"`dtype` of {owner} must be 'string', 'int64' or None. Received: dtype={dtype!r}."
-            )
+        one_of(dtype, ("string", "int64", None), "dtype", owner)
         if dtype is None:
             if num_ids is not None or (isinstance(vocabulary, list) and type(vocabulary[0]) is int):
                 dtype = "int64"
@@ -181,7 +185,7 @@ class Categorical(Feature):
         return config
 
 
-def _checked_vocabulary(values: SequenceABC[Any], owner: str) -> list[Any]:
+def _checked_vocabulary(values: Sequence[Any], owner: str) -> list[Any]:
     """A vocabulary as a list of Python strings or ints."""
     values = [value.item() if isinstance(value, np.generic) else value for value in values]
     if not values:

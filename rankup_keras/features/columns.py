@@ -1,14 +1,18 @@
-"""Raw columns as users hold them → tensors of the types that the features declare."""
+"""Raw columns as users hold them in memory → columns of the types that the features declare."""
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 
-_PADDING: dict[tf.DType, Any] = {tf.string: "", tf.int64: -1, tf.float32: np.nan}
+from rankup_keras.features.conversion import PADDING, Target, convert, family, show
+
+# Rows of a column in memory that are converted at once.
+ROWS = 1 << 20
 
 
 def as_mapping(data: Any) -> Mapping[str, Any]:
@@ -34,37 +38,196 @@ def convert_columns(data: Any, spec: dict[str, tf.TensorSpec]) -> dict[str, Any]
     """Converts the columns that `spec` names, checks their types and equal lengths.
 
     Args:
-        data: dict of columns (arrays, lists, tensors, ragged or sparse
-            tensors), pandas frame or pyarrow table. Columns that `spec` does
-            not name are left out.
+        data: dict of columns (arrays, lists, dense, ragged or sparse tensors),
+            pandas frame or pyarrow table. Other columns are left out.
         spec: name → `tf.TensorSpec`, see `FeatureSet.raw_spec`.
 
     Returns:
-        dict name → NumPy array (object arrays for strings).
+        dict name → NumPy array (object arrays of bytes for strings).
 
     Raises:
-        ValueError: a column is missing, or has another length than the rest.
+        ValueError: a column is missing, or has a wrong length or shape.
         TypeError: a column has another type than its feature declares.
     """
+    targets = {name: Target.of_spec(item) for name, item in spec.items()}
+    converted = arrow_columns(data, targets)
+    result = {name: _dense(chunks, targets[name]) for name, chunks in converted.items()}
+    for name, array in result.items():
+        if not spec[name].shape.is_compatible_with(array.shape):  # a fixed number of rows or values
+            raise ValueError(
+                f"Column {name!r} must have shape {spec[name].shape}. Received shape {array.shape}."
+            )
+    return result
+
+
+def arrow_columns(data: Any, targets: Mapping[str, Target]) -> dict[str, list[pa.Array]]:
+    """What `convert_columns` does, in pyarrow's form: each column in one array or several."""
     columns = as_mapping(data)
-    missing = [name for name in spec if name not in columns]
+    missing = [name for name in targets if name not in columns]
     if missing:
         raise missing_columns_error(missing, [str(name) for name in columns])
-    result = {name: convert_column(columns[name], item) for name, item in spec.items()}
-    lengths = {name: int(value.shape[0]) for name, value in result.items()}
+    result = {name: arrow_column(columns[name], target) for name, target in targets.items()}
+    lengths = {name: sum(map(len, chunks)) for name, chunks in result.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"Columns must have one length. Received lengths: {lengths}.")
+        raise ValueError(f"Columns must have equal length. Received lengths: {lengths}.")
     return result
 
 
 def convert_column(value: Any, spec: tf.TensorSpec) -> np.ndarray:
     """One column as an array of the dtype and rank that `spec` declares."""
+    target = Target.of_spec(spec)
+    return _dense(arrow_column(value, target), target)
+
+
+def arrow_column(value: Any, target: Target) -> list[pa.Array]:
+    """One column in the type of its target, in several arrays where it is long."""
+    result, first = [], 0
+    for part in _parts(value, target):
+        array = _as_arrow(part, target) if len(part) else pa.nulls(0)
+        if target.shape == "single" and family(array.type).startswith("list of "):
+            lengths = pc.fill_null(pc.list_value_length(array), 0)
+            if pc.all(pc.equal(lengths, 1)).as_py():
+                array = array.flatten()
+        try:
+            target.check_type(array.type)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"Column {target.name!r} {error}") from None
+        converted, problems = convert(array, target)
+        for problem in problems[:1]:
+            raise problem.error(
+                f"Column {target.name!r}, row {first + problem.row}: {problem.reason}"
+            )
+        result.append(converted)
+        first += len(part)
+    return result
+
+
+def _parts(value: Any, target: Target) -> list[Any]:
+    """A column of any library as lists or arrays of rows, small enough for pyarrow's text."""
     if tf.is_tensor(value):
-        value = dense_tensor(value, spec).numpy()
-    array = value if isinstance(value, np.ndarray) else _from_list(_plain(value), spec)
-    if array.dtype == object and spec.shape.rank == 2 and array.ndim == 1:
-        array = _pad(list(array), spec)
-    return _check_shape(_cast(array, spec), spec)
+        value = dense_tensor(value, tf.TensorSpec(None, target.kind, target.name)).numpy()
+    if hasattr(value, "iloc") and not isinstance(getattr(value, "dtype", np.dtype("O")), np.dtype):
+        value = pa.array(value)  # a series of one of pandas's own types
+    elif hasattr(value, "to_numpy") and not isinstance(value, pa.Array | pa.ChunkedArray):
+        value = value.to_numpy()
+    if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
+        raise TypeError(
+            f"Column {target.name!r} must be an array or a list with one entry per row. "
+            f"Received: {type(value).__name__}."
+        )
+    if isinstance(value, np.ndarray) and value.ndim not in (1, 2):
+        raise ValueError(
+            f"Column {target.name!r} must have one or two dimensions. Received shape {value.shape}."
+        )
+    if isinstance(value, pa.ChunkedArray) and value.num_chunks:
+        return list(value.chunks)
+    return [value[start : start + ROWS] for start in range(0, max(len(value), 1), ROWS)]
+
+
+def _as_arrow(rows: Any, target: Target) -> pa.Array:
+    """Rows in the type that they have, missing values null or NaN."""
+    if isinstance(rows, pa.Array):
+        return rows
+    if isinstance(rows, np.ndarray) and rows.ndim == 2:
+        return _lists(np.full(len(rows), rows.shape[1]), rows.ravel(), target)
+    if isinstance(rows, np.ndarray) and rows.dtype != object:
+        return _flat(rows, target)
+    first = next((row for row in rows if not is_missing(row)), None)
+    if first is None or (target.shape == "single" and not _is_list(first)):
+        return _flat(rows, target)
+    rows = [() if is_missing(row) else row for row in rows]
+    for row in rows:
+        if not _is_list(row):
+            raise TypeError(
+                f"Column {target.name!r} is multi-valued: every row must be a list of values. "
+                f"Received a row of type {type(row).__name__}: {row!r}."
+            )
+    return _lists([len(row) for row in rows], [item for row in rows for item in row], target)
+
+
+def _is_list(item: Any) -> bool:
+    return hasattr(item, "__len__") and not isinstance(item, str | bytes)
+
+
+def _lists(lengths: Any, values: Any, target: Target) -> pa.ListArray:
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return pa.LargeListArray.from_arrays(pa.array(offsets), _flat(values, target))
+
+
+def _flat(values: Any, target: Target) -> pa.Array:
+    """Single values; those of an array have its type, objects the type that holds all of them."""
+    objects = not isinstance(values, np.ndarray) or values.dtype == object
+    wanted = pa.binary() if objects and target.kind == "string" else None
+    try:
+        array = pa.array(values, wanted, from_pandas=objects)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        array = None
+    if array is None or (objects and target.kind == "int64" and family(array.type) == "number"):
+        # Numbers of several types, for which no type of pyarrow has room, or a wrong value.
+        wide = pa.float64() if target.kind == "float32" else wanted or pa.int64()
+        return pa.array([_exact(item, target) for item in values], wide)
+    return array
+
+
+def _exact(item: Any, target: Target) -> Any:
+    if is_missing(item):
+        return None
+    good: Any = (str, bytes) if target.kind == "string" else (numbers.Number, np.bool_)
+    try:
+        if isinstance(item, good):
+            if target.kind != "int64":
+                return item if target.kind == "string" else float(item)
+            if int(item) == item and -(2**63) <= item < 2**63:
+                return int(item)
+    except (TypeError, OverflowError):
+        pass
+    wrong = target.wrong_type(f"{show(item)} of type {type(item).__name__}")
+    raise TypeError(f"Column {target.name!r} {wrong}")
+
+
+def _dense(arrays: list[pa.Array], target: Target) -> np.ndarray:
+    """Converted rows as one NumPy array, lists padded to the longest."""
+    if target.shape == "vector":
+        flat = [array.flatten().to_numpy(zero_copy_only=False) for array in arrays]
+        return np.concatenate(flat).reshape(-1, target.dim)
+    if target.shape == "single":
+        parts = [array.to_numpy(zero_copy_only=False) for array in arrays]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    lengths = np.concatenate([pc.list_value_length(array).to_numpy() for array in arrays])
+    values = np.concatenate([array.flatten().to_numpy(zero_copy_only=False) for array in arrays])
+    width = int(lengths.max(initial=0))
+    if (lengths == width).all():
+        return values.reshape(len(lengths), width)
+    padded = np.full((len(lengths), width), PADDING[target.kind], values.dtype)
+    padded[np.arange(width) < lengths[:, None]] = values
+    return padded
+
+
+def batches(data: Any, targets: Mapping[str, Target]) -> Iterator[dict[str, list[pa.Array]]]:
+    """`arrow_columns` batch by batch, of a dataset, of arrays, or of `(columns, labels)`."""
+    if not isinstance(data, tf.data.Dataset):
+        yield arrow_columns(data[0] if isinstance(data, tuple) else data, targets)
+        return
+    columns = dataset_columns(data)
+    check_dataset_spec(columns, {name: target.spec() for name, target in targets.items()})
+    if int(data.cardinality()) == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "The dataset repeats without end, so `adapt` would never return. "
+            "Adapt to it before `.repeat()`, or to `dataset.take(n)`."
+        )
+    for item in data:
+        yield arrow_columns(item[0] if isinstance(item, tuple) else item, targets)
+
+
+def is_integer_column(data: Any, name: str) -> bool:
+    """Whether a column of a dataset or of arrays holds integers, without reading it through."""
+    if isinstance(data, tf.data.Dataset):
+        spec = dataset_columns(data).get(name)
+        return spec is not None and bool(spec.dtype.is_integer)
+    table = as_mapping(data[0] if isinstance(data, tuple) else data)
+    if name not in table:
+        raise missing_columns_error([name], [str(key) for key in table])
+    return holds_integers(table[name])
 
 
 def holds_integers(value: Any) -> bool:
@@ -98,151 +261,6 @@ def is_missing(item: Any) -> bool:
         return True
 
 
-def _plain(value: Any) -> Any:
-    """Columns of pandas and pyarrow as arrays or lists, missing values as `None` or NaN."""
-    if isinstance(value, pa.Array | pa.ChunkedArray):
-        if value.null_count or not pa.types.is_primitive(value.type):
-            return value.to_pylist()
-        return value.to_numpy()
-    if not hasattr(value, "to_numpy"):
-        return value
-    if isinstance(getattr(value, "dtype", None), np.dtype) or not hasattr(value, "iloc"):
-        return value.to_numpy()
-    return value.to_numpy(dtype=object, na_value=None)
-
-
-def _from_list(value: Any, spec: tf.TensorSpec) -> np.ndarray:
-    if isinstance(value, np.ndarray):
-        return value
-    if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
-        raise TypeError(
-            f"Column {spec.name!r} must be an array or a list with one entry a row. "
-            f"Received: {type(value).__name__}."
-        )
-    if spec.shape.rank == 2 and (spec.shape[1] is None or not len(value)):
-        return _pad(list(value), spec)
-    if not len(value):
-        return np.empty((0,), object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype)
-    try:
-        if any(isinstance(item, str | bytes) or item is None for item in value):
-            return np.array(value, dtype=object)
-        array = np.asarray(value)
-        # A NaN among ids makes NumPy choose floats, which have no room for every 64-bit id.
-        lossy = array.dtype.kind == "f" and spec.dtype == tf.int64
-        return np.array(value, dtype=object) if lossy else array
-    except ValueError:
-        if spec.shape.rank == 2:
-            return _pad(list(value), spec)
-        raise _wrong_rows(spec, "one value", value) from None
-
-
-def _pad(rows: list[Any], spec: tf.TensorSpec) -> np.ndarray:
-    fixed = spec.shape[1]
-    rows = [() if is_missing(row) else row for row in rows]
-    for row in rows:
-        if isinstance(row, str | bytes) or not hasattr(row, "__len__"):
-            raise TypeError(
-                f"Column {spec.name!r} is multi-valued: every row must be a list of values. "
-                f"Received a row of type {type(row).__name__}: {row!r}."
-            )
-        if fixed is not None and len(row) not in (0, fixed):
-            raise _wrong_rows(spec, f"a vector of {fixed} numbers", [row])
-    width = fixed if fixed is not None else max((len(row) for row in rows), default=0)
-    values = [item for row in rows for item in row]
-    kind = "O"
-    if spec.dtype != tf.string and values:
-        try:
-            kind = np.asarray(values).dtype.kind
-        except ValueError:
-            raise _wrong_rows(spec, "a list of numbers", values) from None
-    # Unsigned and mixed values stay objects: no common type has room for them and the padding.
-    dtype = {"i": np.int64, "b": np.int64, "f": np.float64}.get(kind, object)
-    if spec.dtype == tf.float32 and kind in "iub":
-        dtype = np.float64
-    elif spec.dtype == tf.int64 and kind == "f":
-        dtype = object
-    padded = np.full((len(rows), width), None if dtype is object else _PADDING[spec.dtype], dtype)
-    for index, row in enumerate(rows):
-        padded[index, : len(row)] = row
-    return padded
-
-
-def _cast(array: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
-    if spec.dtype == tf.string:
-        return _as_strings(array, spec)
-    if spec.dtype == tf.int64:
-        return _as_ints(array, spec)
-    if array.dtype == object:
-        array = _numbers(array, spec, "numbers").astype(np.float64)
-    if array.dtype.kind not in "fiub":
-        raise _wrong_type(array, spec, "numbers", "convert it with `.astype('float32')`")
-    with np.errstate(over="ignore"):  # beyond float32 lies infinity, which counts as missing
-        return array.astype(np.float32)
-
-
-def _as_strings(array: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
-    if array.dtype.kind in "US":
-        return array.astype(object)
-    if array.dtype == object:
-        flat = array.ravel()
-        others = [i for i, item in enumerate(flat) if not isinstance(item, str | bytes)]
-        if others:
-            flat = flat.copy()
-        for index in others:
-            if not is_missing(flat[index]):
-                item = flat[index]
-                raise _wrong_type(array, spec, "strings", "convert it with `.astype(str)`", item)
-            flat[index] = ""
-        return flat.reshape(array.shape)
-    raise _wrong_type(
-        array, spec, "strings", "convert it with `.astype(str)` or declare dtype='int64'"
-    )
-
-
-def _as_ints(array: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
-    if array.dtype.kind in "iub":
-        return array.astype(np.int64)
-    if array.dtype == object:
-        array = _numbers(array, spec, "integers")
-    elif array.dtype.kind != "f":
-        raise _wrong_type(array, spec, "integers", "declare dtype='string'")
-    result = np.full(array.shape, -1, dtype=np.int64)
-    known = array == array
-    try:
-        with np.errstate(invalid="raise"):
-            # Element by element, since a float has no room for every 64-bit id.
-            result[known] = array[known].astype(np.int64)
-        whole = bool(np.all(result[known] == array[known]))
-    except (OverflowError, FloatingPointError):
-        whole = False
-    if not whole:
-        raise _wrong_type(array, spec, "64-bit integers", "use a Numeric feature for other numbers")
-    return result
-
-
-def _numbers(array: np.ndarray, spec: tf.TensorSpec, wanted: str) -> np.ndarray:
-    """An object array whose items are numbers, NaN where one is missing."""
-    flat = array.ravel().copy()
-    for index, item in enumerate(flat):
-        if isinstance(item, numbers.Number):
-            continue
-        if not is_missing(item):
-            raise _wrong_type(array, spec, wanted, "convert it, or declare dtype='string'", item)
-        flat[index] = np.nan
-    return flat.reshape(array.shape)
-
-
-def _check_shape(array: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
-    if spec.shape.rank == 1 and array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if not spec.shape.is_compatible_with(array.shape):
-        raise ValueError(
-            f"Column {spec.name!r} must have shape {_shape(spec.shape)}. "
-            f"Received shape {array.shape}."
-        )
-    return array
-
-
 def dataset_columns(dataset: tf.data.Dataset) -> Mapping[str, Any]:
     """The columns of a dataset of columns, or of tuples that start with them."""
     element = dataset.element_spec
@@ -265,14 +283,13 @@ def check_dataset_spec(element: Mapping[str, Any], spec: dict[str, tf.TensorSpec
         shape = found.shape
         if shape.rank is not None and shape.rank == wanted.shape.rank - 1:
             raise ValueError(
-                f"Column {name!r} has shape {_shape(shape)}, without a batch dimension. "
+                f"Column {name!r} has shape {shape}, without a batch dimension. "
                 "Batch the dataset first: `dataset.batch(1024)`."
             )
         squeezable = wanted.shape.rank == 1 and shape.rank == 2 and shape[1] in (1, None)
         if not squeezable and not wanted.shape.is_compatible_with(shape):
             raise ValueError(
-                f"Column {name!r} must have shape {_shape(wanted.shape)}. "
-                f"Received shape {_shape(shape)}."
+                f"Column {name!r} must have shape {wanted.shape}. Received shape {shape}."
             )
         if not _castable(found.dtype, wanted.dtype):
             raise TypeError(
@@ -300,7 +317,7 @@ def dense_tensor(value: Any, spec: tf.TensorSpec) -> tf.Tensor:
         )
     if value.dtype != spec.dtype:
         value = tf.cast(value, spec.dtype)
-    padding = tf.constant(_PADDING[spec.dtype], spec.dtype)
+    padding = tf.constant(PADDING[spec.dtype.name], spec.dtype)
     if isinstance(value, tf.RaggedTensor):
         return value.to_tensor(default_value=padding)
     if isinstance(value, tf.SparseTensor):
@@ -314,22 +331,3 @@ def _castable(found: tf.DType, wanted: tf.DType) -> bool:
     if wanted == tf.int64:
         return found.is_integer or found.is_bool
     return wanted == tf.float32 and (found.is_floating or found.is_integer or found.is_bool)
-
-
-def _wrong_rows(spec: tf.TensorSpec, wanted: str, rows: Sequence[Any]) -> ValueError:
-    lengths = sorted({len(row) for row in rows if hasattr(row, "__len__")})
-    return ValueError(
-        f"Column {spec.name!r} must have {wanted} in every row. Received rows of "
-        f"lengths {lengths[:8]}."
-    )
-
-
-def _wrong_type(
-    array: np.ndarray, spec: tf.TensorSpec, wanted: str, remedy: str, item: Any = None
-) -> TypeError:
-    received = f"dtype {array.dtype}" if item is None else f"{type(item).__name__} ({item!r})"
-    return TypeError(f"Column {spec.name!r} must hold {wanted}. Received {received}: {remedy}.")
-
-
-def _shape(shape: Any) -> str:
-    return str(tuple(shape)).replace("None", "any")

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras.features.numeric import Numeric
+from rankup_keras.features.splitmix64 import STEP, splitmix64
 
 CHUNK = 65_536
 
@@ -14,10 +15,10 @@ CHUNK = 65_536
 def hash_ids(
     values: tf.Tensor, buckets: Sequence[int], hashes: Sequence[int] | None = None
 ) -> tf.Tensor:
-    """Ids of hashed columns, all of them at once.
+    """Ids of hashed columns, all at once: 0 for missing values, else `1 + hash(value) mod buckets`.
 
     A text is read once, whatever the number of hash functions: the first is its
-    64-bit fingerprint modulo the buckets, the others scramble the fingerprint.
+    64-bit fingerprint, the others scramble the fingerprint.
 
     Args:
         values: string or int64 tensor (batch, columns).
@@ -25,9 +26,7 @@ def hash_ids(
         hashes: number of hash functions of each column. Defaults to one each.
 
     Returns:
-        int32 tensor (batch, columns, or with `hashes` their sum, a column's ids
-        beside each other): 0 for missing values, else
-        `1 + hash(value) mod buckets`.
+        int32 tensor (batch, columns), or with `hashes` (batch, sum of them).
     """
     if values.dtype == tf.string:
         missing, text = tf.equal(values, ""), values
@@ -40,25 +39,13 @@ def hash_ids(
     columns = np.repeat(np.arange(len(hashes)), hashes)
     numbers = np.concatenate([np.arange(count) for count in hashes])
     prints, missing = (tf.gather(x, columns, axis=1) for x in (prints, missing))
-    hashed = tf.where(numbers == 0, tf.bitcast(prints, tf.uint64), _scrambled(prints, numbers))
+    prints = tf.bitcast(prints, tf.uint64)
+    # Each function after the first is a further number of the generator seeded with the print.
+    states = prints + numbers.astype(np.uint64) * np.uint64(STEP)
+    hashed = tf.where(numbers == 0, prints, splitmix64(states, tf.bitwise.right_shift))
     limits = np.broadcast_to(buckets, len(hashes))[columns].astype(np.uint64)
     ids = 1 + tf.cast(tf.math.floormod(hashed, limits), tf.int32)
     return tf.where(missing, tf.zeros_like(ids), ids)
-
-
-def _scrambled(prints: tf.Tensor, numbers: np.ndarray) -> tf.Tensor:
-    """Uint64 hashes of 64-bit fingerprints, for each number another function.
-
-    It is the generator SplitMix64, started at the fingerprint and gone on by
-    `number` steps (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
-    Generators", OOPSLA 2014).
-    """
-    steps = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    x = tf.bitcast(prints, tf.uint64) + steps
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        x = tf.bitwise.bitwise_xor(x, tf.bitwise.right_shift(x, tf.constant(shift, tf.uint64)))
-        x *= tf.constant(factor, tf.uint64)
-    return tf.bitwise.bitwise_xor(x, tf.bitwise.right_shift(x, tf.constant(31, tf.uint64)))
 
 
 def value_ids(values: tf.Tensor, buckets: int, hashes: int) -> tf.Tensor:
@@ -69,16 +56,8 @@ def value_ids(values: tf.Tensor, buckets: int, hashes: int) -> tf.Tensor:
     return tf.reshape(ids, tf.concat([tf.shape(values), [hashes]], axis=0))
 
 
-def plain_ids(values: tf.Tensor, num_ids: int | Sequence[int]) -> tf.Tensor:
-    """Ids of integer columns: 0 missing (-1), 1 out of range, `2 + value` otherwise.
-
-    Args:
-        values: int64 tensor; (batch, columns) where there is a number for each column.
-        num_ids: number of ids of each column, or one number for all.
-
-    Returns:
-        int32 tensor of the same shape.
-    """
+def integer_ids(values: tf.Tensor, num_ids: int | Sequence[int]) -> tf.Tensor:
+    """Int32 ids of integer columns: 0 missing (-1), 1 out of range, `2 + value` otherwise."""
     known = (values >= 0) & (values < tf.constant(num_ids, tf.int64))
     others = tf.where(tf.equal(values, -1), tf.zeros_like(values), tf.ones_like(values))
     ids = tf.where(known, values + 2, others)
@@ -86,17 +65,10 @@ def plain_ids(values: tf.Tensor, num_ids: int | Sequence[int]) -> tf.Tensor:
 
 
 def fixed_length(ids: tf.Tensor, length: int, keep: str) -> tf.Tensor:
-    """Drops padding (id 0) wherever it stands, keeps `length` ids, pads with 0 at the end.
+    """Drops padding (id 0) wherever it is, keeps the `"first"` or `"last"` ids, pads at the end.
 
-    Args:
-        ids: int32 tensor (batch, any width, 0 included).
-        length: number of ids kept.
-        keep: `"first"` or `"last"`, which end survives.
-
-    Returns:
-        int32 tensor (batch, length); the ids of several hash functions (batch,
-        any width, hashes) become (batch, hashes * length), one function's after
-        the other's.
+    (batch, any width) becomes (batch, length); the ids of several hash functions (batch, any
+    width, hashes) become (batch, hashes * length), one function's after the other's.
     """
     if ids.shape.rank == 3:
         hashes = ids.shape[2]
@@ -120,18 +92,15 @@ def fixed_length(ids: tf.Tensor, length: int, keep: str) -> tf.Tensor:
 
 
 def encode_numeric(
-    values: tf.Tensor, features: Sequence[Numeric], mean: np.ndarray, deviation: np.ndarray
+    values: tf.Tensor, features: Sequence[Numeric], mean: np.ndarray, std: np.ndarray
 ) -> tf.Tensor:
-    """Normalised values, then the missing-value indicators of the features that want one.
+    """Normalized values, then the missing-value indicators of the features that want one.
 
     Args:
         values: float32 tensor (batch, numeric features).
         features: their descriptions, in the same order.
         mean: array (numeric features,), after the logarithm where there is one.
-        deviation: array (numeric features,).
-
-    Returns:
-        float32 tensor (batch, numeric features + indicators).
+        std: array (numeric features,), standard deviations.
     """
     finite = tf.math.is_finite(values)
     values = tf.where(finite, values, tf.zeros_like(values))
@@ -139,10 +108,10 @@ def encode_numeric(
     if logs.any():
         values = tf.where(logs, tf.sign(values) * tf.math.log1p(tf.abs(values)), values)
     # The mean in two parts: rounded to float32, that of large numbers would be off by a good
-    # part of a small deviation.
+    # part of a small standard deviation.
     coarse = mean.astype(np.float32)
     values = (values - coarse) - (mean - coarse).astype(np.float32)
-    values /= deviation.astype(np.float32)
+    values /= std.astype(np.float32)
     clip = np.array([np.inf if f.clip is None else f.clip for f in features], np.float32)
     values = tf.clip_by_value(values, -clip, clip)
     values = tf.where(finite, values, tf.zeros_like(values))
@@ -179,17 +148,7 @@ def in_chunks(
 
 
 def fixed_length_rows(ids: np.ndarray, lengths: np.ndarray, length: int, keep: str) -> np.ndarray:
-    """What `fixed_length` does, for lists that lie one behind the other.
-
-    Args:
-        ids: int32 array (ids of all rows,), 0 included, or (ids, hashes).
-        lengths: int64 array (rows,), how many of them are each row's.
-        length: number of ids kept.
-        keep: `"first"` or `"last"`, which end survives.
-
-    Returns:
-        int32 array (rows, length), or (rows, hashes * length).
-    """
+    """`fixed_length` of concatenated lists: their ids, (ids,) or (ids, hashes), and lengths."""
     if ids.ndim == 2:
         parts = [fixed_length_rows(own, lengths, length, keep) for own in ids.T]
         return np.concatenate(parts, axis=1)

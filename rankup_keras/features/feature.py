@@ -1,8 +1,8 @@
 """The base of every feature: a named raw column and how it is described in a config."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-import keras
 import tensorflow as tf
 
 Side = Literal["user", "candidate"]
@@ -24,6 +24,16 @@ class Feature:
             sends user columns once. `None` counts as a candidate's.
         group: str or `None`. Semantic group, used by tokenizers that put
             fields of one meaning into one token.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    feature = rk.Numeric("price", side="candidate", group="offer")
+    assert isinstance(feature, rk.features.Feature)
+    assert rk.Numeric.from_config(feature.get_config()).group == "offer"
+    ```
     """
 
     _reserved: ClassVar[tuple[str, ...]] = (
@@ -41,12 +51,8 @@ class Feature:
                 "`name` must not contain '/' nor be one of the package's own tensor names "
                 f"{self._reserved}. Received: name={name!r}."
             )
-        if side not in _SIDES:
-            raise ValueError(
-                f"`side` of feature {name!r} must be one of {_SIDES}. Received: side={side!r}."
-            )
         self.name = name
-        self.side = side
+        self.side = one_of(side, _SIDES, "side", f"feature {name!r}")
         self.group = group
 
     def raw_spec(self) -> tf.TensorSpec:
@@ -76,6 +82,10 @@ def positive_int(value: Any, argument: str, owner: str, optional: bool = False) 
     return value
 
 
-def serialize_feature(feature: Feature) -> dict[str, Any]:
-    """A feature's class and config, as Keras serialises them."""
-    return keras.saving.serialize_keras_object(feature)
+def one_of(value: Any, choices: Sequence[Any], argument: str, owner: str) -> Any:
+    """`value`, or an error that names the feature, the argument and the choices."""
+    if value not in choices:
+        raise ValueError(
+            f"`{argument}` of {owner} must be one of {choices}. Received: {argument}={value!r}."
+        )
+    return value

@@ -1,8 +1,9 @@
 """Everything a row is: the features, what was learned about them, and their preprocessing."""
 
-from collections.abc import Mapping
-from collections.abc import Sequence as SequenceABC
+import tempfile
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,26 +11,36 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.features import adapting, columns, encoding, given
+from rankup_keras.compat.raw_inputs import take_raw_inputs
+from rankup_keras.features import columns, encoding, supplied_statistics
 from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.features.categorical import Categorical
-from rankup_keras.features.feature import Feature, serialize_feature
+from rankup_keras.features.conversion import Target
+from rankup_keras.features.feature import Feature
+from rankup_keras.features.history import History
 from rankup_keras.features.layout import Layout, joint_encoding
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
-from rankup_keras.features.sequence import Sequence
-from rankup_keras.features.spec import FieldSpec, TableSpec
+from rankup_keras.features.spec import TableSpec
+from rankup_keras.features.statistics import Learner
 from rankup_keras.features.vocabulary_lookup import VocabularyLookup
 
 
 @serializable
-class FeatureSet(keras.layers.Layer):
+class FeatureSet(Layout, keras.layers.Layer):
     """Describes a row once, for training, evaluation and serving alike.
 
     Calling it turns raw columns into a few packed tensors. It is TensorFlow
     code only, so the same instance is mapped over `tf.data` on the host while
     training and baked into the exported graph for serving: the two cannot
     differ.
+
+    `keras.utils.FeatureSpace` is the general tool for small tabular models: it
+    also discretizes and crosses, and concatenates one-hot columns into one
+    dense vector. A `FeatureSet` serves ranking models: ids stay ids, for large
+    embedding tables, with histories, multi-valued columns, double hashing,
+    user and candidate sides, and vocabularies of millions of values learned
+    from files that exceed memory.
 
     The packed tensors, each left out where nothing of its kind is described:
 
@@ -38,30 +49,33 @@ class FeatureSet(keras.layers.Layer):
     - `encoded_vectors`: float32 (batch, widths of all pretrained vectors).
 
     Args:
-        features: list of `Categorical`, `Numeric`, `Sequence`, `Pretrained`.
+        features: list of `Categorical`, `Numeric`, `History`, `Pretrained`.
 
     Example:
 
     ```python
-    features = rankup_keras.FeatureSet([
-        rankup_keras.Categorical("ad_id", hash_buckets=1_000_000),
-        rankup_keras.Numeric("price", normalize="log"),
-        rankup_keras.Sequence("clicked_ads", of="ad_id", max_length=50),
+    import rankup_keras as rk
+
+    rows = {"ad_id": ["a", "b"], "price": [3.5, None], "clicked_ads": [["b"], []]}
+    features = rk.FeatureSet([
+        rk.Categorical("ad_id", hash_buckets=1_000_000),
+        rk.Numeric("price", normalize="log"),
+        rk.History("clicked_ads", of="ad_id", max_length=50),
     ])
-    features.adapt(train)
+    encoded = features.adapt(rows).encode(rows)
+    assert encoded["encoded_ids"].shape == (2, 1 + 50)
     ```
 
     Raises:
-        ValueError: two features of one name, or a `Sequence` of a feature that
+        ValueError: two features of one name, or a `History` of a feature that
             is not there or not single-valued.
     """
 
-    def __init__(self, features: SequenceABC[Feature], **kwargs: Any) -> None:
+    def __init__(self, features: Sequence[Feature], **kwargs: Any) -> None:
         super().__init__(autocast=False, dtype="float32", **kwargs)
-        self._convert_input_args = False
-        self._allow_non_tensor_positional_args = True
+        take_raw_inputs(self)
         self.features = list(features)
-        self._layout = Layout(self.features)
+        self.check_features()
         self._by_name = {feature.name: feature for feature in self.features}
         self._moments: dict[str, tuple[float, float]] = {}
         self._sizes: dict[str, int] = {}
@@ -79,10 +93,6 @@ class FeatureSet(keras.layers.Layer):
                 if feature.vocabulary is not None:
                     self._take_vocabulary(feature, feature.vocabulary)
         self.built = True
-
-    def of_type(self, kind: type) -> list[Any]:
-        """The features of one class, in order."""
-        return self._layout.of_type(kind)
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
@@ -123,29 +133,19 @@ class FeatureSet(keras.layers.Layer):
         """
         self.check_not_frozen()
         self._infer_dtypes(data)
-        learners: list[adapting.Vocabulary | adapting.Moments] = [
-            adapting.Vocabulary(f) for f in self.of_type(Categorical) if f.learns_vocabulary
-        ]
-        learners += [adapting.Moments(f) for f in self.of_type(Numeric)]
-        plain = [f for f in self.of_type(Categorical) if f.num_ids is not None]
         spec = self.raw_spec()
-        needed = {learner.feature.name for learner in learners} | {f.name for f in plain}
-        rows = 0
-        for batch in adapting.batches(data, {name: spec[name] for name in spec if name in needed}):
-            for learner in learners:
-                learner.update(batch[learner.feature.name])
-            for feature in plain:
-                adapting.check_plain_ids(feature, batch[feature.name])
-            rows += len(next(iter(batch.values()))) if batch else 0
-        if needed and not rows:
-            raise ValueError("`data` has no rows to adapt to.")
-        for learner in learners:
-            if isinstance(learner, adapting.Moments):
-                self._moments[learner.feature.name] = learner.statistics()
-            else:
-                self._take_vocabulary(learner.feature, learner.values())
-        self._forget_traces()
-        return self
+        targets = {
+            f.name: Target.of_spec(spec[f.name], getattr(f, "num_ids", None))
+            for f in self.features
+            if isinstance(f, Numeric)
+            or (isinstance(f, Categorical) and (f.learns_vocabulary or f.num_ids is not None))
+        }
+        with tempfile.TemporaryDirectory(prefix="rankup_keras_") as folder:
+            learner = Learner(self.features, targets, Path(folder))
+            learner.learn(data)
+            scaled = [f.name for f in self.of_type(Numeric) if f.normalize is not None]
+            moments = {name: learner.moments[name].statistics() for name in scaled}
+            return self.set_statistics({n: learner.write(n) for n in learner.counts}, moments)
 
     def set_statistics(
         self,
@@ -160,7 +160,7 @@ class FeatureSet(keras.layers.Layer):
         Args:
             vocabularies: dict from a categorical feature's name to its
                 vocabulary, a list of values or the path of a text file with
-                one value a line; the most frequent value first by custom.
+                one value per line; the most frequent value first by custom.
             moments: dict from a numeric feature's name to mean and standard
                 deviation of its known values, of `sign(x) log(1 + |x|)` for
                 `normalize="log"`.
@@ -173,24 +173,26 @@ class FeatureSet(keras.layers.Layer):
 
         Raises:
             RuntimeError: a model was already built on this feature set.
-            ValueError: a name is no feature that learns this, or what is given
-                cannot be its vocabulary or moments.
+            ValueError: a name is not that of a feature that learns this, or
+                the value cannot be its vocabulary or moments.
 
         Example:
 
         ```python
         features.set_statistics(
-            vocabularies={"ad_id": "learned/ad_id.txt"}, moments={"price": (1.7, 0.4)}
+            vocabularies={"ad_id": ["a17", "a3"]}, moments={"price": (1.7, 0.4)}
         )
         ```
         """
         self.check_not_frozen()
-        taken = given.checked_vocabularies(self.features, vocabularies or {}, dtypes or {})
-        self._moments.update(given.checked_moments(self.features, moments or {}))
+        taken = supplied_statistics.checked_vocabularies(
+            self.features, vocabularies or {}, dtypes or {}
+        )
+        self._moments.update(supplied_statistics.checked_moments(self.features, moments or {}))
         for feature, vocabulary, dtype in taken:
             self._set_dtype(feature, dtype)
             self._take_vocabulary(feature, vocabulary)
-        self._forget_traces()
+        self._encode_fn = None  # what was learned is a constant of the traced preprocessing
         return self
 
     def check_not_frozen(self) -> None:
@@ -201,26 +203,17 @@ class FeatureSet(keras.layers.Layer):
                 "built on this feature set. Make a new FeatureSet for a new model."
             )
 
-    def _forget_traces(self) -> None:
-        # What was learned is a constant of the traced preprocessing.
-        self._encode_fn = None
-
     def _take_vocabulary(self, feature: Categorical, vocabulary: Any) -> None:
         lookup = self._lookups[feature.name]
         if isinstance(vocabulary, str):
             self._sizes[feature.name] = lookup.set_vocabulary_file(vocabulary)
-        elif not vocabulary:
-            raise ValueError(
-                f"Feature {feature.name!r} has no value in `data` that occurs at least "
-                f"{feature.min_count} times, so its vocabulary would be empty."
-            )
         else:
             self._sizes[feature.name] = lookup.set_vocabulary(vocabulary)
 
     def _infer_dtypes(self, data: Any) -> None:
         for feature in self.of_type(Categorical):
             if feature.dtype is None:
-                ints = adapting.holds_integers(data, feature.name)
+                ints = columns.is_integer_column(data, feature.name)
                 self._set_dtype(feature, "int64" if ints else "string")
 
     def _set_dtype(self, feature: Categorical, dtype: str) -> None:
@@ -239,32 +232,12 @@ class FeatureSet(keras.layers.Layer):
 
     # What comes in, what goes out
 
-    def raw_spec(self) -> dict[str, tf.TensorSpec]:
-        """Name → `tf.TensorSpec` of every raw column, batch dimension `None`.
-
-        Multi-valued columns and sequences are `(None, None)`: any width is
-        padded or cut in the graph. Padding is `""` or -1.
-        """
-        return self._layout.raw_spec()
-
     def tables(self) -> list[TableSpec]:
         """The embedding tables that the categorical features need."""
         return [
             TableSpec(feature.name, self._rows(feature), feature.embedding_dim)
             for feature in self.of_type(Categorical)
         ]
-
-    def fields(self) -> list[FieldSpec]:
-        """The id slots of `encoded_ids`, one `FieldSpec` a categorical feature or sequence."""
-        return self._layout.fields()
-
-    def numeric_names(self) -> list[str]:
-        """Names of the columns of `encoded_numeric`."""
-        return self._layout.numeric_names()
-
-    def encoded_spec(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Name → (shape without batch, dtype) of what a call returns."""
-        return self._layout.encoded_spec()
 
     def _rows(self, feature: Categorical) -> int:
         if feature.hash_buckets is not None:
@@ -311,25 +284,25 @@ class FeatureSet(keras.layers.Layer):
             axis of every value's ids where the feature has `num_hashes` > 1.
         """
         feature: Any = self._by_name[name]
-        feature = self._by_name[feature.of] if isinstance(feature, Sequence) else feature
+        feature = self._by_name[feature.of] if isinstance(feature, History) else feature
         if feature.hash_buckets is not None:
             return encoding.value_ids(values, feature.hash_buckets, feature.num_hashes)
         if feature.num_ids is not None:
-            return encoding.plain_ids(values, feature.num_ids)
+            return encoding.integer_ids(values, feature.num_ids)
         return tf.cast(self._lookups[feature.name](values), tf.int32)
 
     def _encode_ids(self, raw: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
         parts: list[tf.Tensor] = []
         # Neighbours that one operation encodes are encoded at once: in a step of a small model a
         # dozen small operations a column would count.
-        for kind, neighbours in groupby(self._layout.in_slot_order(), key=joint_encoding):
+        for kind, neighbours in groupby(self.in_slot_order(), key=joint_encoding):
             if kind is None:
                 parts += [self._encode_column(f, raw[f.name]) for f in neighbours]
                 continue
             run: list[Any] = list(neighbours)
             values = tf.stack([raw[f.name] for f in run], axis=1)
-            if kind == "plain":
-                parts.append(encoding.plain_ids(values, [f.num_ids for f in run]))
+            if kind == "integer":
+                parts.append(encoding.integer_ids(values, [f.num_ids for f in run]))
             else:
                 buckets, hashes = ([f.hash_buckets for f in run], [f.num_hashes for f in run])
                 parts.append(encoding.hash_ids(values, buckets, hashes))
@@ -338,7 +311,7 @@ class FeatureSet(keras.layers.Layer):
     def _encode_column(self, feature: Any, values: tf.Tensor) -> tf.Tensor:
         if feature.max_length is None:
             return self.ids(feature.name, values[:, None])
-        keep = feature.keep if isinstance(feature, Sequence) else "first"
+        keep = feature.keep if isinstance(feature, History) else "first"
         return encoding.fixed_length(self.ids(feature.name, values), feature.max_length, keep)
 
     def encode(self, data: Any) -> Any:
@@ -378,7 +351,7 @@ class FeatureSet(keras.layers.Layer):
         config.pop("dtype", None)
         features = []
         for feature in self.features:
-            item = serialize_feature(feature)
+            item = keras.saving.serialize_keras_object(feature)
             if isinstance(feature, Categorical) and feature.uses_vocabulary:
                 # Vocabularies travel as assets: a config is JSON, and a path may be gone.
                 item["config"]["vocabulary"] = None
@@ -400,8 +373,10 @@ class FeatureSet(keras.layers.Layer):
             keras.saving.deserialize_keras_object(item) for item in config["features"]
         ]
         features = cls(**config)
-        features._sizes.update(learned.get("sizes", {}))
-        features._moments.update(
-            {name: tuple(pair) for name, pair in learned.get("moments", {}).items()}
-        )
+        features.restore(learned)
         return features
+
+    def restore(self, learned: Mapping[str, Any]) -> None:
+        """Takes what `get_config` holds of `learned`; vocabularies follow as assets."""
+        self._sizes.update(learned.get("sizes", {}))
+        self._moments.update({n: tuple(pair) for n, pair in learned.get("moments", {}).items()})

@@ -1,59 +1,56 @@
-"""What preprocessing takes and gives, as the features alone tell it."""
+"""What preprocessing takes and gives, which depends on the features alone."""
 
-from collections.abc import Sequence as SequenceABC
 from typing import Any
 
 import tensorflow as tf
 
 from rankup_keras.features.categorical import Categorical
 from rankup_keras.features.feature import Feature
+from rankup_keras.features.history import History
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
-from rankup_keras.features.sequence import Sequence
 from rankup_keras.features.spec import FieldSpec, Kind
 
 
 class Layout:
-    """Raw columns, the order of id slots, and the packed tensors.
+    """Raw columns, order of id slots and packed tensors of a `FeatureSet`, which inherits it."""
 
-    Args:
-        features: the features of a `FeatureSet`, in its order.
+    features: list[Feature]
 
-    Raises:
-        ValueError: see `FeatureSet`.
-        TypeError: an item is no feature.
-    """
-
-    def __init__(self, features: SequenceABC[Feature]) -> None:
-        self._features = list(features)
-        if not self._features:
+    def check_features(self) -> None:
+        """Raises `ValueError` or `TypeError` unless the features go together."""
+        if not self.features:
             raise ValueError("`features` must name at least one feature. Received an empty list.")
-        for feature in self._features:
+        for feature in self.features:
             if not isinstance(feature, Feature):
                 raise TypeError(
-                    "`features` must be a list of Categorical, Numeric, Sequence or Pretrained. "
+                    "`features` must be a list of Categorical, Numeric, History or Pretrained. "
                     f"Received an item of type {type(feature).__name__}."
                 )
-        names = [feature.name for feature in self._features]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"`features` must have different names. Given twice: {twice}.")
+        names = [feature.name for feature in self.features]
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"`features` must have different names. Duplicates: {duplicates}.")
         singles = [f.name for f in self.of_type(Categorical) if f.max_length is None]
-        for feature in self.of_type(Sequence):
+        for feature in self.of_type(History):
             if feature.of not in singles:
                 raise ValueError(
-                    f"`of` of sequence {feature.name!r} must name a single-valued Categorical: "
+                    f"`of` of history {feature.name!r} must name a single-valued Categorical: "
                     f"one of {singles}. Received: of={feature.of!r}."
                 )
 
     def of_type(self, kind: type) -> list[Any]:
         """The features of one class, in order."""
-        return [feature for feature in self._features if isinstance(feature, kind)]
+        return [feature for feature in self.features if isinstance(feature, kind)]
 
     def raw_spec(self) -> dict[str, tf.TensorSpec]:
-        """See `FeatureSet.raw_spec`."""
-        spec = {feature.name: feature.raw_spec() for feature in self._features}
-        for feature in self.of_type(Sequence):
+        """Name → `tf.TensorSpec` of every raw column, batch dimension `None`.
+
+        Multi-valued columns and histories are `(None, None)`: any width is
+        padded or cut in the graph. Padding is `""` or -1.
+        """
+        spec = {feature.name: feature.raw_spec() for feature in self.features}
+        for feature in self.of_type(History):
             dtype = spec[feature.of].dtype
             spec[feature.name] = tf.TensorSpec((None, None), dtype, name=feature.name)
         return spec
@@ -70,21 +67,21 @@ class Layout:
         """Categorical features and sequences in the order of their id slots."""
         hashed = self.hashed_singles("string") + self.hashed_singles("int64")
         names = {feature.name for feature in hashed}
-        rest = [f for f in self._features if isinstance(f, Categorical | Sequence)]
+        rest = [f for f in self.features if isinstance(f, Categorical | History)]
         return hashed + [f for f in rest if f.name not in names]
 
     def fields(self) -> list[FieldSpec]:
-        """See `FeatureSet.fields`."""
+        """The id slots of `encoded_ids`, one `FieldSpec` per categorical feature or history."""
         starts, start = {}, 0
         for feature in self.in_slot_order():
             starts[feature.name] = start
             start += self._slots(feature)
         fields = []
-        for feature in self._features:
+        for feature in self.features:
             if isinstance(feature, Categorical):
                 table = feature.name
                 kind: Kind = "single" if feature.max_length is None else "bag"
-            elif isinstance(feature, Sequence):
+            elif isinstance(feature, History):
                 table, kind = feature.of, "sequence"
             else:
                 continue
@@ -101,22 +98,22 @@ class Layout:
             )
         return fields
 
-    def hashes(self, feature: Categorical | Sequence) -> int:
+    def hashes(self, feature: Categorical | History) -> int:
         """How many ids a value of a feature has."""
-        if isinstance(feature, Sequence):
+        if isinstance(feature, History):
             return next(f.num_hashes for f in self.of_type(Categorical) if f.name == feature.of)
         return feature.num_hashes
 
-    def _slots(self, feature: Categorical | Sequence) -> int:
+    def _slots(self, feature: Categorical | History) -> int:
         return (feature.max_length or 1) * self.hashes(feature)
 
     def numeric_names(self) -> list[str]:
-        """See `FeatureSet.numeric_names`."""
+        """Names of the columns of `encoded_numeric`."""
         numeric = self.of_type(Numeric)
         return [f.name for f in numeric] + [f"{f.name}:missing" for f in numeric if f.indicator]
 
     def encoded_spec(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """See `FeatureSet.encoded_spec`."""
+        """Name → (shape without batch, dtype) of what a call returns."""
         spec: dict[str, tuple[tuple[int, ...], str]] = {}
         slots = sum(map(self._slots, self.in_slot_order()))
         if slots:
@@ -134,4 +131,4 @@ def joint_encoding(feature: Any) -> str | None:
         return None
     if feature.hash_buckets is not None:
         return f"hashed {feature.dtype}"
-    return None if feature.num_ids is None else "plain"
+    return None if feature.num_ids is None else "integer"

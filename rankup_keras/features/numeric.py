@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.features.feature import Feature, Side
+from rankup_keras.features.feature import Feature, Side, one_of
 
 NORMALIZATIONS = ("standard", "log", None)
 # Standard deviations.
@@ -14,10 +14,10 @@ AUTO_CLIP = 10.0
 
 @serializable
 class Numeric(Feature):
-    """A column of numbers, normalised, with missing values marked.
+    """A column of numbers, normalized, with missing values marked.
 
     NaN and infinite values are missing: the value becomes 0 after
-    normalisation (the mean), and a second column, the indicator, says so.
+    normalization (the mean), and a second column, the indicator, becomes 1.
 
     Args:
         name: str. Name of the raw column.
@@ -28,11 +28,22 @@ class Numeric(Feature):
         indicator: bool. Whether to add the missing-value indicator. Defaults
             to `True`.
         clip: float, `None` or `"auto"`. Values are kept within `[-clip, clip]`
-            after normalisation, so that one outlier in a request cannot
+            after normalization, so that one outlier in a request cannot
             saturate the model. `"auto"` (default) is 10 standard deviations,
             and no limit with `normalize=None`.
         side: see `Feature`.
         group: see `Feature`.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Numeric("age"), rk.Numeric("price", normalize="log")])
+    features.adapt({"age": [20.0, 40.0], "price": [1.0, 100.0]})
+    encoded = features.encode({"age": [None, 40.0], "price": [1.0, 1e9]})["encoded_numeric"]
+    assert encoded[0, 2:].tolist() == [1, 0]  # the age is missing, the price is not
+    ```
     """
 
     def __init__(
@@ -45,11 +56,6 @@ class Numeric(Feature):
         group: str | None = None,
     ) -> None:
         super().__init__(name, side, group)
-        if normalize not in NORMALIZATIONS:
-            raise ValueError(
-                f"`normalize` of feature {name!r} must be one of {NORMALIZATIONS}. "
-                f"Received: normalize={normalize!r}."
-            )
         if clip == "auto":
             clip = None if normalize is None else AUTO_CLIP
         if clip is not None and (isinstance(clip, str) or not clip > 0):
@@ -57,7 +63,7 @@ class Numeric(Feature):
                 f"`clip` of feature {name!r} must be positive, None or 'auto'. "
                 f"Received: clip={clip!r}."
             )
-        self.normalize = normalize
+        self.normalize = one_of(normalize, NORMALIZATIONS, "normalize", f"feature {name!r}")
         self.indicator = bool(indicator)
         self.clip = None if clip is None else float(clip)
 

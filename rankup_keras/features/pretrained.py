@@ -20,6 +20,16 @@ class Pretrained(Feature):
         dim: int. Width of the vector.
         side: see `Feature`.
         group: see `Feature`.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Pretrained("item_vector", dim=2)])
+    vectors = features.encode({"item_vector": [[0.5, 1.0], None]})["encoded_vectors"]
+    assert vectors.tolist() == [[0.5, 1.0], [0.0, 0.0]]
+    ```
     """
 
     def __init__(

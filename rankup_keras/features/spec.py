@@ -4,6 +4,8 @@ import dataclasses
 from typing import Any, Literal
 
 Kind = Literal["single", "bag", "sequence"]
+# How the rows of a bag or a sequence become one vector.
+COMBINERS = ("mean", "sum", "sqrtn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +17,15 @@ class TableSpec:
         rows: number of rows. Row 0 stands for "missing" (single-valued
             features) or "padding" (multi-valued features and sequences).
         dim: width of a row, or `None` for the model's `embedding_dim`.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=100)])
+    assert features.tables() == [rk.features.TableSpec("item", rows=101)]
+    ```
     """
 
     name: str
@@ -49,6 +60,15 @@ class FieldSpec:
             (batch, weight slots) for a weighted bag, else `None`. One weight a
             value.
         hashes: number of ids of one value, whose rows' mean is its vector.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=100)])
+    assert features.fields() == [rk.features.FieldSpec("item", table="item", start=0)]
+    ```
     """
 
     name: str

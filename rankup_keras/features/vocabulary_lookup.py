@@ -11,13 +11,14 @@ import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
+from rankup_keras.compat.raw_inputs import take_raw_inputs
 
 _ASSET = "vocabulary.txt"
 _scratch: list[Path] = []
 
 
 def _scratch_file() -> Path:
-    """A file of this process's own, for TensorFlow reads vocabularies from paths."""
+    """A file of this process's own, since TensorFlow reads vocabularies from paths."""
     if not _scratch:
         _scratch.append(Path(tempfile.mkdtemp(prefix="rankup_keras_vocabulary_")))
         atexit.register(shutil.rmtree, _scratch[0], ignore_errors=True)
@@ -43,6 +44,18 @@ class VocabularyLookup(keras.layers.Layer):
         oov_buckets: int. Number of ids for unknown values; several are
             shared out by hash. Defaults to 1.
         feature: str. Name used in error messages.
+
+    Example:
+
+    ```python
+    import tensorflow as tf
+
+    import rankup_keras as rk
+
+    lookup = rk.features.VocabularyLookup()
+    lookup.set_vocabulary(["cat", "dog"])
+    assert lookup(tf.constant(["dog", "bird", ""])).numpy().tolist() == [3, 1, 0]
+    ```
     """
 
     def __init__(
@@ -58,8 +71,7 @@ class VocabularyLookup(keras.layers.Layer):
         self.feature = feature
         self._path: Path | None = None
         self._table: tf.lookup.StaticHashTable | None = None
-        self._convert_input_args = False
-        self._allow_non_tensor_positional_args = True
+        take_raw_inputs(self)
         self.built = True
 
     def set_vocabulary(self, values: Iterable[str] | Iterable[int]) -> int:
@@ -73,7 +85,7 @@ class VocabularyLookup(keras.layers.Layer):
         return self._load(path, count)
 
     def set_vocabulary_file(self, path: str | Path) -> int:
-        """Takes a vocabulary from a text file, one value a line. Returns its size."""
+        """Takes a vocabulary from a text file, one value per line. Returns its size."""
         path = str(path)
         if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
             raise ValueError(
@@ -102,7 +114,7 @@ class VocabularyLookup(keras.layers.Layer):
         except tf.errors.OpError as error:
             raise ValueError(
                 f"The vocabulary of feature {self.feature!r} cannot be read: it must hold one "
-                f"value of type {self.dtype_in} a line, each once. TensorFlow says: "
+                f"value of type {self.dtype_in} per line, without duplicates. TensorFlow says: "
                 f"{str(error).splitlines()[0]}"
             ) from None
         if size == 0 or (count is not None and size != count):

@@ -7,11 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
-from rankup_keras.distribution.tpu.tpu_tables import placed
 from rankup_keras.features import FeatureSet, Pretrained
 from rankup_keras.features.spec import FieldSpec
 from rankup_keras.layers.embeddings import FieldEmbedding
+from rankup_keras.layers.embeddings.field_lookup import FieldLookup
+from rankup_keras.layers.embeddings.placement import placed
 from rankup_keras.layers.tokens import NumericEmbedding, SequencePooling
 from rankup_keras.layers.tokens.field_groups import FieldGroups
 
@@ -61,7 +61,7 @@ class EmbeddedRow:
             for name, members in table_sets.items()
         }
         self._joined = joined
-        self.embedding: FieldEmbedding | TPUFieldEmbedding | None = None
+        self.embedding: FieldLookup | None = None
         self.outputs: dict[str, Any] = {}
         if self.fields:
             tables = features.tables()

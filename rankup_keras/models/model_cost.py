@@ -149,7 +149,7 @@ def _dot_interaction(layer: DotInteraction) -> int:
 
 def _bags(layer: FieldEmbedding) -> int:
     """Sums of multi-valued fields, which are products of weights and rows."""
-    groups = [(group, stack.width) for stack in layer._stacks for group in stack.bags]
+    groups = [(group, stack.width) for stack in layer.stacks for group in stack.bags]
     return sum(2 * group.fields * group.length * width for group, width in groups)
 
 

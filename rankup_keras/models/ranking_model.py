@@ -10,8 +10,8 @@ import numpy as np
 
 from rankup_keras.compat.cloning import RefusesGraphClone
 from rankup_keras.compat.trainer import evaluates_within_fit
-from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
 from rankup_keras.features import FeatureSet
+from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import Task
 from rankup_keras.models import vocabulary_digest
 from rankup_keras.models.compiled_metrics import bind_groups, metrics_by_task
@@ -159,7 +159,7 @@ class RankingModel(RefusesGraphClone, keras.Model):
         with self.distribute_strategy.scope():
             self._read_groups = bind_groups([metrics, weighted_metrics], self.features)
         for layer in self.layers:
-            if isinstance(layer, TPUFieldEmbedding):
+            if isinstance(layer, FieldLookup):
                 layer.check_compiled(self.optimizer)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:

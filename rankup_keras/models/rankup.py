@@ -6,8 +6,7 @@ from typing import Any
 import keras
 
 from rankup_keras._registry import serializable
-from rankup_keras.features import FeatureSet
-from rankup_keras.features import Sequence as SequenceFeature
+from rankup_keras.features import FeatureSet, History
 from rankup_keras.layers.mixers.residual import make_norm
 from rankup_keras.layers.tokens import TaskTokens, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
@@ -164,7 +163,7 @@ class RankUp(RankingModel):
         has = {
             "sparse": True,
             "global": has_global,
-            "sequence": bool(features.of_type(SequenceFeature)),
+            "sequence": bool(features.of_type(History)),
             "interaction": bool(interactions),
         }
         reads = sets_by_family(multi_embedding, [family for family in has if has[family]])

@@ -5,12 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
-from rankup_keras.layers.embeddings import FieldEmbedding
+from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.models import vocabulary_digest
 from rankup_keras.models.ranking_model import RankingModel
-
-TABLES = (FieldEmbedding, TPUFieldEmbedding)
 
 
 def copy_to_host(model: RankingModel) -> RankingModel:
@@ -92,7 +89,7 @@ def copy_weights(source: RankingModel, target: RankingModel) -> None:
             f"Received: {len(source.layers)} and {len(target.layers)} layers."
         )
     for ours, theirs in zip(source.layers, target.layers, strict=True):
-        if isinstance(ours, TABLES) and isinstance(theirs, TABLES):
+        if isinstance(ours, FieldLookup) and isinstance(theirs, FieldLookup):
             with _scope(source):
                 tables = ours.get_tables()
             with _scope(target):

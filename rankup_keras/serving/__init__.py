@@ -1,4 +1,4 @@
-"""How a trained model is used: exports, their checks, servers and clients."""
+"""How a trained model is used: exports and their checks, servers, the client."""
 
 from rankup_keras._registry import load_on_demand
 

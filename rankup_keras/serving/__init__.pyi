@@ -1,8 +1,8 @@
-from .client import Client as Client
-from .client import ServingError as ServingError
-from .exporting.card import read_card as read_card
-from .exporting.export import export as export
-from .exporting.gate import ExportError as ExportError
+from .client.grpc_client import Client as Client
+from .client.grpc_client import ServingError as ServingError
+from .exporting.export_check import ExportError as ExportError
+from .exporting.model_card import read_card as read_card
+from .exporting.pipeline import export as export
 from .exporting.session import SavedModelSession as SavedModelSession
 from .exporting.session import SessionError as SessionError
 from .exporting.session import load_session as load_session

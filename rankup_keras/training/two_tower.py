@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rankup_keras.layers.embeddings.pretrained import PretrainedVectors
+from rankup_keras.layers.embeddings.pretrained_vectors import PretrainedVectors
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,6 @@ import warnings
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers
 
 from rankup_keras.callbacks import EffectiveRank
@@ -246,65 +245,6 @@ def test_json_lines_read_back(tmp_path):
     assert len(path.read_text().splitlines()) == 2
 
 
-def test_a_broken_file_is_named_with_its_line(tmp_path):
-    path = tmp_path / "ranks.jsonl"
-    path.write_text('{"label": "untrained"}\n')
-    with pytest.raises(ValueError, match=r"Line 1 of .*ranks\.jsonl"):
-        read_profiles(path)
-    path.write_text("\n")
-    with pytest.raises(ValueError, match="no measurement"):
-        read_profiles(path)
-
-
-def test_tensorboard_pages(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    callback = EffectiveRank(column_rows(), log_dir=tmp_path)
-    fit(token_network(), [callback])
-    events = EventAccumulator(str(tmp_path / "effective_rank"))
-    events.Reload()
-    found = events.Tensors("effective_rank/block_2_ffn")
-    assert [event.step for event in found] == [0, 4, 8]
-    assert tf.make_ndarray(found[-1].tensor_proto) == pytest.approx(
-        callback.profiles[-1].layers["block_2_ffn"].mean, rel=1e-6
-    )
-    for name in (
-        "layers_by_time/sample_view", "layers_by_time/token_view", "along_the_network",
-        "tokens_by_layer", "spectra",
-    ):  # fmt: skip
-        drawn = events.Tensors(f"effective_rank/{name}")
-        assert [event.step for event in drawn][-1] == 8
-        width, height, image = tf.make_ndarray(drawn[-1].tensor_proto)
-        assert int(width) > 300
-        assert int(height) > 100
-        assert tf.io.decode_png(image).numpy().std() > 10.0
-    assert [e.step for e in events.Tensors("token_ranks/block_2_ffn")] == [0, 4, 8]
-    scalars = set(callback.profiles[-1].numbers())
-    tags = events.Tags()["tensors"]
-    assert len(tags) == len(scalars) + 5 + len(NAMES)  # no picture or histogram took a scalar's tag
-
-
-def test_pictures_take_no_more_than_their_share_of_the_time(tmp_path, monkeypatch):
-    from rankup_keras.diagnostics import writers
-
-    def drawn_with(share, folder):
-        monkeypatch.setattr(writers, "_SHARE", share)
-        callback = EffectiveRank(column_rows(), log_dir=folder)
-        board, draws = callback._board, []
-
-        def draw(profiles):
-            draws.append(len(profiles))
-            board._drawn = len(profiles)
-
-        # What is drawn is looked at in another test; here only how often.
-        monkeypatch.setattr(board, "_draw", draw)
-        fit(token_network(), [callback], epochs=3)
-        return draws
-
-    assert drawn_with(1e-9, tmp_path / "a") == [4]
-    assert drawn_with(1e9, tmp_path / "b") == [1, 2, 3, 4]
-
-
 def test_table_and_plot(tmp_path):
     callback = EffectiveRank(column_rows())
     assert "nothing measured yet" in callback.table()
@@ -312,11 +252,11 @@ def test_table_and_plot(tmp_path):
         callback.plot()
     fit(token_network(), [callback], epochs=12)
     head, columns, *body = callback.table().splitlines()
-    assert "sample view, share of its ceiling" in head
+    assert "normalized effective rank, sample view" in head
     assert columns.split()[:3] == ["layer", "untrained", "epoch"]
     assert [line.split()[0] for line in body] == NAMES
     assert max(len(line) for line in body) <= 100
-    assert "number of directions, ceilings 8" in callback.table("token", normalized=False)
+    assert "effective rank, token view, ceilings 8" in callback.table("token", normalized=False)
     with pytest.raises(ValueError, match="'both'"):
         callback.table("both")
     callback.plot(tmp_path / "ranks.png", view="token")

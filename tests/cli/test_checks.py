@@ -13,6 +13,10 @@ YAML = {
         "name: price", "name: user", ["config.yaml:8", "config.yaml:9", "twice"],
     ),
     "no such type": ("numeric", "number", ["config.yaml:9", "'numeric'"]),
+    "a history by its old name": (
+        "type: numeric, name: price", "type: sequence, name: price",
+        ["config.yaml:9", "type: history"],
+    ),
     "no such model": ("DLRM", "RankUpp", ["config.yaml:11", "'RankUp'"]),
     "negative length": (
         "dtype: string", "dtype: string, max_length: -1", ["config.yaml:8", "positive", "-1"],

@@ -36,9 +36,9 @@ def _features():
             rk.Categorical("codes", hash_buckets=9, dtype="int64", max_length=2),
             rk.Categorical("twice", hash_buckets=6, num_hashes=2),
             rk.Categorical("thrice", hash_buckets=5, num_hashes=3, dtype="int64", max_length=2),
-            rk.Sequence("past", of="twice", max_length=2),
-            rk.Sequence("last", of="known", max_length=2),
-            rk.Sequence("first", of="plain", max_length=3, keep="first"),
+            rk.History("past", of="twice", max_length=2),
+            rk.History("last", of="known", max_length=2),
+            rk.History("first", of="plain", max_length=3, keep="first"),
             rk.Numeric("age", normalize="log", indicator=False),
             rk.Pretrained("vector", dim=2),
         ]
@@ -209,7 +209,7 @@ def test_small_dictionaries_of_parquet_are_kept_and_large_ones_are_not(tmp_path,
 def test_features_must_have_learned(tmp_path):
     _rows(tmp_path / "a.parquet")
     files = Files(tmp_path, _small(), ["click"])
-    with pytest.raises(ValueError, match=r"needs features that have learned\. Call"):
+    with pytest.raises(ValueError, match=r"needs adapted features\. Call"):
         files.dataset(32, encoded=True)
 
 

@@ -70,7 +70,7 @@ def test_unset_seeds_are_agreed_on(workers):
 
 
 def test_keras_still_needs_the_mend(workers):
-    """Where this fails, upstream has mended it: take the part out of `multi_worker_fit.py`."""
+    """Where this fails, upstream has mended it: take the part out of `compat/multi_worker.py`."""
     for found in workers:
         assert [text.partition(":")[0] for text in found["upstream"]] == [
             "reduce_per_replica",

@@ -1,3 +1,5 @@
+"""Strategies by name: what each name gives, and what is refused in one sentence."""
+
 import json
 import pathlib
 
@@ -5,16 +7,9 @@ import pytest
 import tensorflow as tf
 
 from rankup_keras import distribution
-from rankup_keras.distribution.sharding import check_divisible, global_batch_size
-from rankup_keras.distribution.tf_config import read_cluster
 from tests.helpers.workers import free_addresses, start
 
-TWO = {"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}
 WORKER = {"type": "worker", "index": 0}
-
-
-def set_config(monkeypatch, cluster, task):
-    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
 
 
 def test_cpu_and_auto_without_anything_else_run_on_one_device(monkeypatch):
@@ -53,57 +48,6 @@ def test_multi_worker_needs_a_config(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG"):
         distribution.strategy("multi_worker")
-
-
-@pytest.mark.parametrize(
-    ("cluster", "task", "message"),
-    [
-        (["127.0.0.1:1"], WORKER, "`cluster` that is no object"),
-        ({"ps": ["a:1"], **TWO}, WORKER, "parameter servers"),
-        ({"worker": ["no-port"]}, WORKER, "'host:port'"),
-        ({"worker": ["a:99999"]}, WORKER, "'host:port'"),
-        ({"worker": "a:1"}, WORKER, "'host:port'"),
-        (TWO, None, "which process is this one"),
-        (TWO, {"type": "worker"}, "which process is this one"),
-        (TWO, {"type": "chief", "index": 0}, "'chief', but the cluster has"),
-        (TWO, {"type": "worker", "index": 2}, "worker 2, but the cluster has 2"),
-        (TWO, {"type": "worker", "index": "0"}, "worker '0'"),
-        ({"worker": ["a:1", "a:1"]}, WORKER, "a:1 to two processes"),
-    ],
-)
-def test_wrong_config_is_one_sentence(monkeypatch, cluster, task, message):
-    set_config(monkeypatch, cluster, task)
-    with pytest.raises(ValueError, match=message) as caught:
-        distribution.strategy("auto")
-    assert "Received: TF_CONFIG=" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_config_that_is_no_json(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", "{cluster}")
-    with pytest.raises(ValueError, match="is no JSON"):
-        distribution.strategy("multi_worker")
-
-
-def test_chief_comes_first(monkeypatch):
-    set_config(monkeypatch, {"chief": ["c:1"], "worker": ["w:1"]}, {"type": "worker", "index": 0})
-    cluster = read_cluster()
-    assert cluster.addresses == ("c:1", "w:1")
-    assert cluster.task == "worker 0"
-
-
-def test_batches_that_replicas_cannot_share():
-    check_divisible(None, 3)
-    check_divisible(12, 3)
-    with pytest.raises(ValueError, match=r"batch_size=1024\. The nearest that are: \[1023, 1026\]"):
-        check_divisible(1024, 3)
-    with pytest.raises(ValueError, match=r"nearest that are: \[8\]"):
-        check_divisible(5, 8)
-    rows = tf.data.Dataset.range(10)
-    assert global_batch_size(rows.batch(4).map(lambda x: x + 1).prefetch(2)) == 4
-    assert global_batch_size(rows) is None
-    assert global_batch_size(rows.batch(4).unbatch()) is None
-    assert global_batch_size(tf.data.Dataset.zip((rows.batch(4), rows.batch(4)))) is None
 
 
 @pytest.mark.processes

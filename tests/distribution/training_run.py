@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rankup_keras import Categorical, FeatureSet, Numeric, RankUp, Sequence, Task, optimizers
+from rankup_keras import Categorical, FeatureSet, History, Numeric, RankUp, Task, optimizers
 
 BATCH, STEPS = 24, 50
 
@@ -36,7 +36,7 @@ def make_model(optimizer=None):
         [
             Categorical("user", hash_buckets=50),
             Categorical("item", vocabulary=[f"i{n}" for n in range(30)]),
-            Sequence("history", of="item", max_length=3),
+            History("history", of="item", max_length=3),
             Numeric("price", normalize=None),
         ]
     )

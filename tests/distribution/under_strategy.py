@@ -23,7 +23,8 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 from rankup_keras import distribution  # noqa: E402
-from rankup_keras.distribution import multi_worker_fit  # noqa: E402
+from rankup_keras.compat import multi_worker  # noqa: E402
+from rankup_keras.distribution.worker_lost import tells_lost_workers  # noqa: E402
 from tests.distribution.training_run import train_and_report  # noqa: E402
 
 
@@ -40,10 +41,10 @@ def rows_seen_once(strategy, rows):
 
 
 def upstream_still_fails(strategy):
-    """Which of Keras's own functions raise under several workers; see `multi_worker_fit.py`."""
-    multi_worker_fit.unmend_fit()
+    """Which of Keras's own functions raise under several workers; see `compat/multi_worker.py`."""
+    multi_worker.unmend_fit()
     failed = []
-    module = multi_worker_fit._trainer_module()
+    module = multi_worker.trainer_module()
     try:
         spread = strategy.run(lambda: tf.constant(1.0))
         module.reduce_per_replica({"loss": spread}, strategy, "auto")
@@ -60,7 +61,7 @@ def upstream_still_fails(strategy):
         model._maybe_symbolic_build(iterator=[(0, 0, iter(iterator))])
     except Exception as error:
         failed.append(f"_maybe_symbolic_build: {type(error).__name__}")
-    multi_worker_fit.mend_fit()
+    multi_worker.mend_fit(tells_lost_workers)
     return failed
 
 

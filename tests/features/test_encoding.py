@@ -12,7 +12,7 @@ from rankup_keras.features.encoding import (
     encode_numeric,
     fixed_length,
     hash_ids,
-    plain_ids,
+    integer_ids,
 )
 from tests.reference import features as reference
 
@@ -58,14 +58,14 @@ def test_hash_ids_fill_all_buckets_evenly():
 
 @given(st.lists(st.sampled_from([-(2**62), -2, -1, 0, 1, 4, 5, 6, 2**62]), max_size=6))
 def test_plain_ids(values):
-    ids = plain_ids(tf.constant(values, tf.int64), 5)
+    ids = integer_ids(tf.constant(values, tf.int64), 5)
     assert ids.dtype == tf.int32
     assert ids.numpy().tolist() == [reference.plain_id(value, 5) for value in values]
 
 
 def test_plain_ids_of_columns_side_by_side():
     values = tf.constant([[-1, 4, 4], [0, 5, 2], [9, -7, 3]], tf.int64)
-    ids = plain_ids(values, [5, 5, 3]).numpy()
+    ids = integer_ids(values, [5, 5, 3]).numpy()
     columns = zip(values.numpy().T, [5, 5, 3], strict=True)
     expected = [[reference.plain_id(value, size) for value in column] for column, size in columns]
     assert ids.T.tolist() == expected

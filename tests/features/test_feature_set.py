@@ -22,8 +22,8 @@ def make(adapted=True, **kwargs):
             rk.Categorical("city", dtype="string", oov_buckets=2),
             rk.Categorical("device", num_ids=4),
             rk.Categorical("genres", vocabulary=["x", "y"], max_length=2, combiner="sum"),
-            rk.Sequence("clicks", of="item", max_length=3),
-            rk.Sequence("first", of="user", max_length=2, keep="first", combiner="sqrtn"),
+            rk.History("clicks", of="item", max_length=3),
+            rk.History("first", of="user", max_length=2, keep="first", combiner="sqrtn"),
             rk.Pretrained("vector", dim=3),
             rk.Numeric("age", indicator=False, normalize=None),
             rk.Categorical("hour", hash_buckets=7, dtype="int64"),
@@ -352,20 +352,20 @@ def test_a_model_closes_the_feature_set():
         (
             [rk.Numeric("a"), rk.Categorical("a"), rk.Numeric("b")],
             ValueError,
-            r"different names. Given twice: \['a'\]",
+            r"different names. Duplicates: \['a'\]",
         ),
         (
-            [rk.Categorical("a"), rk.Sequence("s", of="b", max_length=2)],
+            [rk.Categorical("a"), rk.History("s", of="b", max_length=2)],
             ValueError,
-            r"`of` of sequence 's'.*one of \['a'\]. Received: of='b'",
+            r"`of` of history 's'.*one of \['a'\]. Received: of='b'",
         ),
         (
-            [rk.Categorical("a", max_length=3), rk.Sequence("s", of="a", max_length=2)],
+            [rk.Categorical("a", max_length=3), rk.History("s", of="a", max_length=2)],
             ValueError,
             "must name a single-valued Categorical",
         ),
         (
-            [rk.Numeric("a"), rk.Sequence("s", of="a", max_length=2)],
+            [rk.Numeric("a"), rk.History("s", of="a", max_length=2)],
             ValueError,
             "must name a single-valued Categorical",
         ),
@@ -387,7 +387,7 @@ FEW = {"c": np.array(["a", "b"]), "n": np.array([1.0, 2.0]), "i": np.array([0, 1
     ("data", "error", "message"),
     [
         ({"c": ["a"], "n": [1.0]}, ValueError, r"Columns are missing: \['i'\]"),
-        ({**FEW, "n": [1.0]}, ValueError, "must have one length"),
+        ({**FEW, "n": [1.0]}, ValueError, "must have equal length"),
         ({**FEW, "n": ["x", "y"]}, TypeError, "Column 'n' must hold numbers"),
         ({**FEW, "i": [0.5, 1.0]}, TypeError, "Column 'i' must hold 64-bit integers"),
         (unbatched(FEW), ValueError, r"without a batch dimension.*dataset.batch\(1024\)"),
@@ -412,10 +412,10 @@ def test_wrong_data(data, error, message):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({**FEW, "i": [0, 2]}, r"Ids of feature 'i' must lie in \[0, 2\).*from 0 to 2"),
-        ({**FEW, "i": [0, -2]}, "Received ids from -2 to 0"),
+        ({**FEW, "i": [0, 2]}, r"Column 'i', row 1: Id 2 is not in \[0, 2\)"),
+        ({**FEW, "i": [0, -2]}, "row 1: Id -2 is not in"),
         ({"c": [], "n": [], "i": []}, "`data` has no rows to adapt to"),
-        ({**FEW, "c": ["", None]}, "Feature 'c' has no value in `data` that occurs at least 1"),
+        ({**FEW, "c": ["", None]}, "Feature 'c' has no value that occurs at least 1"),
         (unbatched(FEW).batch(2).repeat(), "repeats without end"),
     ],
 )

@@ -84,7 +84,7 @@ def make_features():
             rk.Categorical("item", hash_buckets=50, num_hashes=3),
             rk.Categorical("shop", hash_buckets=20),
             rk.Categorical("tags", hash_buckets=30, num_hashes=2, max_length=2),
-            rk.Sequence("clicks", of="item", max_length=2),
+            rk.History("clicks", of="item", max_length=2),
             rk.Categorical("code", hash_buckets=9, num_hashes=2, dtype="int64"),
         ]
     )
@@ -150,7 +150,7 @@ def test_batches_of_a_known_size_stay_known():
             rk.Categorical("item", hash_buckets=9, num_hashes=2),
             rk.Categorical("tags", hash_buckets=9, num_hashes=2, max_length=3),
             rk.Categorical("genres", vocabulary=["a"], max_length=3),
-            rk.Sequence("clicks", of="item", max_length=3),
+            rk.History("clicks", of="item", max_length=3),
         ]
     )
     for taken in (["tags"], ["genres"], ["item", "clicks"]):
@@ -175,9 +175,9 @@ def test_descriptions_of_before_mean_one_hash_function():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_hashes": 2}, "`num_hashes` of feature 'x' goes with `hash_buckets`"),
-        ({"num_ids": 9, "num_hashes": 2}, "goes with `hash_buckets`"),
-        ({"vocabulary": ["a"], "num_hashes": 2}, "goes with `hash_buckets`"),
+        ({"num_hashes": 2}, "`num_hashes` of feature 'x' needs `hash_buckets`"),
+        ({"num_ids": 9, "num_hashes": 2}, "needs `hash_buckets`"),
+        ({"vocabulary": ["a"], "num_hashes": 2}, "needs `hash_buckets`"),
         ({"hash_buckets": 9, "num_hashes": 0}, "must be a positive integer"),
         ({"hash_buckets": 9, "num_hashes": 1.5}, "must be a positive integer"),
     ],

@@ -2,8 +2,10 @@
 
 import pathlib
 import zipfile
+from typing import Any
+from unittest import mock
 
-from rankup_keras.datasets.movielens_files import GENRES
+from rankup_keras.datasets.movielens_files import GENRES, read_tables
 
 RATINGS = [
     (2, 11, 5, 881250949),
@@ -63,6 +65,14 @@ def write_recbole(folder: pathlib.Path) -> pathlib.Path:
         + [f"{i}\t{title}\t{year}\t{' '.join(genres)}" for i, _, title, year, genres in ITEMS],
     )
     return folder
+
+
+def tiny_100k() -> Any:
+    """Puts the tiny set in the place of MovieLens-100k; call `stop` on what comes back."""
+    tables = read_tables(write_grouplens(pathlib.Path("ml-100k")))
+    patch = mock.patch("rankup_keras.datasets.movielens.load_tables", return_value=tables)
+    patch.start()
+    return patch
 
 
 def write_zip(path: pathlib.Path, folder: pathlib.Path, inside: str) -> pathlib.Path:

@@ -13,6 +13,7 @@ NAMESPACES = (
     "rankup_keras.datasets",
     "rankup_keras.diagnostics",
     "rankup_keras.distribution",
+    "rankup_keras.distribution.experimental",
     "rankup_keras.features",
     "rankup_keras.layers",
     "rankup_keras.losses",

@@ -4,6 +4,8 @@ import gzip
 import pathlib
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 def _write(path: pathlib.Path, lines, encoding="utf-8", zipped=False) -> pathlib.Path:
@@ -150,4 +152,19 @@ def write_ali_ccp(folder: pathlib.Path) -> pathlib.Path:
             lines.append(f"{row},{click},{click * (row % 3 == 0)},u{row % 3},5,{features(pairs)}")
         _write(folder / f"sample_skeleton_{part}.csv", lines)
         _write(folder / f"common_features_{part}.csv", common)
+    return folder
+
+
+def write_logs(folder: pathlib.Path) -> pathlib.Path:
+    """What the examples of `rankup_keras.data` read: logs in Parquet, and CSV files."""
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    items = [f"i{v}" for v in rng.integers(0, 9, 200)]
+    prices, clicks = rng.lognormal(size=200), rng.integers(0, 2, 200)
+    logs = {"item": items, "price": prices, "click": clicks, "day": np.arange(200) % 30}
+    logs["split"] = np.where(rng.random(200) < 0.8, "train", "test")
+    pq.write_table(pa.table(logs), folder / "logs" / "a.parquet")
+    lines = [f"{i},{p:.3f},{c}" for i, p, c in zip(items, prices, clicks, strict=True)]
+    _write(folder / "semicolons.csv", [line.replace(",", ";") for line in lines])
+    _write(folder / "malformed.csv", ["item,price,click", *lines, "i1,cheap,0"])
     return folder

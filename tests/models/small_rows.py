@@ -37,7 +37,7 @@ def features(item_dim=None, with_sequence=True, with_numeric=True, with_vectors=
         rk.Categorical("genres", max_length=3),
     ]
     if with_sequence:
-        listed.append(rk.Sequence("history", of="item", max_length=4))
+        listed.append(rk.History("history", of="item", max_length=4))
     if with_numeric:
         listed.append(rk.Numeric("price", group="what"))
     if with_vectors:

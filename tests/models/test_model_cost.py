@@ -165,7 +165,7 @@ from tests.models import small_rows
 features = small_rows.features()
 wide = rk.FeatureSet([rk.Categorical(f"f{{i}}", hash_buckets=10) for i in range(40)]
                      + [rk.Categorical("item", hash_buckets=10),
-                        *[rk.Sequence(f"s{{i}}", of="item", max_length=2) for i in range(3)],
+                        *[rk.History(f"s{{i}}", of="item", max_length=2) for i in range(3)],
                         rk.Numeric("n")])
 import numpy as np
 wide.adapt({{"n": np.zeros(3, "float32")}})

@@ -176,9 +176,9 @@ def without(columns, name):
         (
             lambda x, y: ({**x, "item": ["a"] * tiny.ROWS}, y),
             TypeError,
-            "must hold integers",
+            "must hold 64-bit integers",
         ),
-        (lambda x, y: ({**x, "age": [1.0]}, y), ValueError, "Columns must have one length"),
+        (lambda x, y: ({**x, "age": [1.0]}, y), ValueError, "Columns must have equal length"),
         (lambda x, y: ([1, 2], y), TypeError, "Raw rows must be a dict of columns.*list"),
         (lambda x, y: (None, y), TypeError, "Raw rows must be.*NoneType"),
         (

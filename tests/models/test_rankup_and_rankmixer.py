@@ -43,8 +43,8 @@ def test_multi_embedding_doubles_the_tables():
 def test_each_sequence_keeps_its_combiner():
     described = [
         rk.Categorical("item", num_ids=9),
-        rk.Sequence("seen", of="item", max_length=3),
-        rk.Sequence("bought", of="item", max_length=3, combiner="sum"),
+        rk.History("seen", of="item", max_length=3),
+        rk.History("bought", of="item", max_length=3, combiner="sum"),
     ]
     model = rk.RankUp(rk.FeatureSet(described), ["click"], embedding_dim=4)
     assert model.get_layer("sequence_tokens").combiner == ["mean", "sum"]

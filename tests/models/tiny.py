@@ -37,7 +37,7 @@ def make_features():
             rk.Categorical("genres", vocabulary=["x", "y"], max_length=2),
             rk.Numeric("price", normalize="log"),
             rk.Numeric("age"),
-            rk.Sequence("history", of="item", max_length=4),
+            rk.History("history", of="item", max_length=4),
             rk.Pretrained("user_vector", dim=4),
             rk.Pretrained("item_vector", dim=4),
         ]

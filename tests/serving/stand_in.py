@@ -19,7 +19,7 @@ def make_features():
             rk.Numeric("age", normalize=None, side="user"),
             rk.Categorical("city", num_ids=20, side="user"),
             rk.Categorical("interests", vocabulary=GENRES, max_length=3, side="user"),
-            rk.Sequence("history", of="item_id", max_length=HISTORY, side="user"),
+            rk.History("history", of="item_id", max_length=HISTORY, side="user"),
             rk.Pretrained("user_vector", dim=3, side="user"),
             rk.Categorical("item_id", vocabulary=ITEMS, side="candidate"),
             rk.Categorical("shop", hash_buckets=30, side="candidate"),
@@ -74,6 +74,12 @@ def make_rows(count, seed=0, history=HISTORY):
         "price": price,
         "item_vector": rng.normal(size=(count, 2)).astype("float32"),
     }
+
+
+def candidates_of(rows):
+    """Full rows as `rank` takes them: the first row's user with the candidates of all rows."""
+    user = {"user_id", "age", "city", "interests", "history", "user_vector"}
+    return {k: v[:1] if k in user else v for k, v in rows.items()}
 
 
 def predict(model, rows):

@@ -1,6 +1,7 @@
-"""Compiles a model's training step for a TPU on a machine without one."""
+"""Compiles the training step of a model for a TPU, on a machine without one."""
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import pathlib
@@ -17,37 +18,51 @@ from rankup_keras.distribution.tpu.hlo_traffic import count_traffic
 from rankup_keras.distribution.tpu.training_step import RefusedOpsError, dense_part, lower
 from rankup_keras.models.model_cost import measure
 
-# The compiler's two ways of saying how much memory is missing.
+# The compiler has two ways of saying how much memory is needed.
 OVERFLOW = r"\(([\d.]+)([KMG]?)\) exceeds available HBM|Used ([\d.]+)([KMG]?) of [\d.]+[KMG]? hbm"
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
 @dataclasses.dataclass(frozen=True)
 class TPUReport:
-    """What the compiler says of a training step on one chip; `print` shows it.
+    """What the compiler says of a training step on one chip; `print` shows it. Experimental.
 
     Attributes:
         topology: such as `"v5e:2x2"`.
-        batch_size: rows a chip.
+        batch_size: rows per chip.
         chip: limits of the chip.
-        fits: whether it compiles within the chip's memory.
-        hbm: bytes of memory needed: weights, slots, inputs and temporaries;
-            where it does not fit, what the compiler says was too much. `None`
-            where an op is refused.
-        temporary: bytes of it that live during a step only.
-        flops: operations of the compiled step, those included that are
-            computed again for the gradient; 0 where it does not fit.
-        model_flops: operations of the matrix products that the mathematics
-            asks for, forward and backward.
-        bytes: bytes that the step's fused ops read from the chip's memory (HBM)
-            and write to it, counted from the compiled program: whole tiles of
-            their layouts, a loop's body at every turn, what the compiler
-            placed in the chip's fast memory left out.
+        fits: whether it compiles within the memory of the chip.
+        hbm: bytes of memory needed: weights, slots, inputs and temporaries; if it
+            does not fit, what the compiler says was too much. `None` if an op is
+            refused.
+        temporary: bytes of it that are needed during a step only.
+        flops: operations of the compiled step, including those computed again
+            for the gradient; 0 if it does not fit.
+        model_flops: operations of the matrix products of the mathematics,
+            forward and backward.
+        bytes: bytes that the fused ops of a step read from the chip's memory
+            (HBM) and write to it, counted from the compiled program: whole tiles
+            of their layouts, the body of a loop at every turn, without what the
+            compiler placed in the chip's fast memory.
         fast_bytes: the same for its fast memory (VMEM).
-        compiler_bytes: the compiler's own count, which takes a loop's body once
-            and both memories together.
+        compiler_bytes: the compiler's own count, which takes the body of a loop
+            once and both memories together.
         refused: ops that a TPU does not have.
-        outside: layers whose look-ups are not part of the check.
+        outside: layers whose lookups are not part of the check.
+
+    Example:
+
+    ```python
+    from rankup_keras.distribution.experimental import TPUReport
+    from rankup_keras.distribution.tpu.chips import chip_of
+
+    report = TPUReport(
+        "v5e:2x2", 4096, chip_of("v5e:2x2"), fits=True, hbm=2**30, flops=2e12, model_flops=1e12,
+        bytes=4e9,
+    )
+    assert report.limit == "compute" and 0 < report.mfu < 1
+    print(report)
+    ```
     """
 
     topology: str
@@ -71,7 +86,7 @@ class TPUReport:
 
     @property
     def memory_seconds(self) -> float:
-        """Time of a step that its traffic to memory allows."""
+        """Least time of a step that its traffic to memory allows."""
         return self.bytes / self.chip.bandwidth
 
     @property
@@ -90,44 +105,43 @@ class TPUReport:
         return self.model_flops / self.chip.flops / self.seconds if self.seconds else 0.0
 
     def __str__(self) -> str:
-        where = f"{self.topology}, {self.batch_size:,} rows a chip"
+        where = f"{self.topology}, {self.batch_size:,} rows per chip"
         if self.refused:
             return f"{where}: a TPU refuses {', '.join(self.refused)}"
         needed = f"{(self.hbm or 0) / 2**30:.1f} GiB of {self.chip.memory / 2**30:.0f}"
         if not self.fits:
             return f"{where}: does not fit, {needed}"
-        bound = f"{1e3 * self.seconds:.2f} ms by {self.limit}"
-        rate = f"{self.batch_size / self.seconds:,.0f} rows a second"
-        fast = f" ({self.fast_bytes / 1e9:.2f} GB in fast memory beside it)"
+        rate = f"{self.batch_size / self.seconds:,.0f} rows per second, MFU at most {self.mfu:.0%}"
+        fast = f"{self.fast_bytes / 1e9:.2f} GB more in fast memory"
         lines = [
             f"{where}: compiles and fits",
             f"  memory     {needed} ({self.temporary / 2**30:.1f} temporary)",
             f"  operations {self.flops / 1e12:.2f} TFLOP, {1e3 * self.compute_seconds:.2f} ms",
-            f"  traffic    {self.bytes / 1e9:.2f} GB, {1e3 * self.memory_seconds:.2f} ms{fast}",
-            f"  bound      {bound}: {rate}, MFU at most {self.mfu:.0%}",
+            f"  traffic    {self.bytes / 1e9:.2f} GB, {1e3 * self.memory_seconds:.2f} ms ({fast})",
+            f"  bound      {1e3 * self.seconds:.2f} ms by {self.limit}: {rate}",
         ]
         if self.outside:
             lines.append(
-                f"  not in it  look-ups and updates of {', '.join(self.outside)}: they run on the "
+                f"  left out   lookups and updates of {', '.join(self.outside)}: they run on the "
                 "SparseCore, and their tables need memory of their own"
             )
         return "\n".join(lines)
 
 
 def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") -> TPUReport:
-    """Compiles the training step of a model with the compiler that a TPU would use.
+    """Compiles the training step of a model with the compiler that a TPU would use. Experimental.
 
     No TPU is needed: `pip install 'rankup-keras[tpu]'` brings Google's compiler,
-    which compiles ahead of time. The step is the real one, forward, loss,
-    gradients, the dense optimizer's update and the metrics, for one chip. The
-    report's bound is a roofline of the compiled program's operations and of its
-    traffic to the chip's memory; a real step also waits. Embedding tables lie outside it: on a TPU
-    the SparseCore looks them up.
+    which compiles ahead of time. The step is the real one (forward pass, loss,
+    gradients, the update of the dense optimizer, metrics), for one chip. The
+    bound of the report is a roofline of the operations of the compiled program
+    and of its traffic to the chip's memory; a real step also waits. Embedding
+    tables are left out: on a TPU the SparseCore looks them up.
 
     Args:
-        model: a compiled Functional model; built under the policy that it shall
+        model: a compiled Functional model, built under the policy that it will
             train with (`keras.config.set_dtype_policy("mixed_bfloat16")`).
-        batch_size: rows a chip, the global batch divided by the chips.
+        batch_size: int. Rows per chip: the global batch size divided by the chips.
         topology: `"v4:2x2x1"`, `"v5e:2x2"`, `"v5p:2x2x1"`, `"v6e:2x2"` or a larger
             one. Defaults to `"v5e:2x2"`.
 
@@ -141,10 +155,14 @@ def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") ->
     Example:
 
     ```python
+    import keras
+    import rankup_keras as rk
+
     keras.config.set_dtype_policy("mixed_bfloat16")
-    model = rk.from_preset("rankmixer_100m", features, ["click"])
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=100)])
+    model = rk.RankMixer(features, ["click"], token_dim=8, num_tokens=4, num_blocks=1)
     model.compile(rk.optimizers.Split())
-    print(rk.distribution.tpu_check(model, 4096, "v6e:2x2"))
+    print(rk.distribution.experimental.tpu_check(model, 4096, "v6e:2x2"))
     ```
     """
     chip = chip_of(topology)
@@ -158,41 +176,32 @@ def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") ->
             f"`tpu_check` needs {' and '.join(missing)}: pip install 'rankup-keras[tpu]'."
         )
     part = dense_part(model)
-    outside = tuple(part.tables)
+    report = functools.partial(TPUReport, topology, batch_size, chip, outside=tuple(part.tables))
     try:
-        hlo = lower(model, part, batch_size)
+        result = _compile(lower(model, part, batch_size), topology)
     except RefusedOpsError as error:
-        return TPUReport(
-            topology, batch_size, chip, False, refused=tuple(error.ops), outside=outside
-        )
-    result = _compile(hlo, topology)
+        return report(False, refused=tuple(error.ops))
     if "error" in result:
         needed = re.search(OVERFLOW, result["error"])
         if needed is None:
             raise RuntimeError(
                 f"The TPU compiler does not take model '{model.name}': {result['error'][:1000]}"
             )
-        groups = needed.groups()
-        number, unit = groups[:2] if groups[0] else groups[2:]
-        hbm = float(number) * UNITS[unit]
-        return TPUReport(topology, batch_size, chip, False, hbm=hbm, outside=outside)
+        number, unit = (group for group in needed.groups() if group is not None)
+        return report(False, hbm=float(number) * UNITS[unit])
     held = result["arguments"] + result["outputs"] - result["aliased"]
     # A backward pass has two products for each of the forward pass.
     products = 3 * batch_size * measure(part.network).flops
-    return TPUReport(
-        topology,
-        batch_size,
-        chip,
+    return report(
         True,
         hbm=held + result["temporary"] + result["code"],
         temporary=result["temporary"],
-        # The compiler's has element-wise work besides, and loops' bodies once.
+        # The compiler's count has element-wise work too, and the bodies of loops once.
         flops=max(result["flops"], result["products"]),
         model_flops=products or result["flops"],
         bytes=result["traffic"],
         fast_bytes=result["fast_traffic"],
         compiler_bytes=result["bytes"],
-        outside=outside,
     )
 
 

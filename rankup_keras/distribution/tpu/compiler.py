@@ -1,9 +1,9 @@
 """Compiles an HLO module with Google's TPU compiler, in a process without TensorFlow.
 
-    python tpu_compiler.py MODULE.hlo v5e:2x2 RESULT.json COMPILED.txt
+    python compiler.py MODULE.hlo v5e:2x2 RESULT.json COMPILED.txt
 
-A process of its own, so that a crash of the compiler is an error message and JAX's settings do not
-reach the user's program. It imports nothing of this package, so that it starts quickly.
+A process of its own, so that a crash of the compiler becomes an error message and JAX's settings do
+not reach the user's program. It imports nothing of this package, so that it starts quickly.
 """
 
 import json
@@ -15,19 +15,6 @@ import tempfile
 from typing import Any
 
 
-def to_stablehlo(hlo: bytes) -> str:
-    """The text of a module, in ops that StableHLO has."""
-    from jaxlib import _jax, xla_client
-
-    text = _jax.mlir.xla_computation_to_mlir_module(xla_client.XlaComputation(hlo))
-    if isinstance(text, bytes):
-        text = text.decode()
-    # TensorFlow copies what it returns; a reshape to the same shape is the same thing.
-    return re.sub(
-        r"mhlo\.copy (%[\w#]+) : (tensor<[^>]*>)", r"stablehlo.reshape \1 : (\2) -> \2", text
-    )
-
-
 def compile_module(hlo: bytes, topology: str, folder: str) -> tuple[dict[str, Any], str]:
     """Compiles for one device: memory and cost, or the compiler's refusal; the compiled text.
 
@@ -36,12 +23,11 @@ def compile_module(hlo: bytes, topology: str, folder: str) -> tuple[dict[str, An
         topology: such as `"v5e:2x2"`.
         folder: an empty folder, which the compiler writes into.
     """
-    from jax._src.interpreters import mlir
-    from jax._src.lib.mlir import ir
     from jax.experimental import topologies
+    from jax.extend.mlir import hlo_to_stablehlo, ir
+    from jax.interpreters import mlir
     from jaxlib import xla_client
 
-    text = to_stablehlo(hlo)
     # JAX's types say less of a device than it has.
     devices: Any = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
     options = xla_client.CompileOptions()
@@ -49,19 +35,24 @@ def compile_module(hlo: bytes, topology: str, folder: str) -> tuple[dict[str, An
     debug = options.executable_build_options.debug_options
     debug.xla_dump_to, debug.xla_dump_hlo_as_text = folder, True
     with mlir.make_ir_context():
-        module = ir.Module.parse(text)
+        # TensorFlow copies what it returns, which StableHLO cannot say; a reshape to the same shape
+        # is the same thing.
+        text = re.sub(
+            r"mhlo\.copy (%[\w#]+) : (tensor<[^>]*>)",
+            r"stablehlo.reshape \1 : (\2) -> \2",
+            str(ir.Module.parse(hlo_to_stablehlo(hlo))),
+        )
         try:
             compiled = devices[0].client.compile(
-                module, xla_client.DeviceList((devices[0],)), options
+                ir.Module.parse(text), xla_client.DeviceList((devices[0],)), options
             )
         except Exception as error:
-            return {"error": str(error), "device": devices[0].device_kind}, ""
+            return {"error": str(error)}, ""
     memory = compiled.get_compiled_memory_stats()
     (optimized,) = pathlib.Path(folder).glob("*after_optimizations.txt")
     cost = compiled.cost_analysis()
     cost = cost[0] if isinstance(cost, list) else cost
     result = {
-        "device": devices[0].device_kind,
         "arguments": memory.argument_size_in_bytes,
         "outputs": memory.output_size_in_bytes,
         "aliased": memory.alias_size_in_bytes,

@@ -17,43 +17,33 @@ _SHAPE = re.compile(r"(\w+)\[([\d,]*)\](?:\{([^}]*)\})?")
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """One array.
-
-    Attributes:
-        dims: its dimensions.
-        bytes: what it takes in memory, padded to whole tiles of its layout.
-        on_chip: whether it lies in the chip's fast memory.
-    """
+    """One array."""
 
     dims: tuple[int, ...]
-    bytes: int
-    on_chip: bool
+    bytes: int  # padded to whole tiles of its layout
+    on_chip: bool  # whether it lies in the fast memory of the chip
 
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-    """One instruction.
-
-    Attributes:
-        name: its name.
-        op: its opcode.
-        shapes: the arrays that it makes, a tuple's one after the other.
-        operands: names of its operands.
-        literal: what stands between its parentheses.
-        attributes: what stands after them.
-    """
+    """One instruction."""
 
     name: str
     op: str
-    shapes: tuple[Shape, ...]
+    shapes: tuple[Shape, ...]  # the arrays that it makes, those of a tuple one after the other
     operands: tuple[str, ...]
-    literal: str
-    attributes: str
+    literal: str  # what stands between its parentheses
+    attributes: str  # what stands after them
 
     @property
     def bytes(self) -> int:
-        """What all its arrays take."""
+        """Size of all its arrays."""
         return sum(shape.bytes for shape in self.shapes)
+
+    @property
+    def on_chip(self) -> bool:
+        """Whether all its arrays lie in the fast memory of the chip."""
+        return bool(self.shapes) and all(shape.on_chip for shape in self.shapes)
 
     def named(self, attribute: str) -> str:
         """The computation that an attribute names."""
@@ -65,14 +55,13 @@ class Instruction:
 
 @dataclasses.dataclass
 class Computation:
-    """Instructions by name, in their order, and which of them is the result."""
+    """Instructions by name, in order, and the name of the one that is the result."""
 
     instructions: dict[str, Instruction] = dataclasses.field(default_factory=dict)
     root: str = ""
 
     @property
     def result(self) -> Instruction:
-        """The instruction whose value the computation returns."""
         return self.instructions[self.root]
 
     @functools.cached_property
@@ -101,10 +90,7 @@ class Module:
 
 
 def parse(text: str) -> Module:
-    """Reads the text of an optimized module.
-
-    Args:
-        text: as the compiler prints it, with layouts.
+    """Reads the text of an optimized module, as the compiler prints it, with layouts.
 
     Raises:
         ValueError: there is no entry computation.
@@ -118,24 +104,16 @@ def parse(text: str) -> Module:
             entry = head.group(2) if head.group(1) else entry
         elif line.startswith("}"):
             current = None
-        elif current is not None:
-            _read_line(line, current)
+        elif current is not None and (found := _LINE.match(line)):
+            root, name, kind, op, rest = found.groups()
+            inside, attributes = _balanced(rest)
+            shapes = tuple(_shape(*groups) for groups in _SHAPE.findall(kind) if groups[0] in BYTES)
+            operands = tuple(re.findall(r"%([\w.\-]+)", inside))
+            current.instructions[name] = Instruction(name, op, shapes, operands, inside, attributes)
+            current.root = name if root else current.root
     if not entry:
         raise ValueError("The module's text has no ENTRY computation.")
     return Module(computations, entry)
-
-
-def _read_line(line: str, computation: Computation) -> None:
-    found = _LINE.match(line)
-    if found is None:
-        return
-    root, name, kind, op, rest = found.groups()
-    inside, attributes = _balanced(rest)
-    shapes = tuple(_shape(*groups) for groups in _SHAPE.findall(kind) if groups[0] in BYTES)
-    operands = tuple(re.findall(r"%([\w.\-]+)", inside))
-    computation.instructions[name] = Instruction(name, op, shapes, operands, inside, attributes)
-    if root:
-        computation.root = name
 
 
 def _balanced(rest: str) -> tuple[str, str]:
@@ -151,14 +129,11 @@ def _balanced(rest: str) -> tuple[str, str]:
 def _shape(kind: str, dims: str, layout: str) -> Shape:
     sizes = [int(size) for size in dims.split(",") if size]
     space = re.search(r"S\((\d+)\)", layout)
-    return Shape(
-        tuple(sizes),
-        math.prod(_physical(sizes, layout)) * BYTES[kind],
-        space is not None and int(space.group(1)) in ON_CHIP,
-    )
+    bytes_ = math.prod(_padded(sizes, layout)) * BYTES[kind]
+    return Shape(tuple(sizes), bytes_, space is not None and int(space.group(1)) in ON_CHIP)
 
 
-def _physical(sizes: list[int], layout: str) -> list[int]:
+def _padded(sizes: list[int], layout: str) -> list[int]:
     """Sizes from the innermost dimension on, padded to whole tiles."""
     order = [int(axis) for axis in layout.partition(":")[0].split(",") if axis]
     if not order or not sizes:

@@ -1,7 +1,7 @@
-"""Operations of a compiled TPU program, and its traffic to the chip's main memory.
+"""Operations of a compiled TPU program, and its traffic to the main memory of the chip.
 
-The compiler's own analysis counts a loop's body once, whatever the number of turns, and counts what
-stays in fast memory as if it went through main memory. Both matter for a step that computes in
+The compiler's own analysis counts the body of a loop once, whatever the number of turns, and counts
+what stays in fast memory as if it went through main memory. Both matter for a step that computes in
 tiles.
 """
 
@@ -11,32 +11,15 @@ import re
 
 from rankup_keras.distribution.tpu.hlo_text import Computation, Instruction, Module, parse
 
-# No bytes move: names, and ends of what was counted at its start.
-_FREE = (
-    "parameter",
-    "constant",
-    "bitcast",
-    "tuple",
-    "get-tuple-element",
-    "copy-done",
-    "async-done",
-    "async-update",
-    "after-all",
-    "partition-id",
-    "replica-id",
-)
+# No bytes move: names, and the ends of what was counted at its start.
+_FREE = {"parameter", "constant", "bitcast", "tuple", "get-tuple-element", "after-all"}
+_FREE |= {"copy-done", "async-done", "async-update", "partition-id", "replica-id"}
 _FREE_CALLS = ("AllocateBuffer", "AssumeGatherIndicesInBound")
 
 
 @dataclasses.dataclass(frozen=True)
 class Traffic:
-    """What a program does.
-
-    Attributes:
-        flops: operations of its matrix products.
-        bytes: bytes that it reads from main memory and writes to it.
-        fast_bytes: the same for the chip's fast memory.
-    """
+    """What a program does: operations of products, bytes to and from main and fast memory."""
 
     flops: float = 0.0
     bytes: float = 0.0
@@ -55,7 +38,7 @@ class Traffic:
 
 
 def count_traffic(text: str) -> Traffic:
-    """Counts an optimized module.
+    """Counts an optimized module, given as the compiler prints it, with layouts.
 
     - A fused op reads its operands and writes its results once, whole tiles of their
       layouts; of an operand of which it takes only slices, the slices; of a result that
@@ -63,9 +46,6 @@ def count_traffic(text: str) -> Traffic:
     - An array lies where its layout says; what the compiler placed in no fast memory
       counts as main memory.
     - A loop counts as many times as its constant bound says, a branch as the largest one.
-
-    Args:
-        text: the module as the compiler prints it, with layouts.
 
     Raises:
         ValueError: a loop has no constant bound.
@@ -79,12 +59,10 @@ class _Count:
         self.computations = module.computations
 
     def of(self, computation: Computation) -> Traffic:
-        total = Traffic()
-        for instruction in computation.instructions.values():
-            total += self._instruction(instruction, computation)
-        return total
+        every = computation.instructions.values()
+        return sum((self._instruction(i, computation) for i in every), Traffic())
 
-    def _called(self, instruction: Instruction, attribute: str) -> Computation:
+    def _called(self, instruction: Instruction, attribute: str = "calls") -> Computation:
         return self.computations[instruction.named(attribute)]
 
     def _instruction(self, i: Instruction, where: Computation) -> Traffic:
@@ -95,7 +73,7 @@ class _Count:
         if i.op == "call":
             return self.of(self._called(i, "to_apply"))
         if i.op == "async-start":
-            return self.of(self._called(i, "calls"))
+            return self.of(self._called(i))
         if i.op == "conditional":
             names = re.search(r"branch_computations=\{([^}]*)\}", i.attributes)
             found = re.findall(r"%?([\w.\-]+)", names.group(1)) if names else []
@@ -107,11 +85,9 @@ class _Count:
     def _moved(self, i: Instruction, where: Computation) -> Traffic:
         operands = [where.instructions[name] for name in i.operands if name in where.instructions]
         written = [(shape.bytes, shape.on_chip) for shape in i.shapes]
-        read = [(operand.bytes, _on_chip(operand)) for operand in operands]
-        flops = self._flops_of(i, where)
+        read = [(operand.bytes, operand.on_chip) for operand in operands]
         if i.op == "fusion":
-            inner = self._called(i, "calls")
-            flops = self._products(inner)
+            inner = self._called(i)
             read = [
                 (self._read(inner, inner.parameters[place].name, size), fast)
                 for place, (size, fast) in enumerate(read)
@@ -122,14 +98,13 @@ class _Count:
             # Its result holds the source and a flag besides the copy.
             written = written[:1]
         elif i.op in ("slice", "dynamic-slice"):
-            read = [(i.bytes, _on_chip(operands[0]))]
+            read = [(i.bytes, operands[0].on_chip)]
         elif i.op == "dynamic-update-slice":
-            update = operands[1]
-            read = [(update.bytes, _on_chip(update))]
-            written = [(update.bytes, i.shapes[0].on_chip)]
+            read = read[1:2]
+            written = [(operands[1].bytes, i.shapes[0].on_chip)]
         moved = read + written
         main = sum(size for size, fast in moved if not fast)
-        return Traffic(flops, main, sum(size for size, fast in moved if fast))
+        return Traffic(self._flops(i, where), main, sum(size for size, fast in moved if fast))
 
     def _read(self, inner: Computation, name: str, size: int) -> int:
         """Bytes of a value of `size` that a fused computation reads."""
@@ -140,7 +115,7 @@ class _Count:
             elif user.op == "bitcast":
                 total += self._read(inner, user.name, size)
             elif user.op == "fusion":
-                deeper = self._called(user, "calls")
+                deeper = self._called(user)
                 total += self._read(deeper, deeper.parameters[place].name, size)
             elif user.op != "dynamic-update-slice" or place != 0:
                 return size
@@ -154,24 +129,17 @@ class _Count:
         if result.op == "bitcast":
             return self._written(inner, inner.instructions[result.operands[0]])
         if result.op == "fusion":
-            deeper = self._called(result, "calls")
+            deeper = self._called(result)
             return self._written(deeper, deeper.result)
         if result.op == "dynamic-update-slice":
             return [inner.instructions[result.operands[1]].bytes]
         return [shape.bytes for shape in result.shapes]
 
-    def _products(self, inner: Computation) -> float:
-        total = 0.0
-        for i in inner.instructions.values():
-            total += (
-                self._products(self._called(i, "calls"))
-                if i.op == "fusion"
-                else self._flops_of(i, inner)
-            )
-        return total
-
-    def _flops_of(self, i: Instruction, where: Computation) -> float:
-        """Operations of a matrix product, which TPUs have as a convolution."""
+    def _flops(self, i: Instruction, where: Computation) -> float:
+        """Operations of matrix products, which TPUs have as convolutions."""
+        if i.op == "fusion":
+            inner = self._called(i)
+            return sum(self._flops(part, inner) for part in inner.instructions.values())
         if i.op not in ("convolution", "dot"):
             return 0.0
         left = where.instructions[i.operands[0]].shapes[0].dims
@@ -187,7 +155,7 @@ class _Count:
         condition = self._called(loop, "condition")
         compare, inside, outer = condition.result, condition, None
         if compare.op == "fusion":
-            inside, outer = self._called(compare, "calls"), compare
+            inside, outer = self._called(compare), compare
             compare = inside.result
         for name in compare.operands if "direction=LT" in compare.attributes else ():
             bound = inside.instructions[name]
@@ -196,7 +164,3 @@ class _Count:
             if bound.op == "constant":
                 return int(bound.literal)
         raise ValueError(f"Loop '{loop.name}' of the compiled step has no constant bound.")
-
-
-def _on_chip(operand: Instruction) -> bool:
-    return bool(operand.shapes) and all(shape.on_chip for shape in operand.shapes)

@@ -6,10 +6,13 @@ one variable, whose `values` are the devices' parts, each the cores of one
 device one after the other.
 """
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from rankup_keras.layers.embeddings.initializers import reseeded
 
 
 def cores_of(values: Sequence[np.ndarray], cores: int) -> np.ndarray:
@@ -73,3 +76,21 @@ def write_tables(embedding: Any, tables: dict[str, np.ndarray]) -> None:
         parts = np.split(stack.reshape(-1, stack.shape[2]), len(values))
         for value, part in zip(values, parts, strict=True):
             value.assign(part)
+
+
+def in_shards(initializer: Any, table: str) -> Callable[..., Any]:
+    """An initializer that gives every shard of every table on a TPU numbers of its own.
+
+    TensorFlow asks for one shard after the other, and a Keras initializer returns
+    the same numbers at each call: all devices and tables would start with the
+    same rows.
+    """
+
+    def initial(shape: Any, dtype: Any = None, shard_info: Any = None) -> Any:
+        start = 0
+        if shard_info is not None:
+            shape, start = shard_info.shape, shard_info.offset[0]
+        index = zlib.crc32(f"{table} {start}".encode())
+        return reseeded(initializer, index)(shape, dtype=dtype)
+
+    return initial

@@ -12,14 +12,14 @@ TPU_OPTIMIZERS = (
     keras.optimizers.Ftrl,
 )
 NAMES = ("sgd", "adagrad", "adam", "ftrl")
-# What a `Split` does to the gradients of both parts, and a TPU's tables never see.
+# Options by which a `Split` changes the gradients of both parts; they do not reach a TPU's tables.
 OUT_OF_REACH = ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor")
 
 
 def tpu_optimizer(optimizer: Any, table: str) -> Any:
     """The optimizer for one table, of those that the TPU has.
 
-    A `Split` counts by its tables' part. The TPU's Adam is lazy, as `LazyAdam` is.
+    Of a `Split`, the part for the tables counts. The TPU's Adam is lazy, like `LazyAdam`.
 
     Args:
         optimizer: for all tables, or a dict from a table's name to its own.
@@ -50,13 +50,13 @@ def tpu_optimizer(optimizer: Any, table: str) -> Any:
     return optimizer
 
 
-class Following:
-    """Optimizers for the TPU's configuration, whose rates are read at every step.
+class WithCurrentRate:
+    """Makes optimizers for the TPU's configuration whose rates are read at every step.
 
-    keras-rs takes an optimizer's number as it is when the tables are made, so
-    that a callback which changes it later would not reach them; and it makes a
-    function of its own for every table with a schedule, so that TensorFlow holds
-    their optimizers to be different and stacks none of these tables. Here all
+    keras-rs takes an optimizer's number as it is when the tables are made, so a
+    callback that changes it later would not reach them; and for every table with
+    a schedule it makes a function of its own, so that TensorFlow takes their
+    optimizers for different ones and stacks none of these tables. Here all
     tables of one optimizer have one function, which reads the optimizer's rate.
     """
 
@@ -77,43 +77,47 @@ class Following:
         return self._made[id(optimizer)][1]
 
 
+def serialized(optimizer: Any) -> Any:
+    """The config of an optimizer, or of the optimizers of a dict."""
+    if isinstance(optimizer, Mapping):
+        return {table: serialized(own) for table, own in optimizer.items()}
+    return keras.saving.serialize_keras_object(optimizer)
+
+
+def deserialized(config: Any) -> Any:
+    """What `serialized` was given; optimizers stay as they are."""
+    if not isinstance(config, Mapping):
+        return config
+    if "class_name" in config:
+        return keras.saving.deserialize_keras_object(config)
+    return {table: deserialized(own) for table, own in config.items()}
+
+
 def check_compiled(own: Any, compiled: Any) -> None:
-    """Refuses a `Split` whose tables' part is not what the TPU trains the tables by.
+    """Refuses a `Split` whose part for the tables is not what the TPU trains them with.
 
     Args:
         own: the optimizer that the tables were made with.
         compiled: the optimizer of the model's `compile`.
 
     Raises:
-        ValueError: both say something of the tables, and not the same.
+        ValueError: the two differ.
     """
     compiled = getattr(compiled, "inner_optimizer", compiled)
     if not hasattr(compiled, "embeddings"):
         return
-    own = getattr(own, "embeddings", own)
-    if own is not compiled.embeddings and _settings(own) != _settings(compiled.embeddings):
+    own, wanted = getattr(own, "embeddings", own), _described(compiled.embeddings)
+    if own is not compiled.embeddings and _described(own) != wanted:
         raise ValueError(
-            "The TPU trains the tables by the `optimizer` that `TPUTables` had while the model was "
-            f"built, {_named(own)}; `compile` wants {_named(compiled.embeddings)} for them. Give "
-            "both the same Split."
+            "The TPU trains the tables with the `optimizer` that `TPUTables` had while the model "
+            f"was built, {_described(own)}; `compile` wants {wanted} for them. Give both the same "
+            "Split."
         )
 
 
-def _settings(optimizer: Any) -> Any:
-    if isinstance(optimizer, str):
-        optimizer = keras.optimizers.get(optimizer)
-    if isinstance(optimizer, Mapping):
-        return None
-    return {**optimizer.get_config(), "name": None, "kind": _kind(optimizer)}
-
-
-def _kind(optimizer: Any) -> str:
-    return next(kind.__name__ for kind in TPU_OPTIMIZERS if isinstance(optimizer, kind))
-
-
-def _named(optimizer: Any) -> str:
-    if isinstance(optimizer, str):
-        return repr(optimizer)
+def _described(optimizer: Any) -> str:
     if isinstance(optimizer, Mapping):
         return "one for each table"
-    return f"{type(optimizer).__name__} with {optimizer.get_config()}"
+    optimizer = keras.optimizers.get(optimizer)
+    kinds = [kind for kind in TPU_OPTIMIZERS if isinstance(optimizer, kind)] or [type(optimizer)]
+    return f"{kinds[0].__name__} with { {**optimizer.get_config(), 'name': None} }"

@@ -1,46 +1,47 @@
-"""How models keep their tables on a TPU."""
+"""How models keep their tables on a TPU. No TPU has run it."""
 
 import contextvars
 from typing import Any
 
-import tensorflow as tf
-
-from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding, has_sparse_cores
+from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
 from rankup_keras.layers.embeddings.field_embedding import FieldEmbedding
-
-_CURRENT: contextvars.ContextVar[Any] = contextvars.ContextVar("tpu_tables", default=None)
+from rankup_keras.layers.embeddings.placement import ON_SPARSE_CORES
 
 
 class TPUTables:
-    """What a model's tables on a TPU need to know when the model is built.
+    """What a model's tables on a TPU need to know when the model is built. Experimental.
 
     A model built under a `TPUStrategy` keeps its tables where the hardware
-    wants them: on chips with SparseCores (v5p, v6e) as `TPUFieldEmbedding`, on
-    others, whole, in every chip's memory, as `FieldEmbedding` without the check
-    of ids, which needs strings. SparseCores want shapes and optimizers before
-    there is a table, and so before `compile`: build the model in this context.
-    Elsewhere it changes nothing, so that one program runs everywhere.
+    wants them: on chips with SparseCores (v5p, v6e) as `TPUFieldEmbedding`; on
+    others, whole, in the memory of every chip, as `FieldEmbedding` without the
+    check of ids, which needs strings. SparseCores need shapes and optimizers
+    before there is a table, and so before `compile`: build the model in this
+    context. Elsewhere it changes nothing, so that one program runs everywhere.
 
     Args:
-        batch_size: int. The global batch size, of all batches.
+        batch_size: int. The global batch size, the same for every batch.
         optimizer: what trains the tables: the `Split` that `compile` gets, of
-            which its tables' part counts; or one of SGD, Adagrad, Adam (lazy)
-            and Ftrl, or its name; or a dict with one for each table, by
-            feature. Defaults to `"adagrad"`.
-        table_stacking: `"auto"` (default), tables of one width and optimizer
-            lie together as TensorFlow sees fit; or `None`.
+            which the part for the tables counts; or one of SGD, Adagrad, Adam
+            (lazy) and Ftrl, or its name; or a dict from feature to one of these.
+            Defaults to `"adagrad"`.
+        table_stacking: `"auto"` (default): TensorFlow stacks tables of one width
+            and optimizer as it sees fit; or `None`: it stacks none.
+
+    Raises:
+        ValueError: an argument is out of its range.
 
     Example:
 
     ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=100)])
     optimizer = rk.optimizers.Split("adagrad", "adam")
-    with strategy.scope(), rk.distribution.TPUTables(4096, optimizer):
-        model = rk.RankUp(features, tasks=["click"])
+    strategy = rk.distribution.strategy("cpu")  # "tpu" where there is one
+    with strategy.scope(), rk.distribution.experimental.TPUTables(4096, optimizer):
+        model = rk.RankMixer(features, ["click"], token_dim=8, num_tokens=4, num_blocks=1)
         model.compile(optimizer)
     ```
-
-    Raises:
-        ValueError: an argument is out of its range.
     """
 
     def __init__(
@@ -63,34 +64,18 @@ class TPUTables:
         self._tokens: list[contextvars.Token] = []
 
     def __enter__(self) -> "TPUTables":
-        self._tokens.append(_CURRENT.set(self))
+        self._tokens.append(ON_SPARSE_CORES.set(self._place))
         return self
 
     def __exit__(self, *error: object) -> None:
-        _CURRENT.reset(self._tokens.pop())
+        ON_SPARSE_CORES.reset(self._tokens.pop())
 
-
-def placed(layer: FieldEmbedding) -> FieldEmbedding | TPUFieldEmbedding:
-    """A layer not yet built, in the form for the strategy in whose scope this is called.
-
-    Raises:
-        ValueError: SparseCores, and no `TPUTables`.
-    """
-    if not isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
-        return layer
-    if not has_sparse_cores():
-        return FieldEmbedding.from_config({**layer.get_config(), "validate": False})
-    settings = _CURRENT.get()
-    if settings is None:
-        raise ValueError(
-            "Tables on a TPU's SparseCores are made for one batch size and optimizer. Build the "
-            "model within `with rankup_keras.distribution.TPUTables(batch_size, optimizer):`."
+    def _place(self, layer: FieldEmbedding) -> TPUFieldEmbedding:
+        return TPUFieldEmbedding(
+            layer,
+            self.batch_size,
+            self.optimizer,
+            table_stacking=self.table_stacking,
+            name=layer.name,
+            dtype=layer.dtype_policy,
         )
-    return TPUFieldEmbedding(
-        layer,
-        settings.batch_size,
-        settings.optimizer,
-        table_stacking=settings.table_stacking,
-        name=layer.name,
-        dtype=layer.dtype_policy,
-    )

@@ -2,12 +2,14 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.kernels.program import for_tpu
 from rankup_keras.optimizers import Split
 
@@ -30,8 +32,8 @@ class DensePart:
 
     Attributes:
         network: the layers after the tables, from a list of inputs to outputs.
-        vectors: how many of its inputs, the first ones, a look-up makes: the
-            tables' update needs their gradients.
+        vectors: how many of its inputs, the first ones, come from a lookup: the
+            update of the tables needs their gradients.
         tables: names of the layers left out.
     """
 
@@ -50,8 +52,8 @@ def dense_part(model: keras.Model) -> DensePart:
     if not tables:
         return DensePart(model, 0, [])
     vectors = [tensor for layer in tables for tensor in keras.tree.flatten(layer.output)]
-    others = [t for t in model.inputs if _is_read(model, t, tables)]
-    network = keras.Model([*vectors, *others], _outputs(model))
+    # The ids stay among the inputs: they also say where a sequence ends.
+    network = keras.Model([*vectors, *model.inputs], _outputs(model))
     return DensePart(network, len(vectors), [layer.name for layer in tables])
 
 
@@ -69,25 +71,16 @@ def _arranged(part: DensePart, x: list[Any]) -> Any:
 
 def _holds_tables(layer: Any) -> bool:
     return any(getattr(variable, "row_sparse", False) for variable in layer.variables) or any(
-        type(part).__name__ == "DistributedEmbedding" for part in layer._flatten_layers()
+        type(part).__name__ == "DistributedEmbedding"
+        for part in nested_layers(layer, include_self=True)
     )
-
-
-def _is_read(model: keras.Model, tensor: Any, tables: Sequence[Any]) -> bool:
-    for operation in model.operations:
-        if operation in tables:
-            continue
-        for node in operation._inbound_nodes:
-            if any(argument is tensor for argument in node.input_tensors):
-                return True
-    return False
 
 
 def lower(model: keras.Model, part: DensePart, batch_size: int) -> bytes:
     """The training step of a compiled model as a serialized HLO module.
 
-    Forward, loss, gradients of weights and of looked-up vectors, the dense
-    optimizer's update, metrics: what `fit` runs on one replica.
+    Forward pass, loss, gradients of weights and of looked-up vectors, the update of
+    the dense optimizer, metrics: what `fit` runs on one replica.
 
     Args:
         model: the compiled model.
@@ -111,7 +104,7 @@ def lower(model: keras.Model, part: DensePart, batch_size: int) -> bytes:
 
     inputs = len(network.inputs)
     labels = _outputs(model)
-    # One argument a tensor: shapes alone can be compiled only so, and a batch need not be made.
+    # One argument per tensor: only so can shapes be compiled without a batch.
     specs = [spec(tensor) for tensor in (*network.inputs, *keras.tree.flatten(labels))]
 
     def step(*tensors: Any) -> Any:
@@ -128,8 +121,11 @@ def lower(model: keras.Model, part: DensePart, batch_size: int) -> bytes:
 
     compiled = tf.function(step, jit_compile=True, autograph=False)
     try:
-        with for_tpu():
-            return _hlo(compiled.experimental_get_compiler_ir(*specs))
+        with for_tpu(), warnings.catch_warnings():
+            # The replacement, `platform_name`, does not take functions that read variables.
+            warnings.filterwarnings("ignore", "device_name is being deprecated")
+            stages = compiled.experimental_get_compiler_ir(*specs)
+            return stages(stage="hlo_serialized", device_name="/device:CPU:0")
     except (ValueError, tf.errors.OpError) as error:
         ops = sorted(set(re.findall(r"(\w+) \(No registered '\w+' OpKernel for XLA", str(error))))
         if not ops:
@@ -139,15 +135,6 @@ def lower(model: keras.Model, part: DensePart, batch_size: int) -> bytes:
             f"A TPU would refuse the ops {ops} of model '{model.name}'. "
             f"TensorFlow says: {str(error).strip().splitlines()[0][:500]}",
         ) from error
-
-
-def _hlo(stages: Callable[..., bytes]) -> bytes:
-    import warnings
-
-    with warnings.catch_warnings():
-        # The replacement, `platform_name`, does not take functions that read variables.
-        warnings.filterwarnings("ignore", "device_name is being deprecated")
-        return stages(stage="hlo_serialized", device_name="/device:CPU:0")
 
 
 def _dense_optimizer(model: keras.Model) -> Any:

@@ -1,4 +1,4 @@
-"""Ids to vectors: tables, table sets, and where they lie."""
+"""Ids to vectors: embedding tables, table sets, and where they lie."""
 
 from rankup_keras._registry import load_on_demand
 

@@ -1,13 +1,12 @@
 """Initial values of large tables, written in pieces so that no temporary has the table's size."""
 
-import zlib
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-CHUNK_ELEMENTS = 1 << 22
+PIECE_ELEMENTS = 1 << 22
 
 FAN_DEPENDENT = (
     keras.initializers.VarianceScaling,
@@ -20,15 +19,18 @@ def check_initializer(initializer: Any) -> None:
     """Refuses initializers whose scale or shape depends on the number of rows."""
     if isinstance(initializer, FAN_DEPENDENT):
         raise ValueError(
-            "`embeddings_initializer` must not depend on the number of rows, which in a stack of "
-            "tables says nothing about one row. Use `keras.initializers.RandomUniform(-a, a)` or "
+            "`embeddings_initializer` must not depend on the number of rows, which says nothing "
+            "about one row. Use `keras.initializers.RandomUniform(-a, a)` or "
             f"`RandomNormal(stddev=a)`. Received: {type(initializer).__name__}."
         )
 
 
-def _piece(initializer: Any, index: int) -> Callable[..., Any]:
-    # A Keras initializer gives the same numbers at each call, so that every
-    # piece of a table would repeat the first one.
+def reseeded(initializer: Any, index: int) -> Callable[..., Any]:
+    """The initializer with numbers of its own for every index.
+
+    A Keras initializer returns the same numbers at each call: without this, every
+    piece of a table would repeat the first one.
+    """
     seed = getattr(initializer, "seed", None)
     if not isinstance(seed, int):
         return initializer
@@ -36,69 +38,30 @@ def _piece(initializer: Any, index: int) -> Callable[..., Any]:
     return type(initializer).from_config(config)
 
 
-class InPieces(keras.initializers.Initializer):
-    """Fills a table piece by piece with another initializer.
+def in_pieces(initializer: Any, elements: int = PIECE_ELEMENTS) -> Callable[..., Any]:
+    """An initializer that fills a table piece by piece with another one.
 
-    Keras's random initializers make two or three temporaries of the
-    variable's size; at 20 million rows that alone exceeds the memory that
-    training needs.
+    Keras's random initializers make two or three temporaries of the size of the
+    variable; at 20 million rows they alone exceed the memory that training needs.
 
     Args:
         initializer: a Keras initializer whose values do not depend on the
             shape, or a callable `(shape, dtype) -> tensor`.
-        elements: values a piece. Defaults to 4 million (16 MiB of float32).
+        elements: values per piece. Defaults to 4 million (16 MiB of float32).
     """
 
-    def __init__(self, initializer: Any, elements: int = CHUNK_ELEMENTS) -> None:
-        self.initializer = initializer
-        self.elements = elements
-
-    def __call__(self, shape, dtype=None):
+    def initial(shape: Any, dtype: Any = None) -> Any:
         rows, width = int(shape[0]), int(shape[1])
-        step = max(1, self.elements // width)
+        step = max(1, elements // width)
         if rows <= step:
-            return self.initializer((rows, width), dtype=dtype)
-        dtype = tf.as_dtype(dtype or keras.config.floatx())
+            return initializer((rows, width), dtype=dtype)
+        kind = tf.as_dtype(dtype or keras.config.floatx())
         with tf.init_scope():
-            table = tf.Variable(tf.zeros((rows, width), dtype), trainable=False)
+            table = tf.Variable(tf.zeros((rows, width), kind), trainable=False)
             for index, start in enumerate(range(0, rows, step)):
                 stop = min(rows, start + step)
-                values = _piece(self.initializer, index)((stop - start, width), dtype=dtype.name)
+                values = reseeded(initializer, index)((stop - start, width), dtype=kind.name)
                 table[start:stop].assign(tf.convert_to_tensor(values))
             return table.read_value()
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "initializer": keras.saving.serialize_keras_object(self.initializer),
-            "elements": self.elements,
-        }
-
-
-class InShards(keras.initializers.Initializer):
-    """Gives every shard of every table on a TPU numbers of its own.
-
-    TensorFlow asks for one shard after the other, and a Keras initializer gives
-    the same numbers at each call: all devices and tables would begin with the
-    same rows.
-
-    Args:
-        initializer: a Keras initializer, or a callable `(shape, dtype) -> tensor`.
-        table: the table's name.
-    """
-
-    def __init__(self, initializer: Any, table: str) -> None:
-        self.initializer = initializer
-        self.table = table
-
-    def __call__(self, shape, dtype=None, shard_info=None):
-        start = 0
-        if shard_info is not None:
-            shape, start = shard_info.shape, shard_info.offset[0]
-        index = zlib.crc32(f"{self.table} {start}".encode())
-        return _piece(self.initializer, index)(shape, dtype=dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "initializer": keras.saving.serialize_keras_object(self.initializer),
-            "table": self.table,
-        }
+    return initial

@@ -1,38 +1,42 @@
-"""Where each table, field and table set lies in the stacks, and the order of the one gather."""
+"""Where each table of each table set lies in the variables, and in which order it is read."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from rankup_keras.features.spec import FieldSpec, TableSpec
-
-COMBINERS = ("mean", "sum", "sqrtn")
+from rankup_keras.features.spec import COMBINERS, FieldSpec, TableSpec
+from rankup_keras.layers.embeddings.definitions import fields_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """The rows of one table for one table set inside a stacked variable."""
+    """The rows of one table, for one table set, inside a stack."""
 
     table_set: str
     table: str
     offset: int
     rows: int
 
+    @property
+    def key(self) -> str:
+        """`set/table`, the name by which tables are read and written."""
+        return f"{self.table_set}/{self.table}"
+
 
 @dataclasses.dataclass(frozen=True)
 class BagGroup:
-    """Bags of one length, reduced together: `fields` bags of `length` slots.
+    """Bags of equal length, reduced together: `fields` bags of `length` slots.
 
-    A value's rows by several hash functions are slots of one bag: the mean over
-    them all is that of the values' means, the other combiners want a factor. A
-    single value of that kind is a bag that is never empty.
+    The rows that a value has by several hash functions are slots of one bag: the
+    mean over all of them is the mean of the values' means; the other combiners
+    need a factor. A single value with several hashes is a bag that is never empty.
     """
 
     length: int
     fields: int
     slots: np.ndarray  # (fields * length,) columns of the ids
-    weights: np.ndarray | None  # (fields * length,) columns of the weights, -1 where there is none
+    weights: np.ndarray | None  # (fields * length,) columns of the weights, -1 without weights
     combiners: np.ndarray  # (fields,) index into COMBINERS
     factors: np.ndarray | None  # (fields,) what the combined rows are multiplied by
     singles: np.ndarray | None  # (fields,) whether id 0 is a row like any other
@@ -40,7 +44,7 @@ class BagGroup:
 
 @dataclasses.dataclass(frozen=True)
 class SequenceRun:
-    """One sequence's rows inside the gathered ones."""
+    """The rows of one sequence among the gathered ones."""
 
     key: str
     slots: np.ndarray
@@ -56,13 +60,12 @@ class SequenceRun:
 class Stack:
     """All tables of one width in one table set, and the order in which one gather reads them.
 
-    Stacks of the same tables and fields lie side by side in one variable, a
-    *store*: the rows that several table sets have for one id are then one piece
-    of memory, and an update looks for repeated ids once for all sets.
+    Stacks of the same tables and fields lie side by side in the columns of one
+    variable: the rows that several table sets have for one id are then one
+    piece of memory, and an update looks for repeated ids once for all sets.
 
-    The gathered rows lie as: single-valued fields, then bags by length, then
-    sequences. `order` puts the pooled vectors of singles and bags back into
-    the order of declaration.
+    The gathered rows are: single-valued fields, then bags by length, then
+    sequences.
     """
 
     table_set: str
@@ -73,10 +76,18 @@ class Stack:
     singles: int
     bags: tuple[BagGroup, ...]
     sequences: tuple[SequenceRun, ...]
-    order: np.ndarray | None
-    pooled: int  # number of pooled fields
-    store: int = 0  # the variable that holds it
+    pooled: tuple[str, ...]  # the fields of singles and bags, in that order
+    variable: int = 0  # index of the variable that holds the stack
     start: int = 0  # its first column there
+
+    @property
+    def rows(self) -> int:
+        return sum(block.rows for block in self.blocks)
+
+    def place(self, block: Block) -> tuple[slice, slice]:
+        """Rows and columns of a block in the variable."""
+        rows = slice(block.offset, block.offset + block.rows)
+        return rows, slice(self.start, self.start + self.width)
 
     def reads_as(self, other: "Stack") -> bool:
         """Whether both read the same rows in the same order."""
@@ -87,116 +98,6 @@ class Stack:
             and np.array_equal(self.offsets, other.offsets)
         )
 
-    @property
-    def rows(self) -> int:
-        return sum(block.rows for block in self.blocks)
-
-
-def _unique(kind: str, names: Sequence[str]) -> None:
-    repeated = sorted({name for name in names if list(names).count(name) > 1})
-    if repeated:
-        raise ValueError(f"The names of `{kind}` must be unique. Received twice: {repeated}.")
-
-
-def check_specs(tables: Sequence[TableSpec], fields: Sequence[FieldSpec]) -> None:
-    """Refuses tables and fields that do not belong together, naming the one at fault."""
-    if not fields:
-        raise ValueError("`fields` must name at least one field. Received: an empty list.")
-    _unique("tables", [table.name for table in tables])
-    _unique("fields", [field.name for field in fields])
-    known = {table.name for table in tables}
-    for table in tables:
-        if table.rows < 1 or (table.dim is not None and table.dim < 1):
-            raise ValueError(
-                f"Table '{table.name}' needs at least one row and a positive `dim`. "
-                f"Received: rows={table.rows}, dim={table.dim}."
-            )
-    for field in fields:
-        if field.table not in known:
-            raise ValueError(
-                f"Field '{field.name}' reads table '{field.table}', which is not among the "
-                f"tables {sorted(known)[:20]}."
-            )
-        if field.kind not in ("single", "bag", "sequence"):
-            raise ValueError(
-                f"`kind` of field '{field.name}' must be 'single', 'bag' or 'sequence'. "
-                f"Received: '{field.kind}'."
-            )
-        if field.combiner not in COMBINERS:
-            raise ValueError(
-                f"`combiner` of field '{field.name}' must be one of {COMBINERS}. "
-                f"Received: '{field.combiner}'."
-            )
-        if field.length < 1 or field.start < 0 or (field.kind == "single" and field.length != 1):
-            raise ValueError(
-                f"Field '{field.name}' needs start >= 0 and length >= 1 (1 where single-valued). "
-                f"Received: start={field.start}, length={field.length}, kind='{field.kind}'."
-            )
-        if field.hashes < 1:
-            raise ValueError(
-                f"`hashes` of field '{field.name}' must be at least 1. Received: {field.hashes}."
-            )
-
-
-def resolve_table_sets(
-    table_sets: int | Sequence[str] | Mapping[str, Sequence[str] | None],
-    fields: Sequence[FieldSpec],
-) -> dict[str, tuple[str, ...] | None]:
-    """Table sets as `name -> fields` (`None` for all of them), whichever way they were given."""
-    if isinstance(table_sets, (bool, str)):
-        raise ValueError(
-            "`table_sets` must be a number, a list of names, or a dict of name to fields. "
-            f"Received: {table_sets!r}."
-        )
-    if isinstance(table_sets, int):
-        if table_sets < 1:
-            raise ValueError(f"`table_sets` must be at least 1. Received: {table_sets}.")
-        return {f"set_{index}": None for index in range(table_sets)}
-    if not isinstance(table_sets, Mapping):
-        _unique("table_sets", list(table_sets))
-        table_sets = dict.fromkeys(table_sets)
-    if not table_sets:
-        raise ValueError("`table_sets` must name at least one table set. Received: none.")
-    known = {field.name for field in fields}
-    resolved: dict[str, tuple[str, ...] | None] = {}
-    for name, members in table_sets.items():
-        if "/" in name or not name:
-            raise ValueError(
-                f"A table set's name may not be empty or contain '/'. Received: '{name}'."
-            )
-        if members is not None:
-            unknown = sorted(set(members) - known)
-            if unknown:
-                raise ValueError(
-                    f"Table set '{name}' names unknown fields {unknown}; the fields are "
-                    f"{sorted(known)[:20]}."
-                )
-            if not members:
-                raise ValueError(f"Table set '{name}' has no fields; pass `None` for all of them.")
-        resolved[name] = None if members is None else tuple(members)
-    return resolved
-
-
-def fields_of(fields: Sequence[FieldSpec], members: Sequence[str] | None) -> tuple[FieldSpec, ...]:
-    """The fields of one table set, in the order of declaration."""
-    wanted = None if members is None else set(members)
-    return tuple(field for field in fields if wanted is None or field.name in wanted)
-
-
-def slot_limits(
-    tables: Sequence[TableSpec], fields: Sequence[FieldSpec]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """For every id slot the rows of the table that it reads, and its field's name."""
-    rows = {table.name: table.rows for table in tables}
-    slots = max(f.start + f.slots for f in fields)
-    limits = np.full(slots, np.iinfo(np.int32).max, np.int64)
-    names = [""] * slots
-    for field in fields:
-        for slot in range(field.start, field.start + field.slots):
-            if rows[field.table] < limits[slot]:
-                limits[slot], names[slot] = rows[field.table], field.name
-    return limits, tuple(names)
-
 
 def build_stacks(
     tables: Sequence[TableSpec],
@@ -204,47 +105,36 @@ def build_stacks(
     table_sets: Mapping[str, Sequence[str] | None],
     width_of: Callable[[str, str], int],
 ) -> tuple[Stack, ...]:
-    """Lays the tables out, one stack for each table set and width, and finds their stores.
+    """Lays out the tables, one stack for each table set and width, side by side where possible.
 
-    `width_of(set, table)` gives a table's width.
+    `width_of(set, table)` gives the width of a table.
     """
     rows = {table.name: table.rows for table in tables}
-    stacks = []
+    placed: list[Stack] = []
     for name, members in table_sets.items():
         own = fields_of(fields, members)
         for width in sorted({width_of(name, field.table) for field in own}):
             entries = [field for field in own if width_of(name, field.table) == width]
-            stacks.append(_build_stack(name, width, entries, rows))
-    return _side_by_side(stacks)
-
-
-def _side_by_side(stacks: Sequence[Stack]) -> tuple[Stack, ...]:
-    """The stacks, with store and place in it of each."""
-    stores: list[list[Stack]] = []
-    placed = []
-    for stack in stacks:
-        alike = [i for i, store in enumerate(stores) if store[0].reads_as(stack)]
-        index = alike[0] if alike else len(stores)
-        if not alike:
-            stores.append([])
-        start = sum(other.width for other in stores[index])
-        stores[index].append(stack)
-        placed.append(dataclasses.replace(stack, store=index, start=start))
+            stack = _build_stack(name, width, entries, rows)
+            beside = [other for other in placed if other.reads_as(stack)]
+            index = beside[0].variable if beside else len({other.variable for other in placed})
+            start = sum(other.width for other in beside)
+            placed.append(dataclasses.replace(stack, variable=index, start=start))
     return tuple(placed)
 
 
-def by_store(stacks: Sequence[Stack]) -> list[list[Stack]]:
-    """The stacks of each store, from left to right."""
-    count = max(stack.store for stack in stacks) + 1
-    return [[stack for stack in stacks if stack.store == index] for index in range(count)]
+def by_variable(stacks: Sequence[Stack]) -> list[list[Stack]]:
+    """The stacks of each variable, from left to right."""
+    count = max(stack.variable for stack in stacks) + 1
+    return [[stack for stack in stacks if stack.variable == index] for index in range(count)]
 
 
-def gathers(stacks: Sequence[Stack]) -> list[list[Stack]]:
+def by_gather(stacks: Sequence[Stack]) -> list[list[Stack]]:
     """The stacks that one gather reads together."""
     found: list[list[Stack]] = []
     for stack in stacks:
         for group in found:
-            if group[0].store == stack.store and group[0].reads_as(stack):
+            if group[0].variable == stack.variable and group[0].reads_as(stack):
                 group.append(stack)
                 break
         else:
@@ -271,9 +161,6 @@ def _build_stack(
 
     pooled = singles + [field for group in groups.values() for field in group]
     gathered = pooled + sequences
-    place = {field.name: index for index, field in enumerate(pooled)}
-    declared = [place[field.name] for field in entries if field.kind != "sequence"]
-    in_order = declared == sorted(declared)
     return Stack(
         table_set=table_set,
         width=width,
@@ -281,22 +168,11 @@ def _build_stack(
         columns=np.concatenate([_slots(field) for field in gathered]),
         offsets=np.concatenate([np.full(f.slots, blocks[f.table].offset) for f in gathered]),
         singles=len(singles),
-        bags=tuple(bag_group(length, group) for length, group in groups.items()),
+        bags=tuple(bag_group(group) for group in groups.values()),
         sequences=tuple(
             SequenceRun(f"{table_set}/{f.name}", _slots(f), f.hashes) for f in sequences
         ),
-        order=None if in_order else np.array(declared, np.int32),
-        pooled=len(pooled),
-    )
-
-
-def in_blocks_of(stack: Stack, whole: Stack) -> Stack:
-    """The same lookup, with the tables at the places that another stack gave them."""
-    place = {block.table: block.offset for block in whole.blocks}
-    moved = {block.offset: place[block.table] for block in stack.blocks}
-    offsets = np.array([moved[offset] for offset in stack.offsets.tolist()])
-    return dataclasses.replace(
-        stack, blocks=whole.blocks, offsets=offsets, store=whole.store, start=whole.start
+        pooled=tuple(field.name for field in pooled),
     )
 
 
@@ -304,8 +180,9 @@ def _slots(field: FieldSpec) -> np.ndarray:
     return np.arange(field.start, field.start + field.slots, dtype=np.int32)
 
 
-def bag_group(length: int, group: Sequence[FieldSpec]) -> BagGroup:
-    """How bags of one length, in slots, are reduced together."""
+def bag_group(group: Sequence[FieldSpec]) -> BagGroup:
+    """How bags with equally many slots are reduced together."""
+    length = group[0].slots
     weights = [
         np.full(length, -1)
         if f.weight_start is None
@@ -326,3 +203,45 @@ def bag_group(length: int, group: Sequence[FieldSpec]) -> BagGroup:
         factors=None if np.all(factors == 1) else factors,
         singles=singles if singles.any() else None,
     )
+
+
+def in_blocks_of(stack: Stack, whole: Stack) -> Stack:
+    """The same lookup, in tables that lie where another stack placed them."""
+    place = {block.table: block.offset for block in whole.blocks}
+    moved = {block.offset: place[block.table] for block in stack.blocks}
+    offsets = np.array([moved[offset] for offset in stack.offsets.tolist()])
+    return dataclasses.replace(
+        stack, blocks=whole.blocks, offsets=offsets, variable=whole.variable, start=whole.start
+    )
+
+
+def to_variables(stacks: Sequence[Stack], tables: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The values of the variables, from tables as `set/table` → (rows, width)."""
+    dtype = next(iter(tables.values())).dtype
+    values = [
+        np.empty((own[0].rows, sum(stack.width for stack in own)), dtype)
+        for own in by_variable(stacks)
+    ]
+    for stack in stacks:
+        for block in stack.blocks:
+            values[stack.variable][stack.place(block)] = tables[block.key]
+    return values
+
+
+def to_tables(stacks: Sequence[Stack], values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The tables, as `set/table` → (rows, width), from the values of the variables.
+
+    Raises:
+        ValueError: the values are those of other tables.
+    """
+    wanted = [(own[0].rows, sum(s.width for s in own)) for own in by_variable(stacks)]
+    shapes = [tuple(value.shape) for value in values]
+    if shapes != wanted:
+        raise ValueError(
+            f"The saved tables have the shapes {shapes}; this layer's tables need {wanted}."
+        )
+    return {
+        block.key: values[stack.variable][stack.place(block)]
+        for stack in stacks
+        for block in stack.blocks
+    }

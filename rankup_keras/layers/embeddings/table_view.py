@@ -12,17 +12,23 @@ class TableView:
     """Rows of one table inside a variable.
 
     Attributes:
-        variable: Keras variable `(all rows, all columns)`.
-        offset: First row of the table.
-        rows: Number of its rows.
-        dim: Width of a row.
-        start: First column of the table. Defaults to 0.
+        variable: Keras variable (all rows, all columns).
+        offset: first row of the table.
+        rows: number of its rows.
+        dim: width of a row.
+        start: first column of the table. Defaults to 0.
 
     Example:
 
     ```python
-    view = model.embedding.table_views()["shared/item_id"]
-    view.read(np.arange(10)).shape  # (10, 16)
+    import numpy as np
+    import rankup_keras as rk
+    from rankup_keras.features import FieldSpec, TableSpec
+
+    layer = rk.layers.FieldEmbedding([TableSpec("item", 100)], [FieldSpec("item", "item", 0)])
+    layer.build()
+    view = layer.table_views()["shared/item"]
+    assert view.read(np.arange(10)).shape == (10, 16)
     ```
     """
 
@@ -33,10 +39,10 @@ class TableView:
     start: int = 0
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """The rows at `indices` (int, shape `(n,)`) of the table, `(n, dim)`.
+        """The rows (n, dim) of the table at `indices`, integers (n,).
 
         Raises:
-            IndexError: for an index outside `[0, rows)`, which would read another table.
+            IndexError: an index outside `[0, rows)`, which would read another table.
         """
         indices = np.asarray(indices, np.int64)
         if indices.size and not 0 <= indices.min() <= indices.max() < self.rows:
@@ -47,3 +53,15 @@ class TableView:
         # Gathers from the variable itself: reading its value would copy the table.
         rows = tf.gather(self.variable.value, indices + self.offset).numpy()
         return rows[:, self.start : self.start + self.dim]
+
+    def _slice(self) -> Any:
+        rows = slice(self.offset, self.offset + self.rows)
+        return self.variable.value[rows, self.start : self.start + self.dim]
+
+    def to_numpy(self) -> np.ndarray:
+        """A copy of the whole table (rows, dim)."""
+        return self._slice().numpy()
+
+    def assign(self, table: np.ndarray) -> None:
+        """Overwrites the whole table with (rows, dim)."""
+        self._slice().assign(table)

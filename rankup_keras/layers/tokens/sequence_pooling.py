@@ -6,6 +6,7 @@ from typing import Any
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.features.spec import COMBINERS
 from rankup_keras.layers.configured import ConfiguredLayer
 
 
@@ -41,7 +42,7 @@ class SequencePooling(ConfiguredLayer):
 
     def __init__(self, combiner: str = "mean", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if combiner not in ("mean", "sum", "sqrtn"):
+        if combiner not in COMBINERS:
             raise ValueError(
                 f"`combiner` must be 'mean', 'sum' or 'sqrtn'. Received: combiner={combiner!r}."
             )

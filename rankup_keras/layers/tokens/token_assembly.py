@@ -36,6 +36,10 @@ class TokenAssembly(keras.layers.Layer):
     def call(self, families: Sequence[Any]) -> Any:
         return kernels.concatenate_tokens(families)
 
+    def get_config(self) -> dict[str, Any]:
+        # Keras makes a config by itself only where no argument is an object, as a policy is.
+        return super().get_config()
+
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         batch, _, dim = input_shape[0]
         return (batch, sum(shape[1] for shape in input_shape), dim)

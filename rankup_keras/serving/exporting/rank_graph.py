@@ -1,4 +1,4 @@
-"""One user's half of the model once, every candidate's half for each, joined inside the graph."""
+"""One user's part of the model once, the candidates' part for each, joined inside the graph."""
 
 from collections.abc import Mapping
 from itertools import groupby
@@ -7,11 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rankup_keras.compat.functional_graph import call_of
 from rankup_keras.layers.embeddings import FieldEmbedding
 from rankup_keras.layers.tokens import SequencePooling, SequenceTokens
-from rankup_keras.serving.exporting.sides import Sides
-
-Tensors = dict[str, tf.Tensor]
+from rankup_keras.serving.exporting.rank_inputs import RankInputs, Tensors
 
 
 class RankGraph:
@@ -19,37 +18,41 @@ class RankGraph:
 
     The model is cut behind its embeddings (and behind the pooling of its sequences, where all of
     them are the user's): the user's rows are looked up and pooled once and repeated there, and
-    candidates look up their own fields alone. What follows mixes both sides and runs for every
+    candidates look up their own fields alone. What follows mixes both and runs for every
     candidate. A model without exactly one `FieldEmbedding` is not cut: its user is preprocessed
     once, and repeated before the model.
 
     Args:
         model: a Functional model over encoded columns.
-        sides: which columns are the user's.
+        inputs: which columns are the user's.
+
+    Attributes:
+        embedding: the layer behind which the model is cut, or `None`.
+        candidate_embedding: looks up the candidates' own fields, or `None` if there are none.
+        cut: keys of the tensors that the part behind the cut takes.
     """
 
-    def __init__(self, model: keras.Model, sides: Sides):
-        self.model, self.sides = model, sides
+    def __init__(self, model: keras.Model, inputs: RankInputs):
+        self.model, self.inputs = model, inputs
         layers = [layer for layer in model.layers if isinstance(layer, FieldEmbedding)]
         self.embedding = layers[0] if len(layers) == 1 else None
         if self.embedding is None:
             return
-        user = set(sides.user)
-        sequences = [f for f in self.embedding.fields if f.kind == "sequence"]
-        self._pooled: dict[str, Any] = {}
-        if sequences and all(field.name in user for field in sequences):
-            self._pooled = {
-                layer.name: layer.output
-                for layer in model.layers
-                if isinstance(layer, SequencePooling | SequenceTokens)
-            }
-        embedded = _named_outputs(self.embedding)
-        cut = {**embedded, **self._pooled, **_by_name(model.input)}
-        self._keys = _needed(cut, model.output)
-        self._tail = keras.Model([cut[key] for key in self._keys], model.output)
-        self._head = keras.Model(model.input, {**embedded, **self._pooled})
-        own = [f.name for f in self.embedding.fields if f.name not in user]
-        self._own = self.embedding.restricted(own, "candidate_embeddings") if own else None
+        fields = [field.name for field in self.embedding.fields]
+        sequences = [field.name for field in self.embedding.fields if field.kind == "sequence"]
+        before_cut = _named_outputs(self.embedding)
+        if sequences and set(sequences) <= set(inputs.user):
+            for layer in model.layers:
+                if isinstance(layer, SequencePooling | SequenceTokens):
+                    before_cut[layer.name] = layer.output
+        tensors = {**before_cut, **_by_name(model.input)}
+        self.cut = _needed(tensors, model.output)
+        self._tail = keras.Model([tensors[key] for key in self.cut], model.output)
+        self._head = keras.Model(model.input, before_cut)
+        own = [name for name in fields if name not in inputs.user]
+        self.candidate_embedding = (
+            self.embedding.restricted(own, "candidate_embeddings") if own else None
+        )
 
     def __call__(self, user: Tensors, candidates: Tensors) -> Any:
         """The model's outputs for every candidate.
@@ -58,42 +61,46 @@ class RankGraph:
             user: encoded columns of one row, the candidates' columns empty.
             candidates: encoded columns of all candidates, the user's columns empty.
         """
+        joined = self.inputs.join(user, candidates)
         if self.embedding is None:
-            return self.model(self.sides.join(user, candidates), training=False)
+            return self.model(joined, training=False)
         count = tf.shape(next(iter(candidates.values())))[0]
-        mine = self._head(user, training=False)
-        theirs: Mapping[str, Any] = {}
-        if self._own is not None:
+        of_user = self._head(user, training=False)
+        of_candidates: Mapping[str, Any] = {}
+        if self.candidate_embedding is not None:
             weights = candidates.get("encoded_weights")
-            theirs = self._own(candidates["encoded_ids"], *([] if weights is None else [weights]))
-        cut = self.sides.join(user, candidates)
-        names = {field.name for field in self.embedding.fields}
-        for key in self._keys:
-            if key in cut:
-                continue
+            encoded = [candidates["encoded_ids"], *([] if weights is None else [weights])]
+            of_candidates = self.candidate_embedding(*encoded)
+        fields = {field.name for field in self.embedding.fields}
+        for key in self.cut:
             field = key.partition("/")[2]
+            if key in joined:
+                continue
             if key in self.embedding.table_sets:
-                cut[key] = self._join_set(key, mine[key], theirs.get(key), count)
-            elif field in names and field not in self.sides.user:
-                cut[key] = theirs[key]
+                joined[key] = self._join_table_set(key, of_user[key], of_candidates.get(key), count)
+            elif field in fields and field not in self.inputs.user:
+                joined[key] = of_candidates[key]
             else:
-                cut[key] = _repeat(mine[key], count)
-        return self._tail([cut[key] for key in self._keys], training=False)
+                joined[key] = _repeat(of_user[key], count)
+        return self._tail([joined[key] for key in self.cut], training=False)
 
-    def _join_set(self, table_set: str, mine: Any, theirs: Any, count: Any) -> tf.Tensor:
+    def _join_table_set(
+        self, table_set: str, of_user: Any, of_candidates: Any, count: Any
+    ) -> tf.Tensor:
         """The fields of one table set in their order, from whichever side owns them."""
         assert self.embedding is not None
         names, dims = self.embedding.field_names(table_set), self.embedding.field_dims(table_set)
-        parts, at_mine, at_theirs = [], 0, 0
-        owned = [(name in self.sides.user, dim) for name, dim in zip(names, dims, strict=True)]
+        owned = [(name in self.inputs.user, dim) for name, dim in zip(names, dims, strict=True)]
+        # The user's side has every field, the candidates' only their own.
+        parts, start, own_start = [], 0, 0
         for is_user, run in groupby(owned, key=lambda pair: pair[0]):
             width = sum(dim for _, dim in run)
             if is_user:
-                parts.append(_repeat(mine[:, at_mine : at_mine + width], count))
+                parts.append(_repeat(of_user[:, start : start + width], count))
             else:
-                parts.append(theirs[:, at_theirs : at_theirs + width])
-                at_theirs += width
-            at_mine += width
+                parts.append(of_candidates[:, own_start : own_start + width])
+                own_start += width
+            start += width
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
 
 
@@ -113,18 +120,17 @@ def _by_name(inputs: Any) -> dict[str, Any]:
     return dict(inputs) if isinstance(inputs, Mapping) else {x.name: x for x in inputs}
 
 
-def _needed(inputs: dict[str, Any], outputs: Any) -> list[str]:
+def _needed(tensors: dict[str, Any], outputs: Any) -> list[str]:
     """Those of the tensors that the outputs are computed from, without looking behind them."""
-    names = {id(tensor): name for name, tensor in inputs.items()}
-    found, seen, stack = set(), set(), list(keras.tree.flatten(outputs))
-    while stack:
-        tensor = stack.pop()
+    names = {id(tensor): name for name, tensor in tensors.items()}
+    found, seen, waiting = set(), set(), list(keras.tree.flatten(outputs))
+    while waiting:
+        tensor = waiting.pop()
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
         if id(tensor) in names:
             found.add(names[id(tensor)])
-            continue
-        operation, node, _ = tensor._keras_history
-        stack.extend(operation._inbound_nodes[node].input_tensors)
-    return [name for name in inputs if name in found]
+        else:
+            waiting.extend(call_of(tensor).inputs)
+    return [name for name in tensors if name in found]

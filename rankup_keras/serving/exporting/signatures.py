@@ -1,148 +1,140 @@
-"""The ways into an export: functions of named raw columns, traced into its graph."""
+"""The endpoints of an export: functions of named raw columns, traced into its graph."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from rankup_keras.serving.exporting.guard import assert_one_row, guarded
-from rankup_keras.serving.exporting.held_kernels import HeldKernels
+from rankup_keras.serving.client.messages import EXAMPLES, example_column, to_examples
+from rankup_keras.serving.exporting.description import ExportDescription
+from rankup_keras.serving.exporting.input_checks import check_columns, check_one_row, check_vector
+from rankup_keras.serving.exporting.precast_kernels import PrecastKernels
 from rankup_keras.serving.exporting.rank_graph import RankGraph
-from rankup_keras.serving.exporting.sides import Sides
+from rankup_keras.serving.exporting.rank_inputs import RankInputs, Tensors
+from rankup_keras.serving.padding import missing_value
 
-CLASSIFY = "tensorflow/serving/classify"
-REGRESS = "tensorflow/serving/regress"
-EXAMPLES = "inputs"
 EMBEDDING = "embedding"
 
-Tensors = dict[str, tf.Tensor]
-Endpoint = tuple[Callable[[Tensors], Tensors], dict[str, tf.TensorSpec]]
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """A signature before it is written: its function, inputs and the method a server may check."""
+
+    function: Callable[[Tensors], Tensors]
+    spec: Mapping[str, tf.TensorSpec]
+    method: str
 
 
-class Signatures:
-    """Makes the signatures of one model.
+def build_endpoints(described: ExportDescription) -> dict[str, Endpoint]:
+    """The functions of every signature that was described."""
+    functions = _Functions(described)
+    return {name: functions.endpoint(name) for name in described.signatures}
 
-    Args:
-        model: the model, with `features`.
-        user_columns: columns that `rank` takes once; see `Sides`.
-        pooled: name of the layer whose output `embed` gives. Defaults to `"pooling"`.
-    """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        user_columns: Sequence[str] | None = None,
-        pooled: str = "pooling",
-    ):
-        self.model = model
-        self.features = model.features
-        self.spec = named_spec(self.features.raw_spec())
-        self.tasks = task_names(model)
-        self.sides = Sides(self.features, user_columns)
-        self._pooled = pooled
-        self._graph = RankGraph(model, self.sides)
-        self._held = HeldKernels(model)
-        # One trace of the preprocessing and one of the model, that all signatures share.
+def request_kind(signature: str) -> str:
+    """The call that a signature answers: `"predict"`, `"classify"` or `"regress"`."""
+    kind = signature.partition("_")[0]
+    return kind if kind in ("classify", "regress") else "predict"
+
+
+def request_columns(
+    signature: str, rows: Mapping[str, np.ndarray], inputs: RankInputs
+) -> dict[str, np.ndarray]:
+    """Full rows as a signature takes them."""
+    if request_kind(signature) != "predict":
+        return example_column(to_examples(rows))
+    return inputs.user_once(rows) if signature == "rank" else dict(rows)
+
+
+def pooled_model(model: keras.Model, layer: str) -> keras.Model:
+    """The part of the model up to the layer whose output `embed` returns."""
+    output = model.get_layer(layer).output
+    # With task tokens the pooling returns those too, after the shared vector.
+    return keras.Model(model.input, output[0] if isinstance(output, list | tuple) else output)
+
+
+class _Functions:
+    """The signatures' functions. They share one trace of the preprocessing and one of the model."""
+
+    def __init__(self, described: ExportDescription):
+        self._model, self._tasks = described.model, described.tasks
+        self._features, self._inputs = described.model.features, described.inputs
+        self._spec = described.inputs.spec
+        self._pooled_layer = described.pooled
+        self._kernels = PrecastKernels(described.model)
+        # Not while `rank` is traced, since it makes a layer.
+        self._rank_graph = RankGraph(described.model, described.inputs)
         encoded = {
             key: tf.TensorSpec((None, *shape), dtype, name=key)
-            for key, (shape, dtype) in self.features.encoded_spec().items()
+            for key, (shape, dtype) in self._features.encoded_spec().items()
         }
         self._encode = tf.function(
-            self._checked_encode, input_signature=[self.spec], autograph=False
+            self._checked_encode, input_signature=[self._spec], autograph=False
         )
-        self._scores = tf.function(self._raw_scores, input_signature=[encoded], autograph=False)
-
-    def available(self) -> list[str]:
-        """Names of the signatures that this model can have, `serving_default` first."""
-        names = ["serving_default", "classify", "regress"]
-        # One regression gives one number: further tasks get signatures of their own.
-        names += [f"regress_{task}" for task in self.tasks[1:]]
-        if self.sides.user:
-            names.append("rank")
-        if any(layer.name == self._pooled for layer in self.model.layers):
-            names.append("embed")
-        return names
-
-    def method(self, name: str) -> str | None:
-        """The method name that a server may check, where it is not predict."""
-        kind = name.partition("_")[0]
-        return {"classify": CLASSIFY, "regress": REGRESS}.get(kind)
+        self._scores = tf.function(self._model_scores, input_signature=[encoded], autograph=False)
 
     def endpoint(self, name: str) -> Endpoint:
-        """A signature's function of a dict of tensors and the dict of its input specs."""
-        if name not in self.available():
-            raise ValueError(f"`signatures` must be among {self.available()}. Received: {name!r}")
+        kind = request_kind(name)
+        task = name.partition("_")[2] or self._tasks[0]
+        functions: dict[str, Callable[[Tensors], Tensors]] = {
+            "serving_default": self._score,
+            "rank": self._rank,
+            "embed": self._embed,
+            "classify": self._classify,
+        }
+        function = functions.get(name, lambda inputs: self._regress(inputs, task))
         examples = {EXAMPLES: tf.TensorSpec((None,), tf.string, name=EXAMPLES)}
-        if name == "rank":
-            return self._rank, self.spec
-        if name == "embed":
-            return self._embed, self.spec
-        if name == "classify":
-            return self._classify, examples
-        if name.startswith("regress"):
-            task = name.partition("_")[2] or self.tasks[0]
-            return lambda inputs: self._regress(inputs, task), examples
-        return self._score, self.spec
+        spec = self._spec if kind == "predict" else examples
+        return Endpoint(function, spec, f"tensorflow/serving/{kind}")
 
     def _score(self, columns: Tensors) -> Tensors:
         return self._scores(self._encode(columns))
 
-    def _checked_encode(self, columns: Tensors) -> Tensors:
-        return self.features(guarded(columns, self.spec))
-
-    def _raw_scores(self, encoded: Mapping[str, tf.Tensor]) -> Tensors:
-        with self._held.scope():
-            outputs = self.model(encoded, training=False)
-        return self._flat(outputs)
-
-    def _flat(self, outputs: Mapping[str, tf.Tensor]) -> Tensors:
-        return {task: tf.reshape(tf.cast(outputs[task], tf.float32), (-1,)) for task in self.tasks}
-
     def _rank(self, columns: Tensors) -> Tensors:
-        sides = self.sides
-        user = guarded(
-            {name: columns[name] for name in sides.user},
-            {name: self.spec[name] for name in sides.user},
+        user, candidates = (
+            check_columns(columns, {name: self._spec[name] for name in names}, rows)
+            for names, rows in (
+                (self._inputs.user, "rows"),
+                (self._inputs.candidate, "candidates"),
+            )
         )
-        candidates = guarded(
-            {name: columns[name] for name in sides.candidate},
-            {name: self.spec[name] for name in sides.candidate},
-            "candidates",
-        )
-        with tf.control_dependencies([assert_one_row(user, "the user's columns")]):
-            user = {name: tf.identity(value) for name, value in user.items()}
-        encoded = sides.encode(self._encode, user, candidates)
-        with self._held.scope():
-            outputs = self._graph(*encoded)
-        return self._flat(outputs)
+        user = check_one_row(user, "the user's columns")
+        encoded = self._inputs.encode(self._encode, user, candidates)
+        with self._kernels.scope():
+            return self._by_task(self._rank_graph(*encoded))
 
     def _embed(self, columns: Tensors) -> Tensors:
-        return {EMBEDDING: self.embeddings(self._encode(columns))}
-
-    def embeddings(self, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Encoded columns to the pooled representation, float32 (batch, width)."""
-        output = self.model.get_layer(self._pooled).output
-        # With task tokens the pooling hands those on beside the shared vector.
-        output = output[0] if isinstance(output, list | tuple) else output
-        with self._held.scope():
-            vectors = keras.Model(self.model.input, output)(encoded, training=False)
+        pooled = pooled_model(self._model, self._pooled_layer)
+        with self._kernels.scope():
+            vectors = pooled(self._encode(columns), training=False)
         width = math.prod(vectors.shape[1:])
-        return tf.cast(tf.reshape(vectors, (-1, width)), tf.float32)
+        return {EMBEDDING: tf.cast(tf.reshape(vectors, (-1, width)), tf.float32)}
 
     def _classify(self, inputs: Tensors) -> Tensors:
-        scores = self._parsed_scores(inputs)
-        stacked = tf.stack([scores[task] for task in self.tasks], axis=1)
-        classes = tf.tile(tf.constant([self.tasks]), [tf.shape(stacked)[0], 1])
+        scores = self._example_scores(inputs)
+        stacked = tf.stack([scores[task] for task in self._tasks], axis=1)
+        classes = tf.tile(tf.constant([self._tasks]), [tf.shape(stacked)[0], 1])
         return {"classes": classes, "scores": stacked}
 
     def _regress(self, inputs: Tensors, task: str) -> Tensors:
-        return {"outputs": self._parsed_scores(inputs)[task]}
+        return {"outputs": self._example_scores(inputs)[task]}
 
-    def _parsed_scores(self, inputs: Tensors) -> Tensors:
-        examples = tf.raw_ops.PlaceholderWithDefault(input=inputs[EXAMPLES], shape=None)
-        columns = parse_examples(tf.ensure_shape(examples, (None,)), self.spec)
-        return self._scores(self._encode(columns))
+    def _example_scores(self, inputs: Tensors) -> Tensors:
+        return self._score(parse_examples(check_vector(inputs[EXAMPLES]), self._spec))
+
+    def _checked_encode(self, columns: Tensors) -> Tensors:
+        return self._features(check_columns(columns, self._spec))
+
+    def _model_scores(self, encoded: Tensors) -> Tensors:
+        with self._kernels.scope():
+            return self._by_task(self._model(encoded, training=False))
+
+    def _by_task(self, outputs: Mapping[str, Any]) -> Tensors:
+        return {task: tf.reshape(tf.cast(outputs[task], tf.float32), (-1,)) for task in self._tasks}
 
 
 def parse_examples(examples: tf.Tensor, spec: Mapping[str, tf.TensorSpec]) -> Tensors:
@@ -151,30 +143,16 @@ def parse_examples(examples: tf.Tensor, spec: Mapping[str, tf.TensorSpec]) -> Te
     A single-valued column or a vector must be present; a multi-valued column that is absent is
     an empty list.
     """
-    wanted = {}
-    for name, item in spec.items():
-        if item.shape.rank == 1 or item.shape[1] is not None:
-            wanted[name] = tf.io.FixedLenFeature(item.shape[1:], item.dtype)
-        else:
-            wanted[name] = tf.io.VarLenFeature(item.dtype)
-    columns = tf.io.parse_example(examples, wanted)
-    padding = {tf.string: "", tf.int64: -1}
-    return {
-        name: tf.sparse.to_dense(value, padding.get(value.dtype, float("nan")))
-        if isinstance(value, tf.SparseTensor)
-        else value
-        for name, value in columns.items()
-    }
-
-
-def named_spec(spec: Mapping[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
-    """The spec with every tensor named after its column, which is what the server shows."""
-    return {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in spec.items()}
-
-
-def task_names(model: keras.Model) -> list[str]:
-    """The tasks in the model's own order, the first being the primary one."""
-    tasks = getattr(model, "tasks", None)
-    if tasks:
-        return [getattr(task, "name", task) for task in tasks]
-    return list(model.output)
+    lists = {name for name, s in spec.items() if s.shape.rank == 2 and s.shape[1] is None}
+    columns = tf.io.parse_example(
+        examples,
+        {
+            name: tf.io.VarLenFeature(item.dtype)
+            if name in lists
+            else tf.io.FixedLenFeature(item.shape[1:], item.dtype)
+            for name, item in spec.items()
+        },
+    )
+    for name in lists:
+        columns[name] = tf.sparse.to_dense(columns[name], missing_value(spec[name]))
+    return columns

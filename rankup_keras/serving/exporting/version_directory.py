@@ -8,19 +8,51 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-_PREFIX = ".exporting"
-
 
 def versions(base: str | os.PathLike) -> list[int]:
-    """The version numbers under `base`, ascending: the directories that a server would consider."""
+    """The version numbers under `base`, ascending: the directories that a server would consider.
+
+    Args:
+        base: the model's base path; it need not exist.
+
+    Example:
+
+    ```python
+    import os
+    import rankup_keras as rk
+
+    os.makedirs("saved_models/ranker/1")
+    os.makedirs("saved_models/ranker/12")
+    assert rk.serving.versions("saved_models/ranker") == [1, 12]
+    ```
+    """
     base = Path(base)
     if not base.is_dir():
         return []
-    return sorted(int(p.name) for p in base.iterdir() if p.is_dir() and _is_number(p.name))
+    names = [p.name for p in base.iterdir() if p.is_dir()]
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
 def version_path(base: str | os.PathLike, version: int | None = None) -> Path:
-    """The directory of one version, by default of the newest."""
+    """The directory of one version.
+
+    Args:
+        base: the model's base path.
+        version: the version's number. Defaults to the newest.
+
+    Example:
+
+    ```python
+    import os
+    import rankup_keras as rk
+
+    os.makedirs("saved_models/ranker/12")
+    assert str(rk.serving.version_path("saved_models/ranker")) == "saved_models/ranker/12"
+    ```
+
+    Raises:
+        FileNotFoundError: there is no such version, or none at all.
+    """
     found = versions(base)
     if version is None:
         if not found:
@@ -31,23 +63,34 @@ def version_path(base: str | os.PathLike, version: int | None = None) -> Path:
     return Path(base) / str(version)
 
 
-@contextlib.contextmanager
-def writing(base: str | os.PathLike) -> Iterator[Path]:
-    """A directory beside the versions to write one in; removed unless `publish` renamed it.
-
-    A server ignores names that are no integers, so nothing in it is seen before the rename. What
-    an earlier process on this machine left behind when it was killed is swept up first.
-    """
+def check_destination(base: str | os.PathLike, version: int | None) -> None:
+    """Refuses a path or version that cannot be published, before the work of writing it."""
     if "://" in os.fspath(base):
         raise ValueError(
             "`path` must be a local directory, since object stores cannot rename a directory "
             f"atomically: export locally and upload, saved_model.pb last. Received: {base!r}"
         )
+    if version is None:
+        return
+    if isinstance(version, bool) or not isinstance(version, int) or version < 0:
+        raise ValueError(
+            f"`version` must be an integer that is not negative. Received: version={version!r}"
+        )
+    if (Path(base) / str(version)).exists():
+        raise _taken(Path(base), version)
+
+
+@contextlib.contextmanager
+def unpublished_directory(base: str | os.PathLike) -> Iterator[Path]:
+    """A directory beside the versions to write one in; removed unless `publish` renamed it.
+
+    A server ignores names that are not integers, so it sees nothing of it before the rename. What
+    an earlier process on this machine left behind when it was killed is removed first.
+    """
     base = Path(base)
     base.mkdir(parents=True, exist_ok=True)
     sweep(base)
-    host = socket.gethostname().replace("-", "_")
-    place = base / f"{_PREFIX}-{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    place = base / f"{_prefix()}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     place.mkdir()
     try:
         yield place
@@ -59,7 +102,7 @@ def publish(place: Path, version: int | None = None) -> Path:
     """Renames a finished directory into its version, in one step that no reader sees half-done.
 
     Args:
-        place: the directory that `writing` gave, complete.
+        place: the directory that `unpublished_directory` gave, complete.
         version: the number to give it. Defaults to one above the highest; if another export
             takes that number first, the one above it.
     """
@@ -78,38 +121,27 @@ def publish(place: Path, version: int | None = None) -> Path:
                 if not target.exists():
                     raise
         if version is not None:
-            raise FileExistsError(
-                f"`version` must be a number that is not taken. Received: version={version}, and "
-                f"{target} exists. A version never changes once it may have been served."
-            )
+            raise _taken(base, version)
 
 
 def sweep(base: Path) -> None:
     """Removes what exports that died on this machine left beside the versions."""
-    host = socket.gethostname().replace("-", "_")
-    for left in base.glob(f"{_PREFIX}-{host}-*-*"):
+    for left in base.glob(f"{_prefix()}*-*"):
         pid = left.name.split("-")[-2]
         if pid.isdigit() and not _alive(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def check_version(base: str | os.PathLike, version: int | None) -> None:
-    """Refuses a version that cannot be published, before the work of writing it."""
-    if version is None:
-        return
-    if isinstance(version, bool) or not isinstance(version, int) or version < 0:
-        raise ValueError(
-            f"`version` must be an integer that is not negative. Received: version={version!r}"
-        )
-    if (Path(base) / str(version)).exists():
-        raise FileExistsError(
-            f"`version` must be a number that is not taken. Received: version={version}, "
-            f"taken in {os.fspath(base)!r}: {versions(base)}"
-        )
+def _prefix() -> str:
+    """How names of this machine's unfinished directories begin."""
+    return f".exporting-{socket.gethostname().replace('-', '_')}-"
 
 
-def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit()
+def _taken(base: Path, version: int) -> FileExistsError:
+    return FileExistsError(
+        f"`version` must be a number that is not taken, since a version never changes once it may "
+        f"have been served. Received: version={version}, taken in {str(base)!r}: {versions(base)}"
+    )
 
 
 def _alive(pid: int) -> bool:
@@ -118,7 +150,7 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 

@@ -1,87 +1,72 @@
 """Warm-up records: what a server runs before it lets the first request in."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from tensorflow.core.example import example_pb2
 from tensorflow.core.framework import tensor_pb2
 
-from rankup_keras.serving import messages
-from rankup_keras.serving.exporting.session import wire_fields
-from rankup_keras.serving.exporting.sides import Sides
-from rankup_keras.serving.rows import take
+from rankup_keras.serving.client import messages
+from rankup_keras.serving.exporting.rank_inputs import RankInputs
+from rankup_keras.serving.exporting.sample_rows import Rows, take
+from rankup_keras.serving.exporting.signatures import request_columns, request_kind
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 # A version with more records than this does not load.
 MAX_RECORDS = 1000
+_KINDS = ("predict", "classify", "regress")
+_PACKAGE = "rankup_keras.warmup"
+# What a record uses of TensorFlow Serving's `PredictionLog`, with the field numbers of its .proto
+# files, so that an export can be warmed up on a machine without tensorflow-serving-api.
+_MESSAGES = {
+    "ModelSpec": {"name": (1, "string"), "signature_name": (3, "string")},
+    "ExampleList": {"examples": (1, "repeated tensorflow.Example")},
+    "Input": {"example_list": (1, "ExampleList")},
+    "ExampleRequest": {"model_spec": (1, "ModelSpec"), "input": (2, "Input")},
+    "ExampleLog": {"request": (1, "ExampleRequest")},
+    "PredictRequest": {
+        "model_spec": (1, "ModelSpec"),
+        "inputs": (2, "repeated PredictRequest.InputsEntry"),
+    },
+    "PredictLog": {"request": (1, "PredictRequest")},
+    "PredictionLog": {
+        "classify_log": (2, "ExampleLog"),
+        "regress_log": (3, "ExampleLog"),
+        "predict_log": (6, "PredictLog"),
+    },
+}
+_MAP_ENTRY = {"key": (1, "string"), "value": (2, "tensorflow.TensorProto")}
 
 
-# Fields of PredictionLog, by the kind of request that they hold.
-_KINDS = {"classify": 2, "regress": 3, "predict": 6}
-
-
-def records(
-    rows: Mapping[str, np.ndarray],
+def make_records(
+    rows: Rows,
     signatures: Sequence[str],
     batch_sizes: Sequence[int],
-    sides: Sides,
+    inputs: RankInputs,
     model: str,
 ) -> Iterator[bytes]:
-    """A serialized `PredictionLog` of every signature at every batch size, of real rows.
-
-    The messages are encoded here, field by field, so that an export can be warmed up on a
-    machine that has no tensorflow-serving-api.
-    """
+    """A serialized `PredictionLog` of every signature at every batch size, of real rows."""
     for size in batch_sizes:
-        columns = take(rows, size)
+        sample = take(rows, size)
         for name in signatures:
-            kind = name.partition("_")[0]
-            spec = _field(1, _field(1, model.encode()) + _field(3, name.encode()))
-            if kind in ("classify", "regress"):
-                examples = b"".join(_field(1, e) for e in messages.to_examples(columns))
-                yield _log(kind, spec + _field(2, _field(1, examples)))
-                continue
-            sent = one_user(columns, sides) if name == "rank" else columns
-            inputs = [
-                _field(2, _field(1, key.encode()) + _field(2, _tensor(value)))
-                for key, value in sent.items()
-            ]
-            yield _log("predict", spec + b"".join(inputs))
+            log = _prediction_log()()
+            request = getattr(log, f"{request_kind(name)}_log").request
+            messages.fill_model_spec(request.model_spec, model, name)
+            messages.fill_columns(request, request_columns(name, sample, inputs))
+            yield log.SerializeToString(deterministic=True)
 
 
-def _tensor(value: np.ndarray) -> bytes:
-    return messages.tensor_proto(value).SerializeToString()
-
-
-def _log(kind: str, request: bytes) -> bytes:
-    return _field(_KINDS[kind], _field(1, request))
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    """A length-delimited field of the protobuf wire format."""
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
-
-
-def _varint(value: int) -> bytes:
-    low = []
-    while value > 0x7F:
-        low.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*low, value])
-
-
-def one_user(rows: Mapping[str, np.ndarray], sides: Sides) -> dict[str, np.ndarray]:
-    """The first row's user with the candidates of all rows, as `rank` takes them."""
-    return {name: rows[name][:1] if name in sides.user else rows[name] for name in rows}
-
-
-def write_warmup(place: Path, logs: Iterator[bytes]) -> int:
+def write_warmup(place: Path, records: Iterable[bytes]) -> int:
     """Writes the records beside the model and returns their number."""
     (place / FILE).parent.mkdir(exist_ok=True)
     count = 0
     with tf.io.TFRecordWriter(str(place / FILE)) as writer:
-        for record in logs:
+        for record in records:
             writer.write(record)
             count += 1
     return count
@@ -93,28 +78,43 @@ def read_warmup(place: Path) -> Iterator[tuple[str, str, dict[str, np.ndarray]]]
     Raises:
         ValueError: a record that no server could run.
     """
-    kinds = {number: kind for kind, number in _KINDS.items()}
     for index, data in enumerate(tf.data.TFRecordDataset(str(place / FILE)).as_numpy_iterator()):
         try:
-            found = [(kinds[n], value) for n, value in wire_fields(data) if n in kinds]
-            ((kind, log),) = found
-            yield kind, *_read_request(kind, dict(wire_fields(log))[1])
-        except (ValueError, KeyError, IndexError) as error:
+            log = _prediction_log().FromString(data)
+            (kind,) = [kind for kind in _KINDS if log.HasField(f"{kind}_log")]
+            request = getattr(log, f"{kind}_log").request
+            columns = messages.read_columns(request)
+        except (ValueError, message.DecodeError) as error:
             raise ValueError(
-                f"warm-up record {index} is no PredictionLog that runs: {error!r}"
+                f"warm-up record {index} is not a PredictionLog that runs: {error!r}"
             ) from error
+        yield kind, request.model_spec.signature_name or "serving_default", columns
 
 
-def _read_request(kind: str, request: bytes) -> tuple[str, dict[str, np.ndarray]]:
-    signature, columns, examples = "serving_default", {}, []
-    for number, value in wire_fields(request):
-        if number == 1:
-            signature = bytes(dict(wire_fields(value)).get(3, b"serving_default")).decode()
-        elif number == 2 and kind == "predict":
-            entry = dict(wire_fields(value))
-            proto = tensor_pb2.TensorProto.FromString(bytes(entry[2]))
-            columns[bytes(entry[1]).decode()] = tf.make_ndarray(proto)
-        elif number == 2:
-            for _, listed in wire_fields(value):
-                examples += [bytes(example) for _, example in wire_fields(listed)]
-    return signature, columns if kind == "predict" else messages.example_column(examples)
+@functools.cache
+def _prediction_log() -> Any:
+    """The class of `PredictionLog` messages."""
+    shared = [example_pb2.DESCRIPTOR.name, tensor_pb2.DESCRIPTOR.name]
+    file = descriptor_pb2.FileDescriptorProto(
+        name="rankup_keras/warmup.proto", package=_PACKAGE, syntax="proto3", dependency=shared
+    )
+    for name, fields in _MESSAGES.items():
+        made = file.message_type.add(name=name)
+        _add_fields(made, fields)
+        if name == "PredictRequest":
+            entry = made.nested_type.add(name="InputsEntry", options={"map_entry": True})
+            _add_fields(entry, _MAP_ENTRY)
+    pool = descriptor_pool.Default()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.PredictionLog"))
+
+
+def _add_fields(made: Any, fields: dict[str, tuple[int, str]]) -> None:
+    types = descriptor_pb2.FieldDescriptorProto
+    for name, (number, declared) in fields.items():
+        repeated, _, kind = declared.rpartition(" ")
+        label = types.LABEL_REPEATED if repeated else types.LABEL_OPTIONAL
+        field = made.field.add(name=name, number=number, label=label, type=types.TYPE_STRING)
+        if kind != "string":
+            field.type = types.TYPE_MESSAGE
+            field.type_name = f".{kind if kind.startswith('tensorflow') else f'{_PACKAGE}.{kind}'}"

@@ -3,51 +3,56 @@
 import os
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rankup_keras.serving import messages
-from rankup_keras.serving.client import MAX_MESSAGE_BYTES
+from rankup_keras.serving.client import messages
+from rankup_keras.serving.client.grpc_client import MAX_MESSAGE_BYTES, MESSAGE_LIMITS, ServingError
+from rankup_keras.serving.client.messages import serving_api
 from rankup_keras.serving.exporting import warmup
-from rankup_keras.serving.exporting.gate import read_saved_model
-from rankup_keras.serving.exporting.session import SavedModelSession, SessionError, load_session
+from rankup_keras.serving.exporting.session import SessionError, load_session
 from rankup_keras.serving.exporting.version_directory import versions
-from rankup_keras.serving.serving_api import serving_api
-
-
-class RequestError(Exception):
-    """A request that is refused, with the status that the real server gives."""
-
-    def __init__(self, code: str, message: str):
-        super().__init__(message)
-        self.code = code
 
 
 class DevelopmentServer:
     """Serves the newest version under a base path, the way `tensorflow_model_server` does.
 
-    For development: it runs in one Python process, has neither batching nor REST nor metrics,
-    and lends no security. The graph itself runs in the same C++ session that the real server
+    For development only: it runs in one Python process, has neither batching nor REST nor metrics,
+    and offers no security. The graph itself runs in the same C++ session that the real server
     uses, and a new version is warmed up and swapped in while the old one finishes its requests.
 
     Args:
         path: the model's base path.
         name: the name to serve it under. Defaults to the last part of `path`.
         port: gRPC port; 0 takes a free one, see `address`. Defaults to 8500.
-        host: defaults to `"127.0.0.1"`, which nobody else can reach.
+        host: the interface to listen on. Defaults to `"127.0.0.1"`, which no other machine reaches.
         poll_seconds: how often to look for new versions. Defaults to 1.
         threads: requests that run at a time. Defaults to 8.
+
+    Attributes:
+        address: `host:port` of the server.
+        version: the version that is served, or `None`.
+        failed: version to reason, of versions that do not load.
 
     Example:
 
     ```python
-    with rankup_keras.serving.DevelopmentServer("saved_models/ranker", port=0) as server:
-        rankup_keras.serving.Client(server.address, model="ranker").predict(rows)
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=9)])
+    rk.export(rk.RankMixer(features, ["click"], token_dim=8), "saved_models/ranker")
+    with rk.serving.DevelopmentServer("saved_models/ranker", port=0) as server:
+        with rk.serving.Client(server.address, model="ranker", timeout=30) as client:
+            scores = client.predict({"item": ["i1", "i2"]})["click"]
+    assert scores.shape == (2,)
     ```
+
+    Raises:
+        ImportError: tensorflow-serving-api is not installed (extra `[serving]`).
     """
 
     def __init__(
@@ -59,22 +64,17 @@ class DevelopmentServer:
         poll_seconds: float = 1.0,
         threads: int = 8,
     ):
+        service = serving_api("apis.prediction_service_pb2_grpc")
         import grpc
 
         self.path = Path(path)
         self.name = name or self.path.resolve().name
         self.failed: dict[int, str] = {}
-        self._current: _Loaded | None = None
-        self._lock = threading.Lock()
+        self._current: _LoadedVersion | None = None
         self._stop = threading.Event()
         self._poll_seconds = poll_seconds
-        limits = [
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.so_reuseport", 0),
-        ]
-        self._server = grpc.server(ThreadPoolExecutor(threads), options=limits)
-        service = serving_api("apis.prediction_service_pb2_grpc")
+        options = [*MESSAGE_LIMITS, ("grpc.so_reuseport", 0)]
+        self._server = grpc.server(ThreadPoolExecutor(threads), options=options)
         service.add_PredictionServiceServicer_to_server(_servicer(self, service), self._server)
         self.port = self._server.add_insecure_port(f"{host}:{port}")
         self.address = f"{host}:{self.port}"
@@ -93,10 +93,7 @@ class DevelopmentServer:
         self._server.stop(grace=1).wait()
         if self._watcher.is_alive():
             self._watcher.join()
-        with self._lock:
-            current, self._current = self._current, None
-        if current is not None:
-            current.release()
+        self._current = None
 
     def wait(self) -> None:
         """Answers until the process is interrupted."""
@@ -104,7 +101,6 @@ class DevelopmentServer:
 
     @property
     def version(self) -> int | None:
-        """The version that is served."""
         current = self._current
         return None if current is None else current.version
 
@@ -116,15 +112,11 @@ class DevelopmentServer:
             if version in self.failed:
                 continue
             try:
-                loaded = _Loaded(self.path / str(version), version)
+                # The old version is freed when the last request that uses it has been answered.
+                self._current = _LoadedVersion(self.path / str(version), version)
+                return
             except Exception as error:
                 self.failed[version] = str(error)
-                continue
-            with self._lock:
-                old, self._current = self._current, loaded
-            if old is not None:
-                old.release()
-            return
 
     def __enter__(self) -> "DevelopmentServer":
         return self.start()
@@ -132,148 +124,132 @@ class DevelopmentServer:
     def __exit__(self, *_: Any) -> None:
         self.stop()
 
-    def borrow(self, spec: Any) -> "_Loaded":
-        """The version that a request asks for, held until `release`."""
+    def loaded(self, spec: Any) -> "_LoadedVersion":
+        """The version that a request's `ModelSpec` asks for."""
         if spec.name != self.name:
-            raise RequestError("NOT_FOUND", f"Servable not found for request: Latest({spec.name})")
-        with self._lock:
-            current = self._current
-            if current is None:
-                raise RequestError("UNAVAILABLE", f"no version of {self.name} is loaded")
-            asked = spec.version.value if spec.HasField("version") else current.version
-            if spec.version_label or asked != current.version:
-                raise RequestError(
-                    "NOT_FOUND",
-                    f"Servable not found for request: Specific({self.name}, "
-                    f"{spec.version_label or asked}); the development server serves "
-                    f"version {current.version} alone",
-                )
-            current.hold()
-            return current
+            raise ServingError(f"Servable not found for request: Latest({spec.name})", "NOT_FOUND")
+        current = self._current
+        if current is None:
+            raise ServingError(f"no version of {self.name} is loaded", "UNAVAILABLE")
+        asked = spec.version.value if spec.HasField("version") else current.version
+        if spec.version_label or asked != current.version:
+            raise ServingError(
+                f"Servable not found for request: Specific({self.name}, "
+                f"{spec.version_label or asked}); the development server serves "
+                f"version {current.version} alone",
+                "NOT_FOUND",
+            )
+        return current
 
     def _watch(self) -> None:
         while not self._stop.wait(self._poll_seconds):
             try:
                 self.refresh()
             except OSError:
-                # The base path may be moved for a moment; the version at hand goes on.
+                # The base path may be moved for a moment; the loaded version goes on serving.
                 traceback.print_exc()
 
 
-class _Loaded:
-    """One version in memory, freed when the server and the last request let go of it."""
+class _LoadedVersion:
+    """One version in memory, warmed up."""
 
     def __init__(self, path: Path, version: int):
         self.version = version
-        self.session: SavedModelSession = load_session(path)
-        self.definitions = read_saved_model(path).meta_graphs[0].signature_def
-        self._holders, self._lock = 1, threading.Lock()
+        self.session = load_session(path)
         if (path / warmup.FILE).exists():
             for _, name, columns in warmup.read_warmup(path):
                 self.session.run(columns, name)
 
-    def hold(self) -> None:
-        with self._lock:
-            self._holders += 1
-
-    def release(self) -> None:
-        with self._lock:
-            self._holders -= 1
-            last = self._holders == 0
-        if last:
-            self.session.close()
-
     def run(
-        self, columns: dict[str, np.ndarray], signature: str, outputs: Any = None
+        self, columns: dict[str, np.ndarray], signature: str, outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:
         if signature not in self.session.signatures:
-            raise RequestError(
-                "FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.'
+            raise ServingError(
+                f'Serving signature key "{signature}" not found.', "FAILED_PRECONDITION"
             )
         try:
             return self.session.run(columns, signature, outputs or None)
         except (ValueError, TypeError) as error:
-            raise RequestError("INVALID_ARGUMENT", str(error)) from None
+            raise ServingError(str(error), "INVALID_ARGUMENT") from None
 
 
 def _servicer(server: DevelopmentServer, service: Any) -> Any:
     """The service's methods, on the class that the generated code demands."""
 
-    def predict(request: Any) -> Any:
-        answer = serving_api("apis.predict_pb2").PredictResponse()
-        name = request.model_spec.signature_name or "serving_default"
-        wanted = list(request.output_filter)
-        twice = sorted({key for key in wanted if wanted.count(key) > 1})
-        if twice:
-            raise RequestError("INVALID_ARGUMENT", f"duplicate output tensor alias: {twice}")
-        loaded = server.borrow(request.model_spec)
-        try:
-            columns = _safe_columns(request.inputs)
-            results = loaded.run(columns, name, wanted)
-        finally:
-            loaded.release()
-        for key, value in results.items():
-            answer.outputs[key].CopyFrom(messages.tensor_proto(value))
-        messages.fill_model_spec(answer.model_spec, server.name, name, loaded.version)
-        return answer
+    def scoring(kind: str) -> Callable[[Any], Any]:
+        def score(request: Any) -> Any:
+            name = request.model_spec.signature_name or "serving_default"
+            wanted = list(request.output_filter) if kind == "predict" else []
+            repeated = sorted({key for key in wanted if wanted.count(key) > 1})
+            if repeated:
+                raise ServingError(f"duplicate output tensor alias: {repeated}", "INVALID_ARGUMENT")
+            loaded = server.loaded(request.model_spec)
+            results = loaded.run(_read_columns(request), name, wanted)
+            response = messages.api_message(kind, "Response")
+            _FILL[kind](response, results)
+            messages.fill_model_spec(response.model_spec, server.name, name, loaded.version)
+            return response
 
-    def classify(request: Any) -> Any:
-        answer = serving_api("apis.classification_pb2").ClassificationResponse()
-        results, loaded, name = on_examples(request)
-        for labels, scores in zip(results["classes"], results["scores"], strict=True):
-            row = answer.result.classifications.add()
-            for label, score in zip(labels, scores, strict=True):
-                row.classes.add(label=label.decode(), score=float(score))
-        messages.fill_model_spec(answer.model_spec, server.name, name, loaded.version)
-        return answer
-
-    def regress(request: Any) -> Any:
-        answer = serving_api("apis.regression_pb2").RegressionResponse()
-        results, loaded, name = on_examples(request)
-        for value in results["outputs"].reshape(-1):
-            answer.result.regressions.add(value=float(value))
-        messages.fill_model_spec(answer.model_spec, server.name, name, loaded.version)
-        return answer
-
-    def on_examples(request: Any) -> Any:
-        name = request.model_spec.signature_name or "serving_default"
-        loaded = server.borrow(request.model_spec)
-        try:
-            examples = [e.SerializeToString() for e in request.input.example_list.examples]
-            if not examples:
-                raise RequestError("INVALID_ARGUMENT", "Input is empty.")
-            return loaded.run(messages.example_column(examples), name), loaded, name
-        finally:
-            loaded.release()
+        return score
 
     def metadata(request: Any) -> Any:
         api = serving_api("apis.get_model_metadata_pb2")
         if list(request.metadata_field) != ["signature_def"]:
-            raise RequestError(
-                "INVALID_ARGUMENT",
+            raise ServingError(
                 f"metadata_field must be ['signature_def']. Received: "
                 f"{list(request.metadata_field)}",
+                "INVALID_ARGUMENT",
             )
-        loaded = server.borrow(request.model_spec)
-        try:
-            found = api.SignatureDefMap()
-            for key, definition in loaded.definitions.items():
-                found.signature_def[key].CopyFrom(definition)
-        finally:
-            loaded.release()
-        answer = api.GetModelMetadataResponse()
-        answer.metadata["signature_def"].Pack(found)
-        messages.fill_model_spec(answer.model_spec, server.name, "", loaded.version)
-        return answer
+        loaded = server.loaded(request.model_spec)
+        found = api.SignatureDefMap(signature_def=loaded.session.definitions)
+        response = api.GetModelMetadataResponse()
+        response.metadata["signature_def"].Pack(found)
+        messages.fill_model_spec(response.model_spec, server.name, "", loaded.version)
+        return response
 
     methods = {
-        "Predict": predict,
-        "Classify": classify,
-        "Regress": regress,
+        "Predict": scoring("predict"),
+        "Classify": scoring("classify"),
+        "Regress": scoring("regress"),
         "GetModelMetadata": metadata,
     }
     handlers = {name: staticmethod(_answering(method)) for name, method in methods.items()}
     return type("Servicer", (service.PredictionServiceServicer,), handlers)()
+
+
+def _read_columns(request: Any) -> dict[str, np.ndarray]:
+    """The request's columns, unless a tensor claims to be larger than any message may be."""
+    for name, proto in getattr(request, "inputs", {}).items():
+        sizes = [dim.size for dim in proto.tensor_shape.dim]
+        if any(size < 0 for size in sizes) or np.prod(sizes, dtype=float) > MAX_MESSAGE_BYTES:
+            raise ServingError(f"column {name!r} has the shape {sizes}", "INVALID_ARGUMENT")
+    try:
+        columns = messages.read_columns(request)
+    except Exception as error:
+        raise ServingError(f"a tensor cannot be read: {error}", "INVALID_ARGUMENT") from None
+    if not hasattr(request, "inputs") and not len(columns[messages.EXAMPLES]):
+        raise ServingError("Input is empty.", "INVALID_ARGUMENT")
+    return columns
+
+
+def _fill_tensors(response: Any, results: dict[str, np.ndarray]) -> None:
+    for key, value in results.items():
+        response.outputs[key].CopyFrom(messages.tensor_proto(value))
+
+
+def _fill_classes(response: Any, results: dict[str, np.ndarray]) -> None:
+    for labels, scores in zip(results["classes"], results["scores"], strict=True):
+        row = response.result.classifications.add()
+        for label, score in zip(labels, scores, strict=True):
+            row.classes.add(label=label.decode(), score=float(score))
+
+
+def _fill_values(response: Any, results: dict[str, np.ndarray]) -> None:
+    for value in results["outputs"].reshape(-1):
+        response.result.regressions.add(value=float(value))
+
+
+_FILL = {"predict": _fill_tensors, "classify": _fill_classes, "regress": _fill_values}
 
 
 def _answering(method: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
@@ -285,7 +261,7 @@ def _answering(method: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
     def handle(request: Any, context: Any) -> Any:
         try:
             return method(request)
-        except RequestError as error:
+        except ServingError as error:
             code, message = grpc.StatusCode[error.code], str(error)
         except SessionError as error:
             code, message = codes.get(error.code, grpc.StatusCode.INTERNAL), str(error)
@@ -296,15 +272,3 @@ def _answering(method: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
         context.abort(code, message[:4000])
 
     return handle
-
-
-def _safe_columns(inputs: Any) -> dict[str, np.ndarray]:
-    """The request's tensors, unless one claims to be larger than any message may be."""
-    for name, proto in inputs.items():
-        sizes = [dim.size for dim in proto.tensor_shape.dim]
-        if any(size < 0 for size in sizes) or np.prod(sizes, dtype=float) > MAX_MESSAGE_BYTES:
-            raise RequestError("INVALID_ARGUMENT", f"column {name!r} has the shape {sizes}")
-    try:
-        return messages.columns_of(inputs)
-    except Exception as error:
-        raise RequestError("INVALID_ARGUMENT", f"a tensor cannot be read: {error}") from None

@@ -6,6 +6,7 @@ python -m rankup_keras.serving.server.serve saved_models/ranker
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -38,9 +39,9 @@ def serve(
     Args:
         path: the model's base path.
         config_directory: where to write the server's configuration. Defaults to
-            `<path>/serving_config`, which the server ignores as it is no version.
-        grpc_port: defaults to 8500.
-        rest_port: defaults to 8501; the development server has none.
+            `<path>/serving_config`, which the server ignores since it is not a version.
+        grpc_port: gRPC port. Defaults to 8500.
+        rest_port: REST port, which the development server does not have. Defaults to 8501.
         batching: see `ServerConfig`.
         image: the container's image.
 
@@ -68,12 +69,10 @@ def serve(
 
 def has_image(image: str) -> bool:
     """Whether Docker runs here and has the image; nothing is downloaded unasked."""
-    if shutil.which("docker") is None:
-        return False
+    command = ["docker", "image", "inspect", image]
     try:
-        command = ["docker", "image", "inspect", image]
         return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
+    except (OSError, subprocess.TimeoutExpired):
         return False
 
 
@@ -87,16 +86,10 @@ def _develop(path: str | os.PathLike, port: int, image: str) -> int:
         )
         for version, reason in server.failed.items():
             print(f"version {version} does not load: {reason}", file=sys.stderr, flush=True)
-        signal.signal(signal.SIGTERM, _interrupt)
-        try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
             server.wait()
-        except KeyboardInterrupt:
-            return 0
     return 0
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _run(command: Sequence[str]) -> int:
@@ -120,13 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rest-port", type=int, default=8501)
     parser.add_argument("--image", default="tensorflow/serving:latest")
     options = parser.parse_args(arguments)
-    return serve(
-        options.path,
-        options.config_directory,
-        options.port,
-        options.rest_port,
-        image=options.image,
-    )
+    place, ports = options.config_directory, (options.port, options.rest_port)
+    return serve(options.path, place, *ports, image=options.image)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,27 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from rankup_keras.serving.exporting.card import read_card
+from rankup_keras.serving.client.messages import serving_api
+from rankup_keras.serving.exporting.model_card import read_card
 from rankup_keras.serving.exporting.version_directory import version_path
-from rankup_keras.serving.serving_api import serving_api
 
-METRICS_PATH = "/monitoring/prometheus/metrics"
-_MONITORING = f'prometheus_config {{\n  enable: true\n  path: "{METRICS_PATH}"\n}}\n'
+_MONITORING = """prometheus_config {
+  enable: true
+  path: "/monitoring/prometheus/metrics"
+}
+"""
+_NOTE = (
+    "# The server listens on every interface and has no flag to change that: let a firewall\n"
+    "# or a container (docker-compose.yml publishes on 127.0.0.1 alone) keep others out."
+)
 
 
 class ServerConfig:
     """Configuration files for one model, consistent with each other and with its warm-up.
 
     A server that batches refuses what is larger than its largest batch, and loads no version
-    whose warm-up it would refuse; so the batch sizes are those that the export was warmed up
-    with, and batching is refused for an export that was not made for it.
+    whose warm-up it would refuse. So the batch sizes are those that the export was warmed up with,
+    and batching is refused for an export that was not made for it.
 
     Args:
         path: the model's base path, which holds the versions.
@@ -35,14 +42,18 @@ class ServerConfig:
         num_batch_threads: batches that run at a time. Defaults to the number of cores here.
         max_enqueued_batches: beyond this many waiting batches requests get UNAVAILABLE.
             Defaults to 100.
-        grpc_port: defaults to 8500.
-        rest_port: defaults to 8501.
+        grpc_port: gRPC port. Defaults to 8500.
+        rest_port: REST port. Defaults to 8501.
         image: the container's image. Defaults to `"tensorflow/serving:latest"`.
 
     Example:
 
     ```python
-    config = rankup_keras.serving.ServerConfig("saved_models/ranker")
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=9)])
+    rk.export(rk.RankMixer(features, ["click"], token_dim=8), "saved_models/ranker")
+    config = rk.serving.ServerConfig("saved_models/ranker")
     config.write("serving")  # models.config, monitoring.config, docker-compose.yml, serve.sh
     print(config.command_line("serving"))
     ```
@@ -91,12 +102,12 @@ class ServerConfig:
         self.image = image
 
     def files(self, directory: str | os.PathLike) -> dict[str, str]:
-        """Name and text of every file; `directory` is where they will lie."""
+        """Name and text of every file that `write` puts into `directory`."""
         files = {
             "models.config": self._models(),
             "monitoring.config": _MONITORING,
             "docker-compose.yml": self._compose(Path(directory).resolve()),
-            "serve.sh": f"#!/bin/sh\n{self._note}\nexec {self.command_line(directory)}\n",
+            "serve.sh": f"#!/bin/sh\n{_NOTE}\nexec {self.command_line(directory)}\n",
         }
         if self.batching:
             files["batching.config"] = self._batching()
@@ -112,7 +123,7 @@ class ServerConfig:
         return place
 
     def arguments(self, directory: str | os.PathLike) -> list[str]:
-        """The server's flags, for files that lie in `directory`."""
+        """The server's flags, for files in `directory`."""
         place = Path(directory).resolve()
         flags = [
             f"--port={self.grpc_port}",
@@ -134,13 +145,8 @@ class ServerConfig:
         return flags
 
     def command_line(self, directory: str | os.PathLike) -> str:
-        """The plain command, to be run where the server is installed."""
+        """The command, to be run where the server is installed."""
         return shlex.join(["tensorflow_model_server", *self.arguments(directory)])
-
-    _note = (
-        "# The server listens on every interface and has no flag to change that: let a firewall\n"
-        "# or a container (docker-compose.yml publishes on 127.0.0.1 alone) keep others out."
-    )
 
     def _models(self) -> str:
         message = serving_api("config.model_server_config_pb2").ModelServerConfig()
@@ -156,15 +162,15 @@ class ServerConfig:
     def _batching(self) -> str:
         # The message is in no wheel, so this is its text. Lists are not padded by the server: it
         # would repeat the first value of the first list, and scores would change in silence.
-        lines = [
-            f"max_batch_size {{ value: {self.batch_sizes[-1]} }}",
-            f"batch_timeout_micros {{ value: {self.batch_timeout_micros} }}",
-            f"num_batch_threads {{ value: {self.num_batch_threads} }}",
-            f"max_enqueued_batches {{ value: {self.max_enqueued_batches} }}",
-            *[f"allowed_batch_sizes: {size}" for size in self.batch_sizes],
-            "pad_variable_length_inputs: false",
-        ]
-        return "\n".join(lines) + "\n"
+        values = {
+            "max_batch_size": self.batch_sizes[-1],
+            "batch_timeout_micros": self.batch_timeout_micros,
+            "num_batch_threads": self.num_batch_threads,
+            "max_enqueued_batches": self.max_enqueued_batches,
+        }
+        lines = [f"{name} {{ value: {value} }}" for name, value in values.items()]
+        lines += [f"allowed_batch_sizes: {size}" for size in self.batch_sizes]
+        return "\n".join([*lines, "pad_variable_length_inputs: false", ""])
 
     def _compose(self, place: Path) -> str:
         # Paths inside are the paths outside, so that one models.config serves both. JSON strings

@@ -1,53 +1,19 @@
-"""The TPU's form of the fields: outputs off TPU, configurations field by field, shards."""
-
-import types
+"""The TPU's form of the fields: outputs off TPU, configurations field by field."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras_rs.src.layers.embedding.tensorflow import config_conversion
-from tensorflow.python.tpu import tpu_embedding_v3, tpu_embedding_v3_utils
 
 from rankup_keras import optimizers
-from rankup_keras.distribution.tpu import sparse_core
-from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
-from rankup_keras.features.spec import FieldSpec, TableSpec
+from rankup_keras.distribution.experimental import TPUFieldEmbedding
+from rankup_keras.features.spec import FieldSpec
 from rankup_keras.layers.embeddings.field_embedding import FieldEmbedding
-
-TABLES = [TableSpec("user", 37), TableSpec("item", 21, 8), TableSpec("genre", 10)]
-FIELDS = [
-    FieldSpec("user", "user", 0),
-    FieldSpec("genres", "genre", 1, 3, "bag", "mean", 0),
-    FieldSpec("tags", "genre", 4, 2, "bag", "sqrtn"),
-    FieldSpec("item", "item", 6),
-    FieldSpec("clicks", "item", 7, 2, "sequence"),
-]
-SHAPES = {
-    "token__user": (37, 16),
-    "token__item": (21, 8),
-    "token__genre": (10, 16),
-    "global__item": (21, 8),
-    "global__genre": (10, 16),
-}
-BATCH = 8
+from tests.distribution.tpu.fields import BATCH, SHAPES, TABLES, make, make_ids, stand_in
 
 # TensorFlow's stacker itself warns by a deprecated call when stacking is off.
 pytestmark = pytest.mark.filterwarnings("ignore:The 'warn' function:DeprecationWarning")
-
-
-def make(**kwargs):
-    fields = FieldEmbedding(TABLES, FIELDS, 16, {"token": None, "global": ["item", "genres"]})
-    kwargs = {"placement": "default_device", "optimizer": "adagrad"} | kwargs
-    return fields, TPUFieldEmbedding(fields, BATCH, **kwargs)
-
-
-def make_ids():
-    rng = np.random.default_rng(0)
-    ids = rng.integers(0, 10, (BATCH, 9)).astype(np.int32)
-    ids[0, 1:6] = 0  # empty bags
-    ids[1, 7:9] = 0  # an empty sequence
-    return ids, rng.random((BATCH, 3)).astype(np.float32)
 
 
 def test_same_tables_give_the_same_outputs():
@@ -206,18 +172,6 @@ def test_tpu_configuration_field_by_field(name):
         assert feature.table.optimizer == features[key].table.optimizer
 
 
-def test_each_table_can_have_an_optimizer_of_its_own():
-    own = {"user": "sgd", "item": optimizers.Adagrad(0.5), "genre": "ftrl"}
-    _, on_tpu = make(optimizer=own)
-    features, _ = config_conversion.keras_to_tf_tpu_configuration(
-        on_tpu.feature_configs(), "auto", 1
-    )
-    kinds = {f.table.name: type(f.table.optimizer).__name__ for f in features.values()}
-    assert kinds["token__user"] == "SGD"
-    assert kinds["token__item"] == kinds["global__item"] == "Adagrad"
-    assert kinds["token__genre"] == "FTRL"
-
-
 @pytest.mark.parametrize("stacking", ["auto", None])
 def test_tables_of_one_width_and_optimizer_are_stacked(stacking):
     shared = optimizers.Adagrad(0.5)
@@ -241,78 +195,3 @@ def test_batch_that_replicas_do_not_divide_is_refused():
     _, on_tpu = make()
     with pytest.raises(ValueError, match="Batch size 8 is not a multiple"):
         config_conversion.keras_to_tf_tpu_configuration(on_tpu.feature_configs(), "auto", 3)
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "message"),
-    [
-        (optimizers.RowWiseAdagrad(), "'user' cannot be trained by RowWiseAdagrad"),
-        (keras.optimizers.RMSprop(), "'user' cannot be trained by RMSprop"),
-        ("rmsprop", "'user' cannot be trained by 'rmsprop'"),
-        ({"item": "sgd"}, "no entry for table 'user'"),
-    ],
-)
-def test_optimizers_that_the_tpu_lacks_are_refused(optimizer, message):
-    with pytest.raises(ValueError, match=message):
-        make(optimizer=optimizer)
-
-
-def stand_in(on_tpu, devices, cores_per_device, stacking):
-    """Layouts from TensorFlow's own stacker, and plain variables where a TPU's shards would be."""
-    features, cores = config_conversion.keras_to_tf_tpu_configuration(
-        on_tpu.feature_configs(), stacking, 1
-    )
-    flat = sorted(features.items())
-    tables = {f.table.name: f.table for f in features.values()}
-    stacks = tpu_embedding_v3._stack_tables_with_same_table_dim_and_optimizer(
-        list(tables.values()), flat, devices, cores_per_device, cores
-    )
-    layouts = stacks.table_to_layout
-    rng = np.random.default_rng(1)
-    variables = {}
-    for layout in layouts.values():
-        rows = layout.total_rows_per_sparse_core_shard * cores_per_device
-        shape = (rows, layout.unsharded_padded_shape[1])
-        variables[layout.stacked_table_name] = types.SimpleNamespace(
-            values=[tf.Variable(rng.normal(size=shape).astype("f")) for _ in range(devices)]
-        )
-    return types.SimpleNamespace(embedding_layouts=layouts, embedding_tables=variables)
-
-
-@pytest.mark.parametrize("stacking", ["auto", None])
-@pytest.mark.parametrize(("devices", "cores_per_device"), [(1, 2), (2, 4), (4, 2)])
-def test_shards_of_a_stand_in_are_read_as_tensorflow_reads_them(
-    devices, cores_per_device, stacking
-):
-    _, on_tpu = make()
-    shards = stand_in(on_tpu, devices, cores_per_device, stacking)
-    names = {layout.stacked_table_name for layout in shards.embedding_layouts.values()}
-    assert (len(names) < 5) is (stacking == "auto")
-    for name, table in sparse_core.read_tables(shards).items():
-        layout = shards.embedding_layouts[name]
-        stack = tf.concat(shards.embedding_tables[layout.stacked_table_name].values, axis=0)
-        padded = tpu_embedding_v3_utils.unshuffle_from_sc_to_cpu(
-            stack,
-            layout.num_sparse_cores,
-            layout.sparse_core_shard_row_offset,
-            layout.unsharded_padded_shape[0] // layout.num_sparse_cores,
-            layout.sparse_core_shard_rotation,
-        )
-        wanted = tpu_embedding_v3_utils.remove_padding_from_sc(padded, layout.unsharded_shape)
-        np.testing.assert_array_equal(table, wanted)
-
-
-@pytest.mark.parametrize("stacking", ["auto", None])
-def test_tables_go_into_the_shards_and_come_back(stacking):
-    fields, on_tpu = make()
-    fields(*make_ids())
-    shards = stand_in(on_tpu, 2, 4, stacking)
-    before = sparse_core.read_tables(shards)
-    on_tpu.embedding._tpu_embedding = shards
-    tables = fields.get_tables()
-    on_tpu.set_tables({key: tables[key] for key in ("token/user", "global/item")})
-    after = on_tpu.get_tables()
-    np.testing.assert_array_equal(after["token/user"], tables["token/user"])
-    np.testing.assert_array_equal(after["global/item"], tables["global/item"])
-    np.testing.assert_array_equal(after["token/genre"], before["token__genre"])
-    np.testing.assert_array_equal(after["token/item"], before["token__item"])

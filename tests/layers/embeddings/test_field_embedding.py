@@ -185,7 +185,7 @@ def test_a_restricted_layer_reads_the_same_variables():
     assert set(actual) == set(wanted)
     for key, value in wanted.items():
         np.testing.assert_allclose(actual[key], value, atol=1e-6)
-    assert {id(v) for v in part._stores} <= {id(v) for v in layer.variables}
+    assert {id(v) for v in part.table_variables} <= {id(v) for v in layer.variables}
 
 
 def test_one_gather_however_many_fields_and_table_sets():
@@ -197,16 +197,6 @@ def test_one_gather_however_many_fields_and_table_sets():
     assert operations.count("ResourceGather") == 1
     assert "ReadVariableOp" not in operations
     assert len(operations) < 40
-
-
-def test_initial_rows_differ_between_pieces_tables_and_sets():
-    from rankup_keras.layers.embeddings import initializers
-
-    pieces = initializers.InPieces(keras.initializers.RandomUniform(-0.1, 0.1, seed=3), elements=40)
-    table = np.asarray(pieces((100, 4)))
-    assert len(np.unique(table, axis=0)) == 100
-    assert np.abs(table).max() <= 0.1
-    np.testing.assert_array_equal(np.asarray(pieces((100, 4))), table)
 
 
 def test_same_seed_same_tables():
@@ -239,61 +229,9 @@ def test_regularizer_counts_a_touched_row_once_and_no_other():
     assert np.all(dense[[0, 3, 4, 6, 7, 8, 9]] == 0)
 
 
-@pytest.mark.parametrize(("slot", "bad", "name"), [(4, 20, "item"), (2, -1, "genres")])
-def test_ids_outside_their_table_name_the_feature(slot, bad, name):
-    layer = FieldEmbedding(TABLES, FIELDS, 4, SETS)
-    ids, weights = make_ids()
-    ids[3, slot] = bad
-    # TensorFlow escapes the quotes where the message passes through a graph.
-    message = rf"feature \\?'{name}\\?'.*Received: {bad}"
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        layer(ids, weights)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        tf.function(lambda i, w: layer(i, w))(ids, weights)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint32])
-def test_ids_of_another_dtype_are_refused(dtype):
-    layer = FieldEmbedding(TABLES, FIELDS, 4)
-    ids, weights = make_ids()
-    with pytest.raises(ValueError, match=rf"int32 or int64 `ids`.*user.*{np.dtype(dtype).name}"):
-        layer(ids.astype(dtype), weights)
-
-
-def test_too_few_slots_are_refused():
-    with pytest.raises(ValueError, match=r"shape \(batch, 15\)"):
-        FieldEmbedding(TABLES, FIELDS, 4)(np.zeros((2, 14), np.int32))
-
-
 def test_missing_weights_are_refused():
     with pytest.raises(ValueError, match="needs `weights`"):
         FieldEmbedding(TABLES, FIELDS, 4)(make_ids()[0])
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"fields": []}, "`fields`"),
-        ({"tables": [TableSpec("user", 3), TableSpec("user", 3)]}, "unique"),
-        ({"fields": [FieldSpec("x", "nowhere", 0)]}, "'x' reads table 'nowhere'"),
-        ({"fields": [FieldSpec("x", "user", 0, combiner="max")]}, "'x' must be one of"),
-        ({"fields": [FieldSpec("x", "user", 0, 2)]}, "'x' needs"),
-        ({"fields": [FieldSpec("x", "user", 0, hashes=0)]}, "`hashes` of field 'x'"),
-        ({"tables": [TableSpec("user", 0)]}, "'user' needs at least one row"),
-        ({"table_sets": 0}, "`table_sets`"),
-        ({"table_sets": "shared"}, "`table_sets`"),
-        ({"table_sets": {"a": ["nobody"]}}, "nobody"),
-        ({"table_sets": {"a": []}}, "no fields"),
-        ({"table_sets": ["a/b"]}, "'/'"),
-        ({"widths": {"b": 3}}, "`widths`"),
-        ({"embedding_dim": 0}, "`embedding_dim`"),
-        ({"embeddings_initializer": "glorot_uniform"}, "number of rows"),
-    ],
-)
-def test_wrong_arguments_are_named(change, message):
-    arguments = {"tables": [TableSpec("user", 3)], "fields": [FieldSpec("user", "user", 0)]}
-    with pytest.raises(ValueError, match=message):
-        FieldEmbedding(**(arguments | change))
 
 
 def test_exported_lookup_reads_the_same(tmp_path):

@@ -6,9 +6,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from rankup_keras.serving import messages
+from rankup_keras.serving.client import messages
 from tests.serving import stand_in
-from tests.serving.exporting.test_export import candidates_of
 
 ROWS = stand_in.make_rows(4, seed=8)
 ARGUMENT = ("INVALID_ARGUMENT",)
@@ -21,7 +20,7 @@ def change(**columns):
 
 
 def request(columns, signature="serving_default", name="ranker", outputs=()):
-    return messages.predict_request(columns, name, signature, outputs)
+    return messages.make_request("predict", columns, name, signature, outputs)
 
 
 def edited(column, edit):
@@ -97,8 +96,8 @@ REFUSED = {
     "rank for no user": (
         request(
             {
-                **candidates_of(ROWS),
-                **{k: v[:0] for k, v in candidates_of(ROWS).items() if len(v) == 1},
+                **stand_in.candidates_of(ROWS),
+                **{k: v[:0] for k, v in stand_in.candidates_of(ROWS).items() if len(v) == 1},
             },
             "rank",
         ),
@@ -106,12 +105,12 @@ REFUSED = {
         "exactly one row",
     ),
     "rank with unequal candidates": (
-        request({**candidates_of(ROWS), "price": ROWS["price"][:2]}, "rank"),
+        request({**stand_in.candidates_of(ROWS), "price": ROWS["price"][:2]}, "rank"),
         ARGUMENT,
         "price",
     ),
     "rank with users of unequal length": (
-        request({**candidates_of(ROWS), "age": ROWS["age"][:2]}, "rank"),
+        request({**stand_in.candidates_of(ROWS), "age": ROWS["age"][:2]}, "rank"),
         ARGUMENT,
         "age",
     ),
@@ -217,7 +216,7 @@ def test_a_clear_error(served, stub, kind):
 @pytest.mark.parametrize("kind", SCORED)
 def test_a_documented_score(model, stub, kind):
     columns, meaning = SCORED[kind]
-    got = messages.columns_of(stub.Predict(request(columns), timeout=30).outputs)
+    got = messages.read_tensors(stub.Predict(request(columns), timeout=30).outputs)
     want = stand_in.predict(model, meaning)
     for task, scores in want.items():
         assert np.isfinite(got[task]).all()
@@ -225,13 +224,11 @@ def test_a_documented_score(model, stub, kind):
 
 
 def test_calls_of_the_wrong_kind(stub):
-    classify = messages.example_request(
-        "classify", messages.to_examples(ROWS), "ranker", "serving_default"
-    )
+    classify = messages.make_request("classify", example(ROWS), "ranker", "serving_default")
     with pytest.raises(grpc.RpcError) as caught:
         stub.Classify(classify, timeout=30)
     assert caught.value.code().name in SIGNATURE
-    empty = messages.example_request("regress", [], "ranker", "regress")
+    empty = messages.make_request("regress", messages.example_column([]), "ranker", "regress")
     with pytest.raises(grpc.RpcError) as caught:
         stub.Regress(empty, timeout=30)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT

@@ -28,7 +28,7 @@ def make_model():
             rk.Categorical("item", hash_buckets=7, num_hashes=3),
             rk.Categorical("tags", hash_buckets=6, num_hashes=2, max_length=2, combiner="sqrtn"),
             rk.Categorical("user", hash_buckets=9, num_hashes=2, side="user"),
-            rk.Sequence("clicks", of="item", max_length=4),
+            rk.History("clicks", of="item", max_length=4),
             rk.Categorical("code", num_ids=5, side="user"),
         ]
     )

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 import rankup_keras as rk
 from rankup_keras.serving.exporting.rank_graph import RankGraph
-from rankup_keras.serving.exporting.sides import Sides
+from rankup_keras.serving.exporting.rank_inputs import RankInputs
 from tests.serving import stand_in
 
 USER = ["user_id", "age", "city", "interests", "history", "user_vector"]
@@ -13,20 +13,20 @@ USER = ["user_id", "age", "city", "interests", "history", "user_vector"]
 
 def rank(model, user_columns=None, count=6):
     """Scores by the cut graph, and by the whole model on full rows."""
-    sides = Sides(model.features, user_columns)
+    inputs = RankInputs(model.features, user_columns)
     rows = stand_in.make_rows(count, seed=3)
-    for name in sides.user:
+    for name in inputs.user:
         rows[name] = rows[name][:1]
     columns = {
         name: tf.constant(v.tolist() if v.dtype == object else v) for name, v in rows.items()
     }
-    mine, theirs = sides.encode(
+    mine, theirs = inputs.encode(
         model.features,
-        {name: columns[name] for name in sides.user},
-        {name: columns[name] for name in sides.candidate},
+        {name: columns[name] for name in inputs.user},
+        {name: columns[name] for name in inputs.candidate},
     )
-    graph = RankGraph(model, sides)
-    full = {k: v.repeat(count, 0) if k in sides.user else v for k, v in rows.items()}
+    graph = RankGraph(model, inputs)
+    full = {k: v.repeat(count, 0) if k in inputs.user else v for k, v in rows.items()}
     return graph, graph(mine, theirs), model(model.features.encode(full), training=False)
 
 
@@ -55,7 +55,7 @@ def test_equals_the_model_on_full_rows(features, kind):
     graph, got, want = rank(model)
     assert graph.embedding is not None
     # The history is pooled once: neither its rows nor its ids go behind the cut.
-    assert not any(key.endswith("/history") or key == "encoded_ids" for key in graph._keys)
+    assert not any(key.endswith("/history") or key == "encoded_ids" for key in graph.cut)
     assert_same(got, want)
 
 
@@ -78,7 +78,7 @@ def test_any_split_of_the_columns(features, user_columns):
 def test_a_sequence_of_the_candidates(features):
     model = rk.RankUp(features, ["click"], token_dim=32, embeddings_initializer="random_normal")
     graph, got, want = rank(model, ["user_id", "city"])
-    assert any(key.endswith("/history") for key in graph._keys)
+    assert any(key.endswith("/history") for key in graph.cut)
     assert_same(got, want)
 
 
@@ -90,11 +90,15 @@ def test_a_model_that_is_not_cut():
 
 def test_the_candidates_do_not_look_up_the_user(features):
     model = rk.RankUp(features, ["click"], token_dim=32)
-    graph = RankGraph(model, Sides(features))
-    assert {field.name for field in graph._own.fields} == {"item_id", "shop", "genres"}
+    graph = RankGraph(model, RankInputs(features))
+    assert {field.name for field in graph.candidate_embedding.fields} == {
+        "item_id",
+        "shop",
+        "genres",
+    }
     assert all(
         any(mine is theirs for theirs in model.get_layer("embeddings").weights)
-        for mine in graph._own._stores
+        for mine in graph.candidate_embedding.table_variables
     )
 
 
@@ -103,16 +107,16 @@ def test_layers_over_one_sided_inputs():
     features = rk.FeatureSet(
         [
             rk.Categorical("user_id", vocabulary=stand_in.USERS, side="user"),
-            rk.Sequence("seen", of="user_id", max_length=3),
+            rk.History("seen", of="user_id", max_length=3),
             rk.Numeric("price", normalize=None),
         ]
     )
     features.adapt({"user_id": ["a"], "seen": [["a"]], "price": [1.0]})
     model = rk.RankUp(features, ["click"], token_dim=35, num_blocks=1)
-    graph = RankGraph(model, Sides(features))
-    assert graph._own is None
-    sides = Sides(features)
-    mine, theirs = sides.encode(
+    graph = RankGraph(model, RankInputs(features))
+    assert graph.candidate_embedding is None
+    inputs = RankInputs(features)
+    mine, theirs = inputs.encode(
         features,
         {"user_id": tf.constant(["user3"]), "seen": tf.constant([["user1", "user2"]])},
         {"price": tf.constant([0.5, -1.0])},

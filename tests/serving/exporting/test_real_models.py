@@ -7,7 +7,6 @@ import pytest
 import rankup_keras as rk
 from rankup_keras.serving import Client, DevelopmentServer, export, load_session, read_card
 from tests.serving import stand_in
-from tests.serving.exporting.test_export import candidates_of
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def test_rankup_on_a_thousand_rows(trained, published, tmp_path):
     rows = stand_in.make_rows(1000, seed=2)
     trained.save(tmp_path / "model.keras")
     want = keras.saving.load_model(tmp_path / "model.keras").predict(rows, verbose=0)
-    once = candidates_of(rows)
+    once = stand_in.candidates_of(rows)
     ranked = trained.predict(
         {k: v.repeat(1000, 0) if len(v) == 1 else v for k, v in once.items()}, verbose=0
     )

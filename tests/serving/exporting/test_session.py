@@ -1,5 +1,3 @@
-import json
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -8,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rankup_keras.serving import SessionError, load_session
-from rankup_keras.serving.exporting import session
+from rankup_keras.serving import SavedModelSession, SessionError, load_session
+from rankup_keras.serving.exporting.writing import read_saved_model
 from tests.serving import stand_in
 
 
@@ -77,7 +75,7 @@ def test_empty_tensors(strings):
 def test_only_the_outputs_asked_for(strings):
     row = {"text": [["a"]], "flag": [True], "number": 0.0}
     assert list(strings.run(row, outputs=["joined"])) == ["joined"]
-    with pytest.raises(ValueError, match=r"gives the outputs .* Received: \['nothing'\]"):
+    with pytest.raises(ValueError, match=r"has the outputs .* Received: \['nothing'\]"):
         strings.run(row, outputs=["nothing"])
 
 
@@ -88,18 +86,17 @@ def test_signatures_are_read_as_tensorflow_reads_them(exported):
     assert set(mine) == set(theirs)
     for name, function in theirs.items():
         specs = function.structured_input_signature[1]
-        assert {k: (v.dtype_name, v.shape) for k, v in mine[name].inputs.items()} == {
-            k: (spec.dtype.name, tuple(spec.shape)) for k, spec in specs.items()
-        }
-        assert {k: v.shape for k, v in mine[name].outputs.items()} == {
-            k: tuple(spec.shape) for k, spec in function.structured_outputs.items()
+        assert mine[name].inputs == dict(specs)
+        outputs = mine[name].outputs.items()
+        assert {k: (v.dtype, v.shape) for k, v in outputs} == {
+            k: (spec.dtype, spec.shape) for k, spec in function.structured_outputs.items()
         }
 
 
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        ({"extra": [1]}, ValueError, r"Not in the signature: \['extra'\]"),
+        ({"extra": [1]}, ValueError, r"Unknown: \['extra'\]"),
         ({"city": None}, ValueError, r"Missing: \['city'\]"),
         ({"city": np.zeros(4, np.int32)}, TypeError, "'city' must be int64. Received: dtype=int32"),
         ({"item_id": np.zeros(4)}, TypeError, "'item_id' must be string. Received: dtype=float64"),
@@ -135,7 +132,7 @@ def test_a_save_without_variables_fails_as_in_the_server(tmp_path):
     with load_session(tmp_path / "1") as loaded:
         spec = loaded.signature("serving_default")
         zeros = {
-            name: np.zeros([1 if d is None else d for d in i.shape], session.DTYPES[i.dtype])
+            name: np.zeros([1 if d is None else d for d in i.shape], i.dtype.as_numpy_dtype)
             for name, i in spec.inputs.items()
         }
         with pytest.raises(SessionError, match="Could not find variable"):
@@ -147,43 +144,118 @@ def test_broken_directories(tmp_path, exported):
         load_session(exported.parent)
     broken = tmp_path / "1"
     shutil.copytree(exported, broken)
-    # As in the server, an export that lost its variables loads, and no request succeeds.
+    # A server loads an export that lost its variables, and then no request succeeds; the loader
+    # into a session says so at once.
     (broken / "variables" / "variables.index").unlink()
-    with load_session(broken) as loaded, pytest.raises(SessionError, match="not find variable"):
-        loaded.run(stand_in.make_rows(1))
+    with pytest.raises(SessionError, match=r"cannot load .* not a valid checkpoint"):
+        load_session(broken)
     (broken / "saved_model.pb").write_bytes(b"nonsense")
     with pytest.raises(SessionError, match="cannot load"):
         load_session(broken)
+
+
+def edited(path, place, edit):
+    """A copy of an export whose graph was changed."""
+    shutil.copytree(path, place)
+    saved = read_saved_model(place)
+    edit(saved.meta_graphs[0])
+    (place / "saved_model.pb").write_bytes(saved.SerializeToString())
+    return place
+
+
+def lose_initializer(graph):
+    del graph.signature_def["__saved_model_init_op"]
+    graph.collection_def.pop("saved_model_main_op", None)
+
+
+def lose_saver(graph):
+    graph.ClearField("saver_def")
+
+
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (lose_initializer, "Table not initialized"),
+        (lose_saver, "Could not find variable"),
+    ],
+)
+def test_what_a_server_meets_at_the_first_request(exported, tmp_path, edit, match):
+    with load_session(edited(exported, tmp_path / "1", edit)) as loaded:
+        with pytest.raises(SessionError, match=match) as caught:
+            loaded.run(stand_in.make_rows(1))
+        assert caught.value.code == tf.errors.FAILED_PRECONDITION
+
+
+def name_a_tensor_that_is_not_there(graph):
+    graph.signature_def["rank"].outputs["click"].name = "nothing:0"
+
+
+def declare_another_dtype(graph):
+    graph.signature_def["rank"].inputs["age"].dtype = tf.int64.as_datatype_enum
+
+
+def use_an_unknown_op(graph):
+    for function in graph.graph_def.library.function:
+        function.node_def.add(name="new", op="NoSuchOp")
+
+
+def place_on_a_gpu(graph):
+    for node in graph.graph_def.node:
+        node.device = "/device:GPU:0" if node.op.startswith("Stateful") else ""
+
+
+def lose_functions(graph):
+    del graph.graph_def.library.function[:]
+
+
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (name_a_tensor_that_is_not_there, "'nothing:0' refers to a Tensor which does not exist"),
+        (declare_another_dtype, "age:0' as int64, the graph as .*float32"),
+        (use_an_unknown_op, "NoSuchOp"),
+        (place_on_a_gpu, "explicitly assigned to /device:GPU:0"),
+        (lose_functions, "__inference_"),
+    ],
+)
+def test_graphs_that_no_server_runs(exported, tmp_path, edit, match):
+    with pytest.raises(SessionError, match=match):
+        load_session(edited(exported, tmp_path / "1", edit))
+
+
+@pytest.mark.parametrize("lost", ["assets/*", "variables/*.data*"])
+def test_files_that_are_not_there(exported, tmp_path, lost):
+    place = edited(exported, tmp_path / "1", lambda graph: None)
+    for file in place.glob(lost):
+        file.unlink()
+    with pytest.raises(SessionError, match="No such file"):
+        load_session(place)
+
+
+@pytest.mark.parametrize("wrap", [tf.py_function, tf.numpy_function])
+def test_python_that_only_this_process_has(tmp_path, wrap):
+    """The graph runs here, where TensorFlow finds the function again, and in no server."""
+
+    class Doubled(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32, name="x")])
+        def __call__(self, x):
+            return {"y": tf.ensure_shape(wrap(lambda v: v * 2, [x], tf.float32), (None,))}
+
+    module = Doubled()
+    tf.saved_model.save(module, str(tmp_path), signatures=module.__call__)
+    with pytest.raises(SessionError, match="calls back into Python, which no server can"):
+        load_session(tmp_path)
+
+
+def test_other_tags(exported):
+    with pytest.raises(SessionError, match=r"tags .*other.* could not be found"):
+        SavedModelSession(exported, tags=("other",))
 
 
 def test_closing_twice(exported):
     loaded = load_session(exported)
     loaded.close()
     loaded.close()
-
-
-@pytest.mark.processes
-def test_a_process_without_the_package_or_tensorflow(exported, tmp_path):
-    """The file alone, by its path: nothing of the package, nothing of TensorFlow's Python."""
-    plain = {name: value.tolist() for name, value in stand_in.make_rows(5).items()}
-    (tmp_path / "rows.json").write_text(json.dumps(plain))
-    code = (
-        "import runpy, sys; sys.argv[0] = sys.argv.pop(1)\n"
-        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "except SystemExit as end: assert end.code == 0\n"
-        "assert not {'tensorflow', 'keras', 'rankup_keras'} & set(sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, session.__file__, exported, "--rows", tmp_path / "rows.json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=tmp_path,
-        check=True,
-    )
-    with load_session(exported) as loaded:
-        for task, want in loaded.run(plain).items():
-            np.testing.assert_allclose(json.loads(done.stdout)[task], want, atol=1e-6)
 
 
 @pytest.mark.processes
@@ -213,12 +285,3 @@ assert not any(name.startswith("rankup_keras") for name in sys.modules)
     got = np.load(tmp_path / "out.npz")
     for task, want in stand_in.predict(model, rows).items():
         np.testing.assert_allclose(got[task], want, atol=1e-6)
-
-
-def test_the_file_lists_signatures(exported, capsys):
-    assert session._main([str(exported)]) == 0
-    printed = capsys.readouterr().out
-    assert "serving_default" in printed
-    assert "<- history: string [None, None]" in printed
-    assert "-> click: float32 [None]" in printed
-    assert pathlib.Path(session.__file__).name == "session.py"

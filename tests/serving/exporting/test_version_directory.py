@@ -30,7 +30,7 @@ def test_numbers_only(tmp_path):
 
 def test_next_number_and_nothing_left_behind(tmp_path):
     for expected in ("1", "2", "3"):
-        with versions.writing(tmp_path) as place:
+        with versions.unpublished_directory(tmp_path) as place:
             fill(place)
             assert versions.versions(tmp_path) == list(range(1, int(expected)))
             assert versions.publish(place).name == expected
@@ -39,7 +39,7 @@ def test_next_number_and_nothing_left_behind(tmp_path):
 
 def test_an_error_leaves_nothing(tmp_path):
     def fail():
-        with versions.writing(tmp_path) as place:
+        with versions.unpublished_directory(tmp_path) as place:
             fill(place)
             raise RuntimeError
 
@@ -49,19 +49,19 @@ def test_an_error_leaves_nothing(tmp_path):
 
 
 def test_a_version_never_changes(tmp_path):
-    with versions.writing(tmp_path) as place:
+    with versions.unpublished_directory(tmp_path) as place:
         fill(place, "first")
         versions.publish(place, 7)
-    with versions.writing(tmp_path) as place:
+    with versions.unpublished_directory(tmp_path) as place:
         fill(place, "second")
         with pytest.raises(FileExistsError, match="version=7"):
             versions.publish(place, 7)
     assert (tmp_path / "7" / "saved_model.pb").read_text() == "first"
     with pytest.raises(FileExistsError, match=r"version=7, taken in .*\[7\]"):
-        versions.check_version(tmp_path, 7)
+        versions.check_destination(tmp_path, 7)
     for wrong in (-1, "3", 1.0, True):
         with pytest.raises(ValueError, match="`version` must be an integer"):
-            versions.check_version(tmp_path, wrong)
+            versions.check_destination(tmp_path, wrong)
 
 
 def test_racing_exports_take_different_numbers(tmp_path):
@@ -69,7 +69,7 @@ def test_racing_exports_take_different_numbers(tmp_path):
     barrier = threading.Barrier(count)
 
     def one():
-        with versions.writing(tmp_path) as place:
+        with versions.unpublished_directory(tmp_path) as place:
             fill(place)
             barrier.wait()
             taken.append(versions.publish(place).name)
@@ -88,7 +88,7 @@ def test_what_a_killed_export_left_is_swept_up(tmp_path):
 import importlib.util, os, signal
 spec = importlib.util.spec_from_file_location("versions", {versions.__file__!r})
 module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-with module.writing({str(tmp_path)!r}) as place:
+with module.unpublished_directory({str(tmp_path)!r}) as place:
     (place / "saved_model.pb").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -97,12 +97,12 @@ with module.writing({str(tmp_path)!r}) as place:
     assert len(left) == 1
     assert left[0].startswith(".exporting")
     assert versions.versions(tmp_path) == []
-    with versions.writing(tmp_path) as place:
+    with versions.unpublished_directory(tmp_path) as place:
         # This process lives, so its own directory is left alone by others.
         versions.sweep(tmp_path)
         assert [pathlib.Path(p) for p in os.listdir(tmp_path)] == [pathlib.Path(place.name)]
 
 
-def test_object_stores_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="local directory"), versions.writing("gs://bucket/model"):
-        pass
+def test_object_stores_are_refused():
+    with pytest.raises(ValueError, match="local directory"):
+        versions.check_destination("gs://bucket/model", None)

@@ -3,19 +3,18 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from rankup_keras.serving import messages
+from rankup_keras.serving.client import messages
 from rankup_keras.serving.exporting import warmup
-from rankup_keras.serving.exporting.signatures import Signatures
+from rankup_keras.serving.exporting.rank_inputs import RankInputs
 from tests.serving import stand_in
-from tests.serving.exporting.test_export import candidates_of
 
 
 @pytest.fixture(scope="module")
 def logs(model):
-    makers = Signatures(model)
+    inputs = RankInputs(model.features)
     rows = stand_in.make_rows(6)
     names = ["serving_default", "rank", "classify", "regress_buy"]
-    return rows, list(warmup.records(rows, names, (2, 9), makers.sides, "ranker"))
+    return rows, list(warmup.make_records(rows, names, (2, 9), inputs, "ranker"))
 
 
 def test_a_server_reads_what_was_encoded(logs):
@@ -30,12 +29,12 @@ def test_a_server_reads_what_was_encoded(logs):
         columns = {k: v[np.arange(size) % 6] for k, v in rows.items()}
         name = log.request.model_spec.signature_name
         if name in ("serving_default", "rank"):
-            sent = candidates_of(columns) if name == "rank" else columns
-            assert log.request == messages.predict_request(sent, "ranker", name)
+            sent = stand_in.candidates_of(columns) if name == "rank" else columns
+            assert log.request == messages.make_request("predict", sent, "ranker", name)
         else:
             kind = record.WhichOneof("log_type").removesuffix("_log")
-            examples = messages.to_examples(columns)
-            assert log.request == messages.example_request(kind, examples, "ranker", name)
+            examples = messages.example_column(messages.to_examples(columns))
+            assert log.request == messages.make_request(kind, examples, "ranker", name)
 
 
 def test_records_come_back(logs, tmp_path):
@@ -51,9 +50,9 @@ def test_records_come_back(logs, tmp_path):
     ]
     np.testing.assert_array_equal(back[0][2]["city"], rows["city"][:2])
     assert [v.decode() for v in back[0][2]["item_id"]] == rows["item_id"][:2].tolist()
-    assert back[2][2]["inputs"].tolist() == messages.to_examples(
-        {k: v[:2] for k, v in rows.items()}
-    )
+    examples = messages.to_examples({k: v[:2] for k, v in rows.items()})
+    for got, want in zip(back[2][2]["inputs"], examples, strict=True):
+        assert tf.train.Example.FromString(got) == tf.train.Example.FromString(want)
 
 
 def test_records_that_no_server_runs(tmp_path):
@@ -63,5 +62,5 @@ def test_records_that_no_server_runs(tmp_path):
         (tmp_path / warmup.FILE).parent.mkdir(exist_ok=True)
         with tf.io.TFRecordWriter(str(tmp_path / warmup.FILE)) as writer:
             writer.write(data)
-        with pytest.raises(ValueError, match="warm-up record 0 is no PredictionLog that runs"):
+        with pytest.raises(ValueError, match="warm-up record 0 is not a PredictionLog that runs"):
             list(warmup.read_warmup(tmp_path))

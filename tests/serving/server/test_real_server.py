@@ -12,7 +12,6 @@ import pytest
 from rankup_keras.serving import Client, ServingError, export
 from tests.serving import stand_in
 from tests.serving.conftest import BINARY, any_server, real_server
-from tests.serving.exporting.test_export import candidates_of
 
 pytestmark = pytest.mark.server
 
@@ -51,7 +50,7 @@ def test_rest_by_columns_and_by_rows(model, rest):
 
 def test_rest_rank_and_regress(model, rest):
     rows = finite_rows(6)
-    once = candidates_of(rows)
+    once = stand_in.candidates_of(rows)
     full = {k: v.repeat(6, 0) if len(v) == 1 else v for k, v in once.items()}
     body = {"signature_name": "rank", "inputs": plain(once)}
     got = post(f"{rest}:predict", body)["outputs"]["buy"]
@@ -100,7 +99,7 @@ def test_batching(model, tmp_path):
         with Client(server.address, "m") as client:
             with pytest.raises(ServingError):
                 client.predict(stand_in.make_rows(33))
-            rows = candidates_of(stand_in.make_rows(5))
+            rows = stand_in.candidates_of(stand_in.make_rows(5))
             user = {k: v for k, v in rows.items() if len(v) == 1}
             with pytest.raises(ServingError, match="0th"):
                 client.rank(user, {k: v for k, v in rows.items() if k not in user})

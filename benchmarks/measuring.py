@@ -1,0 +1,101 @@
+"""How the benchmarks measure: fresh processes, rounds in turns, one JSON file per question."""
+
+import json
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+PACKAGES = ("tensorflow", "keras", "keras-rs", "numpy", "torch", "tensorflow-recommenders")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory, load, and versions of what is measured."""
+    model = platform.machine()
+    info = pathlib.Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].split(":", 1)[1].strip() if names else model
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 2),
+        "versions": versions,
+    }
+
+
+def in_fresh_process(module: str, *arguments: str, environment: Mapping[str, str] = {}) -> Any:
+    """Runs a module in a process of its own and reads the JSON of its last line."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    if done.returncode:
+        what = f"{module} {' '.join(arguments)} failed ({done.returncode})"
+        raise SystemExit(f"{what}:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def peak_mib() -> float:
+    """The most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def limit_threads(count: int | None) -> None:
+    """Leaves cores to other processes; before TensorFlow does anything."""
+    if count:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+
+
+def in_turns(
+    steps: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of every step in every round; the steps take turns, so that all meet one machine."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(warm_up + rounds):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if turn >= warm_up:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def summary(seconds: Sequence[float]) -> dict[str, float]:
+    """Median and spread, in milliseconds."""
+    return {
+        "median_ms": round(1e3 * statistics.median(seconds), 2),
+        "best_ms": round(1e3 * min(seconds), 2),
+        "worst_ms": round(1e3 * max(seconds), 2),
+        "rounds": len(seconds),
+    }
+
+
+def record(name: str, results: Mapping[str, Any]) -> None:
+    """Prints the figures and adds them to `results/<name>.json`; keys there already are renewed."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept.update(results)
+    kept["machine"] = machine()
+    path.write_text(json.dumps(kept, indent=1) + "\n")

@@ -1,0 +1,102 @@
+"""Point-in-time columns: of every row, what strictly earlier rows tell.
+
+Logs are coarse in time: in MovieLens-100k half of a user's ratings share a second with another
+one. Rows at the same time do not count as earlier, or labels would leak.
+"""
+
+from typing import Any
+
+import numpy as np
+
+
+def earlier_items(users: Any, times: Any, items: Any, length: int) -> np.ndarray:
+    """Every row's history: the last items of its user, before its time.
+
+    Args:
+        users: array (n,), whose history it is.
+        times: array (n,) of numbers, when the row happened.
+        items: array (n,) of strings, what goes into the history.
+        length: how many items to keep, the newest ones.
+
+    Returns:
+        String array (n, length): the newest item first, `""` behind the
+        oldest. Of items at one time, the one in the later row is the newer.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    past = rk.data.earlier_items(["u", "u", "u"], [1, 2, 2], ["a", "b", "c"], length=2)
+    assert past.tolist() == [["", ""], ["a", ""], ["a", ""]]
+    ```
+    """
+    if length < 1:
+        raise ValueError(f"`length` must be at least 1. Received: length={length}")
+    items = np.asarray(items, dtype=str)
+    order, user_start, tie_start = _sorted_runs(users, times)
+    positions = tie_start[:, None] - 1 - np.arange(length)
+    earlier = positions >= user_start[:, None]
+    newest_first = items[order][np.where(earlier, positions, 0)]
+    histories = np.empty((len(items), length), dtype=items.dtype)
+    histories[order] = np.where(earlier, newest_first, "")
+    return histories
+
+
+def earlier_statistics(
+    groups: Any, times: Any, values: Any, counted: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count and mean of a group's values before every row's time.
+
+    With labels as values, pass the training rows as `counted`: then no row
+    sees a label of the validation or test rows, nor its own.
+
+    Args:
+        groups: array (n,), whose values go together, a user or an item.
+        times: array (n,) of numbers, when the row happened.
+        values: array (n,) of numbers.
+        counted: boolean array (n,), the rows whose values are known.
+            Defaults to all.
+
+    Returns:
+        Float32 arrays (n,): the count, and the mean, NaN where the count is 0.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    count, mean = rk.data.earlier_statistics(["u", "u", "u"], [1, 2, 3], [1, 0, 1])
+    assert count.tolist() == [0, 1, 2] and mean[1:].tolist() == [1, 0.5]
+    ```
+    """
+    values = np.asarray(values, dtype=np.float64)
+    known = np.ones(len(values)) if counted is None else np.asarray(counted, dtype=np.float64)
+    order, group_start, tie_start = _sorted_runs(groups, times)
+    counts = np.concatenate([[0.0], np.cumsum(known[order])])
+    sums = np.concatenate([[0.0], np.cumsum((known * values)[order])])
+    count = np.empty(len(values))
+    total = np.empty(len(values))
+    count[order] = counts[tie_start] - counts[group_start]
+    total[order] = sums[tie_start] - sums[group_start]
+    mean = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return count.astype(np.float32), mean.astype(np.float32)
+
+
+def _sorted_runs(groups: Any, times: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The order by group, time and row; for each place there, where its group and its tie start."""
+    groups = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    times = np.asarray(times)
+    if groups.shape != times.shape:
+        raise ValueError(
+            "Groups and times must have one value per row. "
+            f"Received: {len(groups)} groups and {len(times)} times"
+        )
+    order = np.lexsort((times, groups))
+    groups, times = groups[order], times[order]
+    new_group = np.concatenate([[True], groups[1:] != groups[:-1]])[: len(groups)]
+    new_tie = new_group | np.concatenate([[True], times[1:] != times[:-1]])[: len(groups)]
+    places = np.arange(len(groups))
+    group_start = np.maximum.accumulate(np.where(new_group, places, 0))
+    tie_start = np.maximum.accumulate(np.where(new_tie, places, 0))
+    return order, group_start, tie_start

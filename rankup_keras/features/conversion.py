@@ -1,0 +1,371 @@
+"""Columns as pyarrow has them → columns of the types that features declare, in memory and in files.
+
+Whole columns are cast at once. Only one in which a cast fails is gone through value by value, to
+name the row.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+
+Kind = Literal["string", "int64", "float32"]
+Shape = Literal["single", "list", "vector"]
+Role = Literal["feature", "label", "weight", "extra"]
+
+# Marks of a missing value in columns of numbers; in text only the empty value and Hive's `\N` are,
+# since NA is a country.
+NO_NUMBER = ("", "\\N", "NULL", "null", "NA", "N/A", "None", "none", "nan", "NaN")
+NO_TEXT = b"\\N"
+ARROW = {"string": pa.binary(), "int64": pa.int64(), "float32": pa.float32()}
+PADDING: dict[str, Any] = {"string": b"", "int64": -1, "float32": math.nan}
+
+_WANTED = {"string": "strings", "int64": "64-bit integers", "float32": "numbers"}
+_READABLE: dict[bool, dict[str, tuple[str, ...]]] = {
+    True: {"string": ("text",), "int64": ("integer", "number"), "float32": ("integer", "number")},
+    False: {
+        "string": ("text", "integer"),
+        "int64": ("integer", "number", "text"),
+        "float32": ("integer", "number", "text"),
+    },
+}
+_REMEDY = {
+    "string": "Write it as text, or declare dtype='int64' where its numbers are whole.",
+    "int64": "Write whole numbers, declare dtype='string' for text, or use a Numeric feature.",
+    "float32": "Write it as numbers.",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What a column is to become.
+
+    Attributes:
+        name: its name among the columns, the labels or the extra columns.
+        column: its name in the file.
+        kind: type of its values.
+        shape: one value per row, a list of any length, or a vector of `dim`.
+        role: what it is for.
+        dim: width of a vector.
+        num_ids: ids must lie below, where given.
+        strict: whether text and numbers are not read as each other, and no
+            text marks a missing value, as for columns in memory.
+    """
+
+    name: str
+    column: str
+    kind: Kind
+    shape: Shape = "single"
+    role: Role = "feature"
+    dim: int = 0
+    num_ids: int | None = None
+    strict: bool = False
+
+    @classmethod
+    def of_spec(cls, spec: tf.TensorSpec, num_ids: int | None = None) -> "Target":
+        """The target of a column in memory, see `FeatureSet.raw_spec`."""
+        dim = spec.shape[1] if spec.shape.rank == 2 else 0
+        shape: Shape = "single" if spec.shape.rank == 1 else "vector" if dim else "list"
+        return cls(
+            spec.name, spec.name, spec.dtype.name, shape, dim=dim or 0, num_ids=num_ids, strict=True
+        )
+
+    def spec(self) -> tf.TensorSpec:
+        """Shape and dtype of its column, batch dimension first."""
+        shape = {"single": (None,), "list": (None, None), "vector": (None, self.dim)}[self.shape]
+        return tf.TensorSpec(shape, self.kind, self.name)
+
+    def check_type(self, kind: pa.DataType, split_text: bool = False) -> None:
+        """Refuses types that cannot be read; with `split_text` single text may be a list.
+
+        Raises:
+            ValueError: lists come where single values are expected, or the other way round.
+            TypeError: the values have another type.
+        """
+        found = family(kind)
+        depth, item = found.count("list of "), found.removeprefix("list of ")
+        if item == "null":
+            return
+        if self.shape == "single" and depth:
+            raise ValueError(
+                "must have one value per row, not a list. For a multi-valued feature give "
+                f"`max_length`, for past actions use a History feature. Received {kind}."
+            )
+        if self.shape != "single" and depth != 1 and not (split_text and item == "text"):
+            raise ValueError(f"must have a list of values in every row. Received {kind}.")
+        if item not in _READABLE[self.strict][self.kind]:
+            raise self.wrong_type(kind)
+
+    def wrong_type(self, received: Any) -> TypeError:
+        """The error of values of another type."""
+        return TypeError(
+            f"must hold {_WANTED[self.kind]}. Received {received}. {_REMEDY[self.kind]}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A value that cannot be read: the row, the value, why, and the error that it is."""
+
+    row: int
+    value: Any
+    reason: str
+    error: type[Exception] = TypeError
+
+
+def family(kind: pa.DataType) -> str:
+    """`"text"`, `"integer"`, `"number"`, `"null"`, `"list of …"`, or the type's own name."""
+    if pa.types.is_dictionary(kind):
+        return family(kind.value_type)
+    if pa.types.is_null(kind):
+        return "null"
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        return "integer"
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "number"
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    blobs = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    if any(test(kind) for test in (*texts, *blobs)):
+        return "text"
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if any(test(kind) for test in lists):
+        return f"list of {family(kind.value_type)}"
+    return str(kind)
+
+
+def convert(
+    array: pa.Array, target: Target, separator: str | None = None, coded: bool = False
+) -> tuple[pa.Array, list[Problem]]:
+    """One column in the type of its target, and the values that could not be read.
+
+    Args:
+        array: the column as it was read.
+        target: what it is to become.
+        separator: what separates the values of a list in text, if lists may be text.
+        coded: whether single text may stay dictionary-encoded.
+
+    Returns:
+        An array without nulls, of `binary`, `int64` or `float32`, of lists of them, or of vectors,
+        with padding where a value could not be read; and the problems.
+    """
+    if pa.types.is_dictionary(array.type):
+        single = target.shape == "single" and target.kind == "string"
+        if coded and single and len(array.dictionary) <= len(array):
+            return _recoded(array), []
+        array = array.dictionary_decode()
+    if target.shape == "single":
+        result, problems = _scalars(array, target)
+        if target.role in ("label", "weight"):
+            problems = problems + _check_numbers(result, array, target, problems)
+        return result, problems
+    return _lists(array, target, separator)
+
+
+def _scalars(array: pa.Array, target: Target) -> tuple[pa.Array, list[Problem]]:
+    found = family(array.type)
+    if found == "null":
+        return pa.array([PADDING[target.kind]] * len(array), ARROW[target.kind]), []
+    if found.startswith("list of "):  # only in formats where every value may be a list
+        return _all_wrong(array, target, "is a list, and one value is expected.")
+    if target.kind == "string":
+        return _strings(array, found, target.strict), []
+    parse = _integers if target.kind == "int64" else _floats
+    problems: list[Problem] = []
+    try:
+        result = parse(array, found)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        result, problems = _one_by_one(array, target, parse)
+    if target.kind == "int64":
+        problems += _check_ids(result, target)
+    return result, problems
+
+
+def _strings(array: pa.Array, found: str, strict: bool = False) -> pa.Array:
+    if found == "integer":
+        if pa.types.is_boolean(array.type):
+            array = array.cast(pa.int8())
+        array = array.cast(pa.string())
+    array = array.cast(pa.binary())
+    if array.null_count:
+        array = array.fill_null(b"")
+    if strict:
+        return array
+    marks = pc.equal(array, pa.scalar(NO_TEXT, pa.binary()))
+    if pc.any(marks).as_py():
+        array = pc.if_else(marks, pa.scalar(b"", pa.binary()), array)
+    return array
+
+
+def _recoded(array: pa.Array) -> pa.Array:
+    values = _strings(array.dictionary, family(array.dictionary.type))
+    places = array.indices
+    if array.null_count:
+        places = places.cast(pa.int32()).fill_null(len(values))
+        values = pa.concat_arrays([values, pa.array([b""], pa.binary())])
+    return pa.DictionaryArray.from_arrays(places, values)
+
+
+def _integers(array: pa.Array, found: str) -> pa.Array:
+    if found == "text":
+        array = _numbers_in_text(array).cast(pa.int64())
+    elif found == "number" and not pa.types.is_decimal(array.type):
+        array = array.cast(pa.float64())
+        array = pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array).cast(pa.int64())
+    else:
+        array = array.cast(pa.int64())
+    return array.fill_null(-1) if array.null_count else array
+
+
+def _floats(array: pa.Array, found: str) -> pa.Array:
+    if found == "text":
+        array = _numbers_in_text(array).cast(pa.float32())
+    elif pa.types.is_boolean(array.type):
+        array = array.cast(pa.int8()).cast(pa.float32())
+    elif pa.types.is_decimal(array.type):
+        array = array.cast(pa.float64()).cast(pa.float32(), safe=False)
+    else:
+        array = array.cast(pa.float32(), safe=False)
+    return array.fill_null(math.nan) if array.null_count else array
+
+
+def _numbers_in_text(array: pa.Array) -> pa.Array:
+    text = array if pa.types.is_string(array.type) else array.cast(pa.binary()).cast(pa.string())
+    text = pc.utf8_trim_whitespace(text)
+    missing = pc.is_in(text, pa.array(NO_NUMBER))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), text)
+
+
+def _one_by_one(
+    array: pa.Array, target: Target, parse: Callable[[pa.Array, str], pa.Array]
+) -> tuple[pa.Array, list[Problem]]:
+    values, problems = [], []
+    what = "a 64-bit integer" if target.kind == "int64" else "a number"
+    for row, item in enumerate(array):
+        one = pa.array([item.as_py()], array.type)
+        try:
+            values.append(parse(one, family(array.type))[0].as_py())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            values.append(PADDING[target.kind])
+            problems.append(Problem(row, item.as_py(), f"{show(item.as_py())} is not {what}."))
+    return pa.array(values, ARROW[target.kind]), problems
+
+
+def _check_ids(array: pa.Array, target: Target) -> list[Problem]:
+    if target.num_ids is None or not len(array):
+        return []
+    values = array.to_numpy()
+    wrong = np.flatnonzero((values < -1) | (values >= target.num_ids))
+    return [
+        Problem(
+            int(row),
+            int(values[row]),
+            f"Id {values[row]} is not in [0, {target.num_ids}), the range that `num_ids` sets.",
+            error=ValueError,
+        )
+        for row in wrong
+    ]
+
+
+def _check_numbers(
+    result: pa.Array, array: pa.Array, target: Target, known: list[Problem]
+) -> list[Problem]:
+    values = result.to_numpy(zero_copy_only=False)
+    if target.role == "label":
+        good = (values == 0) | (values == 1)
+        rule = "a label must be 0 or 1."
+    else:
+        good = (values >= 0) & np.isfinite(values)
+        rule = "a weight must be a number, 0 or more."
+    if good.all():
+        return []
+    told = {problem.row for problem in known}
+    problems = []
+    for row in np.flatnonzero(~good):
+        if row not in told:
+            value = array[int(row)].as_py()
+            missing = isinstance(value, str | bytes) and not value
+            shown = "missing" if value is None or missing else show(value)
+            problems.append(Problem(int(row), value, f"The value is {shown}; {rule}"))
+    return problems
+
+
+def _lists(
+    array: pa.Array, target: Target, separator: str | None
+) -> tuple[pa.Array, list[Problem]]:
+    rows = len(array)
+    if family(array.type) == "null":
+        array = pa.array([None] * rows, pa.list_(ARROW[target.kind]))
+    elif family(array.type) == "text":
+        text = array.cast(pa.binary()).cast(pa.string())
+        blank = pc.fill_null(pc.is_in(text, pa.array(["", "\\N"])), True)
+        text = pc.if_else(blank, pa.scalar(None, pa.string()), text)
+        array = pc.split_pattern(text, separator or "|")
+    if not family(array.type).startswith("list of "):
+        return _all_wrong(array, target, "is one value, and a list is expected.")
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    lengths = lengths.astype(np.int64)
+    if array.null_count and pa.types.is_fixed_size_list(array.type):
+        array = array.cast(pa.list_(array.type.value_type))
+    flat = array.flatten()
+    values, wrong = _scalars(flat, dataclasses.replace(target, shape="single"))
+    starts = np.zeros(rows + 1, np.int64)
+    np.cumsum(lengths, out=starts[1:])
+    owner = np.searchsorted(starts, [p.row for p in wrong], side="right") - 1
+    problems = [
+        dataclasses.replace(p, row=int(row), reason=f"In the list, {p.reason}")
+        for row, p in zip(owner, wrong, strict=True)
+    ]
+    if target.shape == "list":
+        offsets = pa.array(starts.astype(np.int32))
+        return pa.ListArray.from_arrays(offsets, values), problems
+    return _vectors(values, starts, lengths, target, problems)
+
+
+def _vectors(
+    values: pa.Array,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+    target: Target,
+    problems: list[Problem],
+) -> tuple[pa.Array, list[Problem]]:
+    width = target.dim
+    whole = lengths == width
+    for row in np.flatnonzero(~whole & (lengths != 0)):
+        problems.append(
+            Problem(
+                int(row),
+                int(lengths[row]),
+                f"The vector has {lengths[row]} numbers; `dim` is {width}.",
+                error=ValueError,
+            )
+        )
+    if whole.all():
+        return pa.FixedSizeListArray.from_arrays(values, width), problems
+    matrix = np.full((len(lengths), width), np.nan, np.float32)
+    flat = values.to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(whole)
+    if len(rows):
+        matrix[rows] = flat[starts[rows][:, None] + np.arange(width)]
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width), problems
+
+
+def _all_wrong(array: pa.Array, target: Target, rule: str) -> tuple[pa.Array, list[Problem]]:
+    problems = [Problem(0, None, f"The value {rule}", error=ValueError)] if len(array) else []
+    kind = ARROW[target.kind]
+    filler = pa.array([PADDING[target.kind]] * len(array), kind)
+    if target.shape == "list":
+        filler = pa.array([[]] * len(array), pa.list_(kind))
+    return filler, problems
+
+
+def show(value: Any) -> str:
+    """A value as a message shows it."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…'"

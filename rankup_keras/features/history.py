@@ -1,0 +1,74 @@
+"""Histories of user actions."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from rankup_keras._registry import serializable
+from rankup_keras.features.feature import Feature, Side, one_of, positive_int
+from rankup_keras.features.spec import COMBINERS
+
+KEEP = ("last", "first")
+
+
+@serializable
+class History(Feature):
+    """A history of another feature's values, read from that feature's table.
+
+    Values are preprocessed exactly as the other feature's (one vocabulary, one
+    table), padding (`""` or `-1`) is dropped wherever it stands, and an
+    over-long history is cut to `max_length`.
+
+    Args:
+        name: str. Name of the raw column.
+        of: str. Name of the single-valued `Categorical` whose values these are.
+        max_length: int. Number of values kept.
+        keep: `"last"` (default) keeps the end of an over-long history, which
+            is right when it runs from oldest to newest; `"first"` keeps its
+            beginning.
+        combiner: `"mean"` (default), `"sum"` or `"sqrtn"`. Reduction where a
+            model wants the history as one vector.
+        side: see `Feature`. Defaults to `"user"`.
+        group: see `Feature`.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([
+        rk.Categorical("item", vocabulary=["a", "b", "c"]),
+        rk.History("clicked", of="item", max_length=2),
+    ])
+    encoded = features.encode({"item": ["a"], "clicked": [["a", "b", "c"]]})["encoded_ids"]
+    assert encoded.tolist() == [[2, 3, 4]]  # 0 is missing, 1 unknown
+    ```
+    """
+
+    def __init__(
+        self,
+        name: str,
+        of: str,
+        max_length: int,
+        keep: str = "last",
+        combiner: str = "mean",
+        side: Side | None = "user",
+        group: str | None = None,
+    ) -> None:
+        super().__init__(name, side, group)
+        owner = f"feature {name!r}"
+        self.of = of
+        self.max_length = positive_int(max_length, "max_length", owner)
+        self.keep = one_of(keep, KEEP, "keep", owner)
+        self.combiner = one_of(combiner, COMBINERS, "combiner", owner)
+
+    def raw_spec(self) -> tf.TensorSpec:
+        # The dtype is the other feature's; `FeatureSet.raw_spec` puts it in.
+        return tf.TensorSpec((None, None), tf.string, name=self.name)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.update(
+            of=self.of, max_length=self.max_length, keep=self.keep, combiner=self.combiner
+        )
+        return config

@@ -1,0 +1,62 @@
+"""Writes what a server reads: the SavedModel and its warm-up records."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from rankup_keras.compat.nested_layers import nested_layers
+from rankup_keras.serving.exporting.description import ExportDescription
+from rankup_keras.serving.exporting.signatures import Endpoint
+from rankup_keras.serving.exporting.warmup import make_records, write_warmup
+
+
+def write_export(
+    place: Path, described: ExportDescription, endpoints: Mapping[str, Endpoint]
+) -> None:
+    """Writes the SavedModel into `place`, and warm-up records where there are real rows."""
+    write_saved_model(place, described.model, endpoints)
+    if described.real_rows:
+        batched = described.batching
+        names = [name for name in endpoints if not (batched and name == "rank")]
+        records = make_records(
+            described.rows, names, described.batch_sizes, described.inputs, described.name
+        )
+        write_warmup(place, records)
+
+
+def write_saved_model(place: Path, model: keras.Model, endpoints: Mapping[str, Endpoint]) -> None:
+    """Traces the endpoints and writes them with what they use."""
+    # Not the model, whose variables would be written twice: those that endpoints use are tracked by
+    # themselves, and those that none uses, from which kernels were precast, are left out.
+    archive = keras.export.ExportArchive()
+    archive.track(model.features)
+    for resource in _lookup_resources(model):
+        archive.track(resource)
+    for name, endpoint in endpoints.items():
+        archive.add_endpoint(name, endpoint.function, [dict(endpoint.spec)])
+    archive.write_out(str(place), verbose=False)
+    # TensorFlow 2 calls every signature a predict one; a server started with
+    # --enable_signature_method_name_check wants the real names.
+    saved = read_saved_model(place)
+    for name, endpoint in endpoints.items():
+        saved.meta_graphs[0].signature_def[name].method_name = endpoint.method
+    (place / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
+
+
+def read_saved_model(place: Path) -> saved_model_pb2.SavedModel:
+    """The graph and signatures of a SavedModel, as messages."""
+    return saved_model_pb2.SavedModel.FromString((place / "saved_model.pb").read_bytes())
+
+
+def _lookup_resources(model: keras.Model) -> list[tf.saved_model.experimental.TrackableResource]:
+    """Lookup tables of the layers, also of those that a layer keeps in lists."""
+    found = {
+        id(part): part
+        for layer in nested_layers(model)
+        for part in tf.train.TrackableView(layer).descendants()
+        if isinstance(part, tf.saved_model.experimental.TrackableResource)
+    }
+    return list(found.values())

@@ -1,0 +1,35 @@
+"""A dataset still does not tell its batch size, and `fit` takes what replicas cannot share."""
+
+import pytest
+import tensorflow as tf
+
+from rankup_keras.compat.tf_data import batch_size_of, check_distributed
+
+
+def test_batch_sizes_are_found_behind_what_comes_after():
+    rows = tf.data.Dataset.range(10)
+    assert batch_size_of(rows.batch(4).map(lambda x: x + 1).prefetch(2)) == 4
+    assert batch_size_of(rows) is None
+    assert batch_size_of(rows.batch(4).unbatch()) is None
+    assert batch_size_of(tf.data.Dataset.zip((rows.batch(4), rows.batch(4)))) is None
+
+
+def test_no_public_attribute_tells():
+    batched = tf.data.Dataset.range(10).batch(4).map(lambda x: x)
+    assert batched.element_spec.shape[0] is None
+    assert not [name for name in dir(batched) if "batch_size" in name and name[0] != "_"]
+
+
+def test_every_distributed_dataset_is_checked():
+    def refuse(dataset):
+        raise ValueError("refused")
+
+    strategy = tf.distribute.MirroredStrategy(["cpu:0"])
+    rows = tf.data.Dataset.range(3).batch(2)
+    assert [x.numpy().tolist() for x in strategy.experimental_distribute_dataset(rows)] == [
+        [0, 1],
+        [2],
+    ]
+    check_distributed(strategy, refuse)
+    with pytest.raises(ValueError, match="refused"):
+        strategy.experimental_distribute_dataset(rows)

@@ -1,0 +1,100 @@
+"""Which source files have no test file at the mirrored path: `python -m tests.mirror`.
+
+`rankup_keras/layers/mixers/residual.py` is tested by `tests/layers/mixers/test_residual.py`.
+"""
+
+import ast
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "rankup_keras"
+
+# Where source files without a test file of their own are tested, and why there.
+_FORMS = ("tests/kernels/test_kernels.py", "one test holds every form against its reference")
+_NETWORKS = ("tests/layers/mixers/test_per_token_networks.py", "one test against the equations")
+_BLOCKS = ("tests/layers/mixers/test_blocks.py", "residual sums show only within blocks")
+_GROUPS = ("tests/layers/tokens/test_tokenizers.py", "one test against loops over the groups")
+_SMALL = ("tests/layers/tokens/test_other_tokens.py", "layers of a few lines, tested together")
+_TOWERS = ("tests/layers/towers/test_towers.py", "one test from tokens to logits")
+
+EXPLAINED: dict[str, tuple[str, str]] = {
+    "data/source.py": ("tests/data/test_files.py", "what every reader of files has to offer"),
+    "distribution/tpu/compiler.py": (
+        "tests/distribution/tpu/test_ahead_of_time.py",
+        "a program that runs in a process of its own, for `tpu_check`",
+    ),
+    "layers/embeddings/placement.py": (
+        "tests/distribution/tpu/test_tpu_tables.py",
+        "only a strategy that passes for a TPU's shows where tables are placed",
+    ),
+    "layers/mixers/rms_norm.py": (
+        "tests/layers/mixers/test_blocks.py",
+        "as the norm of a block, against the equations",
+    ),
+    "layers/tokens/per_token_initializer.py": (
+        "tests/layers/tokens/test_per_token_dense.py",
+        "shows in the kernels of the layers that it initializes",
+    ),
+    "training/two_tower_job.py": (
+        "tests/training/test_two_tower.py",
+        "a program that runs in a process of its own, on Keras 2",
+    ),
+    "kernels/__init__.py": _FORMS,
+    "kernels/cpu_inference.py": _FORMS,
+    "kernels/layout.py": _FORMS,
+    "kernels/program.py": _FORMS,
+    "kernels/reference.py": _FORMS,
+    "kernels/sparse_experts.py": _FORMS,
+    "kernels/training.py": _FORMS,
+    "layers/mixers/per_token_ffn.py": _NETWORKS,
+    "layers/mixers/per_token_swiglu.py": _NETWORKS,
+    "layers/mixers/mixer_block.py": _BLOCKS,
+    "layers/mixers/residual.py": _BLOCKS,
+    "layers/tokens/crossed_tokens.py": _SMALL,
+    "layers/tokens/global_token.py": _SMALL,
+    "layers/tokens/numeric_embedding.py": _SMALL,
+    "layers/tokens/sequence_pooling.py": _SMALL,
+    "layers/tokens/sequence_tokens.py": _SMALL,
+    "layers/tokens/task_tokens.py": _SMALL,
+    "layers/tokens/token_assembly.py": _SMALL,
+    "layers/tokens/field_groups.py": _GROUPS,
+    "layers/tokens/group_tokenizer.py": _GROUPS,
+    "layers/tokens/permutation_tokenizer.py": _GROUPS,
+    "layers/tokens/slice_tokenizer.py": _GROUPS,
+    "layers/towers/task_towers.py": _TOWERS,
+    "layers/towers/token_pooling.py": _TOWERS,
+}
+
+
+def has_behaviour(source: pathlib.Path) -> bool:
+    """Whether a file defines a function or a class that does something."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return any(isinstance(node, kinds) for node in ast.walk(ast.parse(source.read_text())))
+
+
+def test_file_of(source: pathlib.Path) -> pathlib.Path:
+    """Where the tests of a source file are expected."""
+    inside = source.relative_to(PACKAGE)
+    return ROOT / "tests" / inside.with_name(f"test_{inside.stem.lstrip('_')}.py")
+
+
+def without_tests() -> list[str]:
+    """Source files with behaviour and without a test file, explained or not."""
+    return [
+        str(source.relative_to(PACKAGE))
+        for source in sorted(PACKAGE.rglob("*.py"))
+        if has_behaviour(source) and not test_file_of(source).exists()
+    ]
+
+
+def main() -> int:
+    """Prints the source files without tests; exit status 1 if one of them is not explained."""
+    missing = without_tests()
+    for name in missing:
+        print(f"{name}: {' '.join(EXPLAINED.get(name, ['NOT EXPLAINED']))}")
+    return int(any(name not in EXPLAINED for name in missing))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rankup_keras.serving import export, load_session, versions
+from tests.serving import stand_in
+
+FEW = {"signatures": ["serving_default"]}
+
+
+def test_numbers_go_up_and_the_old_version_stays(tmp_path):
+    model = stand_in.make_small()
+    first = export(model, tmp_path / "m", **FEW)
+    before = {p: p.stat().st_mtime_ns for p in first.rglob("*")}
+    assert export(model, tmp_path / "m", version=40, **FEW).name == "40"
+    assert export(model, tmp_path / "m", **FEW).name == "41"
+    assert versions(tmp_path / "m") == [1, 40, 41]
+    assert sorted(os.listdir(tmp_path / "m")) == ["1", "40", "41"]
+    assert {p: p.stat().st_mtime_ns for p in first.rglob("*")} == before
+    assert not (first / "assets.extra").exists()
+    with pytest.raises(FileExistsError, match="version=40"):
+        export(model, tmp_path / "m", version=40, **FEW)
+
+
+def test_user_columns_can_be_named(tmp_path):
+    model = stand_in.make_small()
+    path = export(
+        model, tmp_path / "m", signatures=["serving_default", "rank"], user_columns=["item_id"]
+    )
+    rows = stand_in.small_rows(5)
+    with load_session(path) as loaded:
+        got = loaded.run({**rows, "item_id": rows["item_id"][:1]}, "rank")
+    want = stand_in.predict(model, {**rows, "item_id": rows["item_id"][[0] * 5]})
+    np.testing.assert_allclose(got["click"], want["click"], atol=1e-6)
+
+
+@pytest.mark.processes
+def test_an_export_needs_no_serving_api(tmp_path):
+    """With warm-up records, in a process that has neither the API nor gRPC."""
+    code = f"""
+import sys
+sys.modules["tensorflow_serving"] = sys.modules["grpc"] = None
+sys.path.insert(0, {str(pathlib.Path(__file__).parents[3])!r})
+from tests.serving import stand_in
+from rankup_keras.serving import export
+path = export(stand_in.make_small(), {str(tmp_path / "m")!r}, warmup=stand_in.small_rows(5))
+assert (path / "assets.extra" / "tf_serving_warmup_requests").is_file()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
