@@ -35,8 +35,10 @@ ROOMS = (
     # What stands in the top folder uses all of them.
     "__init__ demo",
 )
-# (importing module, imported module) → why it may import from a later room.
-OUT_OF_ORDER: dict[tuple[str, str], str] = {}
+# (importing module, later room) → why it may import from there.
+OUT_OF_ORDER = {
+    ("models.ranking_model", "serving"): "`model.export` writes what `rk.export` writes",
+}
 
 PRIVATE_MODULES = re.compile(
     r"(keras|keras_rs)\.src\b|tensorflow\.python\b|tensorflow\.compiler\.(.+\.)?python\b|jax\._src\b"
@@ -291,7 +293,7 @@ def test_rooms_import_from_rooms_before_them():
             there = room(inner)
             if there is None or there <= here:
                 continue
-            allowed = (module.name, inner)
+            allowed = (module.name, inner.split(".")[0])
             unused.discard(allowed)
             if allowed not in OUT_OF_ORDER:
                 problems.append(f"{module.at(node)} imports rankup_keras.{inner}")

@@ -9,37 +9,44 @@ import keras_rs
 from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.towers import Task, TaskTowers
-from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs, side_by_side
+from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
+from rankup_keras.models.embedded_row import EmbeddedRow
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
-from rankup_keras.models.stack import plain
+from rankup_keras.models.stack import dense_stack
 
 
+@with_shared_arguments
 @serializable
 class DCNv2(RankingModel):
     """Deep & cross network on the same features, tables and towers, to compare with.
 
-    Cross layers (keras-rs's `FeatureCross`) and a deep network read the
-    concatenated embeddings side by side; the towers read both.
+    Cross layers, `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l` (keras-rs's
+    `FeatureCross`), and a deep network read the concatenated embeddings side
+    by side; one tower per task reads both.
 
     Args:
         features: adapted `FeatureSet`.
-        tasks: list of `Task` or of names.
+        tasks: list of `Task` or of task names.
         num_crosses: int. Number of cross layers. Defaults to 2.
         cross_rank: int or `None`. Inner width of low-rank cross layers, `None`
-            for full matrices.
+            (default) for full matrices.
         hidden_units: list of ints, the deep network. Defaults to (64, 64).
-        embedding_dim: int. Width of embeddings that have none of their own.
-            Defaults to 16.
         dropout: float. Dropout rate after each hidden layer. Defaults to 0.
-        embedding_dropout: float. Dropout rate on the concatenated embeddings.
-            Defaults to 0.
-        embeddings_initializer: initializer of the tables, see `FieldEmbedding`.
-        embeddings_regularizer: regularizer of the rows in a batch. Defaults to
-            none.
-        dtype: dtype policy of the layers. Defaults to Keras's global one.
+        {shared}
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", num_ids=50), rk.Numeric("price")])
+    rows = {"item": [3, 7], "price": [9.5, 20.0]}
+    model = rk.DCNv2(features.adapt(rows), tasks=["click"], hidden_units=[8])
+    model.predict(rows)["click"].shape  # (2, 1)
+    ```
 
     References:
-        - DCN V2, arXiv 2008.13535.
+        - DCN V2, arXiv 2008.13535, equation 1.
     """
 
     def __init__(
@@ -58,49 +65,19 @@ class DCNv2(RankingModel):
         name: str = "dcnv2",
         **kwargs: Any,
     ) -> None:
-        task_list = as_tasks(tasks)
-        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        initializer = keras.initializers.get(embeddings_initializer)
-        regularizer = keras.regularizers.get(embeddings_regularizer)
-        features.freeze(name)
-        inputs = encoded_inputs(features)
-        row = EmbeddedRow(
-            features,
-            inputs,
-            ["shared"],
-            embedding_dim,
-            policy,
-            embeddings_initializer=initializer,
-            embeddings_regularizer=regularizer,
-        )
-        base = side_by_side(row.all_fields("shared")[0])
-        if embedding_dropout:
-            base = keras.layers.Dropout(embedding_dropout, dtype=policy, name="embedding_dropout")(
-                base
-            )
+        settings = settings_of(locals())
+        task_list, policy = as_tasks(tasks), settings["dtype"]
+        row = EmbeddedRow(features, settings)
+        base = row.drop(row.all_fields().tensor)
         crossed = base
-        for index in range(num_crosses):
-            crossed = keras_rs.layers.FeatureCross(
-                projection_dim=cross_rank, name=f"cross_{index + 1}", dtype=policy
-            )(base, crossed)
-        deep = base
-        for index, units in enumerate(hidden_units):
-            deep = keras.layers.Dense(
-                units, activation="relu", name=f"deep_{index + 1}", dtype=policy
-            )(deep)
-            if dropout:
-                deep = keras.layers.Dropout(dropout, dtype=policy)(deep)
+        for index in range(1, num_crosses + 1):
+            cross = keras_rs.layers.FeatureCross(
+                projection_dim=cross_rank, name=f"cross_{index}", dtype=policy
+            )
+            crossed = cross(base, crossed)
+        deep = dense_stack(base, hidden_units, "deep", policy, dropout)
         pooled = keras.layers.Concatenate(name="pooling", dtype=policy)([crossed, deep])
         outputs = TaskTowers([task.name for task in task_list], name="towers", dtype=policy)(pooled)
-        settings = {
-            "num_crosses": num_crosses,
-            "cross_rank": cross_rank,
-            "hidden_units": hidden_units,
-            "embedding_dim": embedding_dim,
-            "dropout": dropout,
-            "embedding_dropout": embedding_dropout,
-            "embeddings_initializer": initializer,
-            "embeddings_regularizer": regularizer,
-            "dtype": policy.name,
-        }
-        super().__init__(inputs, outputs, features, task_list, plain(settings), name=name, **kwargs)
+        super().__init__(
+            row.inputs, outputs, features, task_list, as_config(settings), name=name, **kwargs
+        )

@@ -3,45 +3,52 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
+from rankup_keras.layers.dot_interaction import DotInteraction
 from rankup_keras.layers.towers import Task, TaskTowers
-from rankup_keras.models.dot_interaction import DotInteraction
-from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs, side_by_side
+from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
+from rankup_keras.models.embedded_row import EmbeddedRow, side_by_side
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
-from rankup_keras.models.stack import plain
+from rankup_keras.models.stack import dense_stack
 
 
+@with_shared_arguments
 @serializable
 class DLRM(RankingModel):
     """Deep learning recommendation model on the same features and tables, to compare with.
 
     The numeric columns become one vector through a bottom network; the dot
-    products of all pairs of vectors (in the order of keras-rs's `DotInteraction`) and that
-    vector feed a top network.
+    products of all pairs of vectors (in the order of keras-rs's
+    `DotInteraction`) and that vector feed a top network, whose output one
+    tower per task reads.
 
     Args:
-        features: adapted `FeatureSet`, all of whose tables have one width.
-        tasks: list of `Task` or of names.
+        features: adapted `FeatureSet`, all of whose tables have equal width.
+        tasks: list of `Task` or of task names.
         bottom_units: list of ints, hidden layers of the bottom network.
             Defaults to (64,).
         top_units: list of ints, the top network. Defaults to (64, 64).
-        embedding_dim: int. Width of all tables. Defaults to 16.
         dropout: float. Dropout rate after each layer of the top network.
             Defaults to 0.
-        embedding_dropout: float. Dropout rate on the embeddings. Defaults to 0.
-        embeddings_initializer: initializer of the tables, see `FieldEmbedding`.
-        embeddings_regularizer: regularizer of the rows in a batch. Defaults to
-            none.
-        dtype: dtype policy of the layers. Defaults to Keras's global one.
+        {shared}
 
     Raises:
-        ValueError: tables of several widths, which have no dot products.
+        ValueError: tables differ in width, so that there are no dot products.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("item", num_ids=50), rk.Numeric("price")])
+    rows = {"item": [3, 7], "price": [9.5, 20.0]}
+    model = rk.DLRM(features.adapt(rows), tasks=["click"], top_units=[8])
+    model.predict(rows)["click"].shape  # (2, 1)
+    ```
 
     References:
-        - DLRM, arXiv 1906.00091.
+        - DLRM, arXiv 1906.00091, section 2.
     """
 
     def __init__(
@@ -59,57 +66,25 @@ class DLRM(RankingModel):
         name: str = "dlrm",
         **kwargs: Any,
     ) -> None:
-        task_list = as_tasks(tasks)
-        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        initializer = keras.initializers.get(embeddings_initializer)
-        regularizer = keras.regularizers.get(embeddings_regularizer)
-        features.freeze(name)
-        inputs = encoded_inputs(features)
-        row = EmbeddedRow(
-            features,
-            inputs,
-            ["shared"],
-            embedding_dim,
-            policy,
-            embeddings_initializer=initializer,
-            embeddings_regularizer=regularizer,
-        )
-        pieces, dims = row.pooled("shared")
-        if set(dims) - {embedding_dim}:
+        settings = settings_of(locals())
+        task_list, policy = as_tasks(tasks), settings["dtype"]
+        row = EmbeddedRow(features, settings)
+        fields = row.pooled()
+        if set(fields.dims) - {embedding_dim}:
             raise ValueError(
                 "DLRM takes dot products of embeddings, which must all be `embedding_dim` wide. "
-                f"Received: embedding_dim={embedding_dim}, widths {sorted(set(dims))}."
+                f"Received: embedding_dim={embedding_dim}, widths {sorted(set(fields.dims))}."
             )
-        x = side_by_side(pieces)
-        if embedding_dropout:
-            x = keras.layers.Dropout(embedding_dropout, dtype=policy, name="embedding_dropout")(x)
         bottom = []
-        if "encoded_numeric" in inputs:
-            dense = inputs["encoded_numeric"]
-            for index, units in enumerate([*bottom_units, embedding_dim]):
-                dense = keras.layers.Dense(
-                    units, activation="relu", name=f"bottom_{index + 1}", dtype=policy
-                )(dense)
-            bottom = [dense]
-        dots = DotInteraction(len(dims) + len(bottom), name="interaction", dtype=policy)(
-            side_by_side([x, *bottom])
+        if "encoded_numeric" in row.inputs:
+            units = [*bottom_units, embedding_dim]
+            bottom = [dense_stack(row.inputs["encoded_numeric"], units, "bottom", policy)]
+        dots = DotInteraction(len(fields.dims) + len(bottom), name="interaction", dtype=policy)(
+            side_by_side([row.drop(fields.tensor), *bottom])
         )
         top = side_by_side([dots, *bottom, *row.vectors().values()])
-        for index, units in enumerate(top_units):
-            top = keras.layers.Dense(
-                units, activation="relu", name=f"top_{index + 1}", dtype=policy
-            )(top)
-            if dropout:
-                top = keras.layers.Dropout(dropout, dtype=policy)(top)
+        top = dense_stack(top, top_units, "top", policy, dropout)
         outputs = TaskTowers([task.name for task in task_list], name="towers", dtype=policy)(top)
-        settings = {
-            "bottom_units": bottom_units,
-            "top_units": top_units,
-            "embedding_dim": embedding_dim,
-            "dropout": dropout,
-            "embedding_dropout": embedding_dropout,
-            "embeddings_initializer": initializer,
-            "embeddings_regularizer": regularizer,
-            "dtype": policy.name,
-        }
-        super().__init__(inputs, outputs, features, task_list, plain(settings), name=name, **kwargs)
+        super().__init__(
+            row.inputs, outputs, features, task_list, as_config(settings), name=name, **kwargs
+        )

@@ -8,25 +8,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.features import FeatureSet
+from rankup_keras.layers.dot_interaction import DotInteraction
 from rankup_keras.layers.embeddings import FieldEmbedding
 from rankup_keras.layers.mixers import FullMixing, PerTokenMoE
 from rankup_keras.layers.tokens import PerTokenDense, SliceTokenizer, TargetAttention
 from rankup_keras.layers.towers import Task
-from rankup_keras.models.dot_interaction import DotInteraction
 from rankup_keras.models.ranking_model import RankingModel
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One layer of the graph.
-
-    Attributes:
-        name: the layer's name.
-        parameters: number of its parameters.
-        flops: floating-point operations of its matrix products for one sample,
-            forward, a multiplication and an addition counting as two.
-    """
+    """One layer of the graph: name, number of parameters, and FLOPs per sample as `cost` counts."""
 
     name: str
     parameters: int
@@ -35,7 +29,22 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a configuration costs; `print` shows it by part."""
+    """What a model costs; `print` shows it by part.
+
+    Args:
+        parts: one part per layer that has parameters or FLOPs.
+
+    Example:
+
+    ```python
+    from rankup_keras.models import Cost
+    from rankup_keras.models.model_cost import Part
+
+    found = Cost((Part("embeddings", parameters=100, flops=0), Part("towers", 9, 16)))
+    assert (found.parameters, found.dense_parameters, found.flops) == (109, 9, 16)
+    print(found)
+    ```
+    """
 
     parts: tuple[Part, ...]
 
@@ -60,7 +69,7 @@ class Cost:
         return sum(part.flops for part in self.parts)
 
     def __str__(self) -> str:
-        rows = [("part", "parameters", "FLOPs a sample")]
+        rows = [("part", "parameters", "FLOPs per sample")]
         rows += [(part.name, f"{part.parameters:,}", f"{part.flops:,}") for part in self.parts]
         rows.append(("total", f"{self.parameters:,}", f"{self.flops:,}"))
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -78,26 +87,33 @@ def cost(
 ) -> Cost:
     """Parameters and FLOPs of a forward pass for inference, by part, without making weights.
 
-    Counted are matrix products; element-wise work, look-ups and the sums inside
-    norms are not, as is usual. A mixture of experts counts with all experts
-    active; multiply by the active share for what sparse inference needs.
+    Matrix products are counted, a multiplication and an addition as two FLOPs;
+    element-wise work, lookups and the sums inside norms are not, as is usual. A
+    mixture of experts counts with all experts active; multiply by the active
+    share for what sparse inference needs.
 
     Args:
         model: a model class, such as `RankUp`.
-        features: the adapted `FeatureSet`, which may serve for models still.
-        tasks: list of `Task` or of names.
+        features: the adapted `FeatureSet`, which stays free for other models.
+        tasks: list of `Task` or of task names.
         **settings: the model's further arguments.
 
-    Example:
-
-    ```python
-    print(rankup_keras.models.cost(rankup_keras.RankMixer, features, ["click"], token_dim=768,
-                                   num_tokens=16, expansion=17 / 6))
-    ```
+    Returns:
+        A `Cost`.
 
     Raises:
         ValueError: it is called in the scope of a `TPUStrategy`, where building
             a model makes tables on the TPU.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("user", num_ids=9), rk.Categorical("item", num_ids=9)])
+    found = rk.models.cost(rk.RankMixer, features, ["click"], token_dim=768, num_tokens=16)
+    print(f"{found.block_parameters:,} parameters, {found.flops:,} FLOPs per sample")
+    ```
     """
     if isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
         raise ValueError("Call `cost` outside of the TPUStrategy's scope: it makes no tables.")
@@ -109,10 +125,24 @@ def cost(
 
 
 def measure(model: keras.Model) -> Cost:
-    """Cost of a model that is there, counted in the same way."""
+    """Cost of a model that is built already, counted as `cost` does.
+
+    Args:
+        model: any Functional model; layers it does not know count no FLOPs.
+
+    Example:
+
+    ```python
+    import keras
+    import rankup_keras as rk
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    assert rk.models.measure(model).parameters == 8
+    ```
+    """
     parts = []
     for layer in model.layers:
-        flops = sum(_flops(part) for part in layer._flatten_layers())
+        flops = sum(_flops(part) for part in nested_layers(layer, include_self=True))
         if layer.weights or flops:
             parts.append(Part(layer.name, layer.count_params(), flops))
     return Cost(tuple(parts))
@@ -143,29 +173,30 @@ def _moe(layer: PerTokenMoE) -> int:
     return 2 * _size(layer.expert_bias) - idle
 
 
-def _dot_interaction(layer: DotInteraction) -> int:
-    return 2 * layer.fields * layer.input.shape[-1]
-
-
 def _bags(layer: FieldEmbedding) -> int:
-    """Sums of multi-valued fields, which are products of weights and rows."""
-    groups = [(group, stack.width) for stack in layer.stacks for group in stack.bags]
-    return sum(2 * group.fields * group.length * width for group, width in groups)
+    """Sums of several rows per field, which are products of weights and rows."""
+    flops = 0
+    for table_set, names in layer.table_sets.items():
+        for field in layer.fields:
+            held = names is None or field.name in names
+            if held and (field.kind == "bag" or (field.kind == "single" and field.hashes > 1)):
+                flops += 2 * field.slots * layer.width_of(table_set, field.table)
+    return flops
 
 
-def _attention(layer: TargetAttention) -> int:
-    return 2 * (_size(layer.query) + _size(layer.key))
+def _dense(layer: Any) -> int:
+    return 2 * _size(layer.kernel)
 
 
 _COUNTS: tuple[tuple[type, Callable[[Any], int]], ...] = (
     (FieldEmbedding, _bags),
-    (PerTokenDense, lambda layer: 2 * _size(layer.kernel)),
-    (keras.layers.Dense, lambda layer: 2 * _size(layer.kernel)),
+    (PerTokenDense, _dense),
+    (keras.layers.Dense, _dense),
     (FullMixing, _full_mixing),
     (SliceTokenizer, _slice_tokenizer),
     (PerTokenMoE, _moe),
-    (DotInteraction, _dot_interaction),
-    (TargetAttention, _attention),
+    (DotInteraction, lambda layer: 2 * layer.fields * layer.input.shape[-1]),
+    (TargetAttention, lambda layer: 2 * (_size(layer.query) + _size(layer.key))),
 )
 
 

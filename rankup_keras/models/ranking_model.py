@@ -47,7 +47,7 @@ class RankingModel(RefusesGraphClone, keras.Model):
     `(columns, labels, weights)`.
 
     Args:
-        inputs: dict of Keras inputs, see `encoded_inputs`.
+        inputs: dict of Keras inputs, as `features.encoded_spec()` names them.
         outputs: dict from task name to a symbolic tensor (batch, 1).
         features: the adapted `FeatureSet`.
         tasks: list of `Task`.

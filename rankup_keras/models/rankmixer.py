@@ -1,23 +1,24 @@
 """RankMixer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import keras
 
 from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.tokens import SliceTokenizer, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
-from rankup_keras.models.embedded_row import EmbeddedRow, encoded_inputs
+from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
+from rankup_keras.models.embedded_row import EmbeddedRow
+from rankup_keras.models.layer_choice import LayerChoice
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
-from rankup_keras.models.stack import mixer_stack, needs_divisor, plain
+from rankup_keras.models.stack import mixer_stack, needs_divisor
 from rankup_keras.models.token_counts import choose_tokens
 
 
+@with_shared_arguments
 @serializable
 class RankMixer(RankingModel):
-    """RankMixer: sliced tokens, parameter-free mixing, a feed-forward network a token.
+    """RankMixer: sliced tokens, parameter-free mixing, one feed-forward network per token.
 
     Fields are embedded and concatenated in the order of the feature set, those
     of one `group` beside each other at the place of its first, cut into
@@ -25,39 +26,40 @@ class RankMixer(RankingModel):
 
     `S = LN(Mix(X) + X)`, `X' = LN(FFN(S) + S)`
 
-    The mean over tokens feeds one tower a task.
+    One tower per task reads the mean over tokens.
 
     Args:
         features: adapted `FeatureSet`.
-        tasks: list of `Task` or of names.
+        tasks: list of `Task` or of task names.
         token_dim: int. Width D. Defaults to 64.
         num_tokens: int or `None`. T, which must divide D. `None` (default)
             takes the largest divisor up to the number of fields and 32.
         num_blocks: int. L. Defaults to 2.
         expansion: float. k of the feed-forward networks. Defaults to 2.
         ffn: `"gelu"` (default, as published), `"relu"`, `"swiglu"`, `"glu"`,
-            `"moe"`, or a dict with one of them under `"kind"` and further
-            arguments of the layer, such as
-            `{"kind": "moe", "num_experts": 4}`.
-        mixing: `"token_mixing"` (default, as published), `"mix_and_revert"` or
-            `"full_mixing"`, or a dict with one of them under `"kind"` and
-            further arguments, such as
-            `{"kind": "mix_and_revert", "num_heads": 8}`, with which the number
-            of tokens need not divide D.
+            `"glu_stack"` or `"moe"`; a dict with one of them under `"kind"`
+            and further arguments, such as `{"kind": "moe", "num_experts": 4}`;
+            or a layer or a layer's Keras config, of which every block has a
+            copy with weights of its own.
         placement: `"post"` (default, as published) or `"pre"`.
         norm: `"layer_norm"` (default), `"rms_norm"` or `None`.
         pooling: `"mean"` (default, as published) or `"flatten"`.
-        embedding_dim: int. Width of embeddings that have none of their own.
-            Defaults to 16.
-        dropout: float. Dropout rate on each residual branch. Defaults to 0.
-        embedding_dropout: float. Dropout rate on the concatenated embeddings.
-            Defaults to 0.
-        tower_units: list of ints, hidden layers of the towers. Defaults to
-            none, as published.
-        embeddings_initializer: initializer of the tables, see `FieldEmbedding`.
-        embeddings_regularizer: regularizer of the rows in a batch. Defaults to
-            none.
-        dtype: dtype policy of the layers. Defaults to Keras's global one.
+        {blocks}
+        {shared}
+
+    Raises:
+        ValueError: T does not divide D (the message names what would), or an
+            argument is none of its choices.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("user", num_ids=9), rk.Categorical("item", num_ids=9)])
+    model = rk.RankMixer(features, tasks=["click"], token_dim=8, num_tokens=4)
+    model.predict({"user": [1, 2, 3], "item": [7, 7, 8]})["click"].shape  # (3, 1)
+    ```
 
     References:
         - RankMixer, arXiv 2507.15551, sections 3.2 to 3.4.
@@ -71,8 +73,8 @@ class RankMixer(RankingModel):
         num_tokens: int | None = None,
         num_blocks: int = 2,
         expansion: float = 2,
-        ffn: str | Mapping[str, Any] = "gelu",
-        mixing: str | Mapping[str, Any] = "token_mixing",
+        ffn: LayerChoice = "gelu",
+        mixing: LayerChoice = "token_mixing",
         placement: str = "post",
         norm: str | None = "layer_norm",
         pooling: str = "mean",
@@ -86,26 +88,15 @@ class RankMixer(RankingModel):
         name: str = "rankmixer",
         **kwargs: Any,
     ) -> None:
-        task_list = as_tasks(tasks)
-        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        features.freeze(name)
-        inputs = encoded_inputs(features)
-        row = EmbeddedRow(
-            features,
-            inputs,
-            ["shared"],
-            embedding_dim,
-            policy,
-            embeddings_initializer=keras.initializers.get(embeddings_initializer),
-            embeddings_regularizer=keras.regularizers.get(embeddings_regularizer),
-        )
-        x, dims = row.in_groups("shared")
-        if embedding_dropout:
-            x = keras.layers.Dropout(embedding_dropout, dtype=policy, name="embedding_dropout")(x)
+        settings = settings_of(locals())
+        task_list, policy = as_tasks(tasks), settings["dtype"]
+        row = EmbeddedRow(features, settings)
+        fields = row.all_fields().by_group(features)
         if needs_divisor(mixing):
-            total = choose_tokens(token_dim, len(dims), num_tokens)
+            total = choose_tokens(token_dim, len(fields.dims), num_tokens)
         else:
-            total = num_tokens or min(len(dims), 32)
+            total = num_tokens or min(len(fields.dims), 32)
+        x = row.drop(fields.tensor)
         x = SliceTokenizer(total, token_dim, name="tokenizer", dtype=policy)(x)
         x = TokenAssembly(name="tokens", dtype=policy)([x])
         x = mixer_stack(
@@ -120,25 +111,7 @@ class RankMixer(RankingModel):
             dropout=dropout,
         )
         pooled = TokenPooling(pooling, name="pooling", dtype=policy)(x)
-        outputs = TaskTowers(
-            [task.name for task in task_list], tower_units, name="towers", dtype=policy
-        )(pooled)
-        settings = {
-            "token_dim": token_dim,
-            "num_tokens": total,
-            "num_blocks": num_blocks,
-            "expansion": expansion,
-            "ffn": ffn,
-            "mixing": mixing,
-            "placement": placement,
-            "norm": norm,
-            "pooling": pooling,
-            "embedding_dim": embedding_dim,
-            "dropout": dropout,
-            "embedding_dropout": embedding_dropout,
-            "tower_units": tower_units,
-            "embeddings_initializer": keras.initializers.get(embeddings_initializer),
-            "embeddings_regularizer": keras.regularizers.get(embeddings_regularizer),
-            "dtype": policy.name,
-        }
-        super().__init__(inputs, outputs, features, task_list, plain(settings), name=name, **kwargs)
+        names = [task.name for task in task_list]
+        outputs = TaskTowers(names, tower_units, name="towers", dtype=policy)(pooled)
+        config = as_config(settings, num_tokens=total)
+        super().__init__(row.inputs, outputs, features, task_list, config, name=name, **kwargs)

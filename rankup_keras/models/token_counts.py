@@ -1,9 +1,6 @@
-"""How many tokens a model may have: with H = T, their number must divide the width."""
+"""How many tokens a model may have: where heads are tokens, their number must divide the width."""
 
-
-def divisors(number: int) -> list[int]:
-    """The divisors of a number, rising."""
-    return [d for d in range(1, number + 1) if number % d == 0]
+from rankup_keras.layers.divisibility import divisors, must_divide, nearest
 
 
 def choose_sparse_tokens(
@@ -25,11 +22,8 @@ def choose_sparse_tokens(
     check_width(token_dim)
     possible = [d - others for d in divisors(token_dim) if 1 <= d - others <= fields]
     if wanted is None:
-        within = [n for n in possible if n + others <= limit]
-        if within:
-            return within[-1]
         if possible:
-            return possible[0]
+            return max((n for n in possible if n + others <= limit), default=possible[0])
         total = others + min(fields, max(limit - others, 1))
         raise ValueError(
             f"No number of sparse tokens makes the total divide token_dim={token_dim}: "
@@ -39,25 +33,25 @@ def choose_sparse_tokens(
         )
     if wanted in possible:
         return wanted
-    nearest = sorted(sorted(possible, key=lambda n: abs(n - wanted))[:3])
-    counts = f"num_sparse_tokens in {nearest}" if nearest else "no num_sparse_tokens"
+    counts = nearest(wanted, possible)
+    works = f"num_sparse_tokens in {counts}" if counts else "no num_sparse_tokens"
     if not 1 <= wanted <= fields:
         raise ValueError(
             f"`num_sparse_tokens` must lie between 1 and the number of fields, {fields}, of which "
             f"every sparse token takes at least one. Received: num_sparse_tokens={wanted}. "
-            f"With token_dim={token_dim} and {others} other tokens, {counts} would work."
+            f"With token_dim={token_dim} and {others} other tokens, {works} would work."
         )
     total = wanted + others
     widths = sorted({max(1, token_dim // total) * total, -(-token_dim // total) * total})
     raise ValueError(
         f"The number of tokens must divide their width. Received: token_dim={token_dim} and "
         f"{total} tokens ({wanted} sparse from {fields} fields, {others} others). "
-        f"With this width, {counts} would work; with these tokens, token_dim in {widths} would."
+        f"With this width, {works} would work; with these tokens, token_dim in {widths} would."
     )
 
 
 def check_width(token_dim: int) -> None:
-    """Refuses a token width that is no positive integer."""
+    """Refuses a token width that is not a positive integer."""
     if isinstance(token_dim, bool) or not isinstance(token_dim, int) or token_dim < 1:
         raise ValueError(
             f"`token_dim` must be a positive integer. Received: token_dim={token_dim!r}."
@@ -77,14 +71,5 @@ def choose_tokens(token_dim: int, fields: int, wanted: int | None, limit: int = 
     check_width(token_dim)
     if wanted is None:
         return max(d for d in divisors(token_dim) if d <= min(max(fields, 1), limit))
-    if wanted < 1 or token_dim % wanted:
-        nearest = sorted(sorted(divisors(token_dim), key=lambda d: abs(d - wanted))[:3])
-        message = (
-            "`num_tokens` must divide `token_dim`. "
-            f"Received: num_tokens={wanted}, token_dim={token_dim}. Nearest num_tokens: {nearest}"
-        )
-        if wanted > 0:
-            widths = {token_dim // wanted * wanted, -(-token_dim // wanted) * wanted} - {0}
-            message += f"; nearest token_dim: {sorted(widths)}"
-        raise ValueError(f"{message}.")
+    must_divide("num_tokens", wanted, token_dim)
     return wanted

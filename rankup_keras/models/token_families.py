@@ -1,168 +1,68 @@
-"""RankUp's token families, and the table sets that each of them reads."""
+"""RankUp's token families: of each, what it reads, how many tokens it has, and what makes them.
 
-from collections.abc import Mapping, Sequence
+To add a family, write a subclass of `TokenFamily` here and put it into `FAMILIES`; what it is
+given are arguments of `RankUp`, by name in `settings`.
+"""
+
+import functools
+from collections.abc import Mapping
 from typing import Any
 
-import keras
 import keras_rs
 
+from rankup_keras.features import FeatureSet, History, Pretrained
 from rankup_keras.layers.tokens import (
     CrossedTokens,
     FactorizationMachine,
     GlobalToken,
-    PermutationTokenizer,
     SemanticTokenizer,
     SequenceTokens,
-    SliceTokenizer,
     TargetAttention,
 )
 from rankup_keras.models.embedded_row import EmbeddedRow, side_by_side
+from rankup_keras.models.layer_choice import is_own_layer, kind_and_arguments, own_layer
+from rankup_keras.models.sparse_tokens import Sparse
+from rankup_keras.models.table_sets import fields_by_set, sets_by_family
+from rankup_keras.models.token_family import TokenFamily, one_of
 
-FAMILIES = ("sparse", "global", "sequence", "interaction")
-TOKENIZERS = ("permutation", "semantic", "slice")
 GLOBAL_FUNCTIONS = ("mlp", "fm", "dcnv2")
 ENCODERS = ("mean", "attention")
 
 
-def one_of(value: Any, argument: str, known: Sequence[Any]) -> Any:
-    """`value`, or an error that names the argument and what would work."""
-    if value not in known:
-        raise ValueError(f"`{argument}` must be one of {tuple(known)}. Received: {value!r}.")
-    return value
+class Global(TokenFamily):
+    """One token of all fields per table set."""
 
+    name = table_set = "global"
 
-def sets_by_family(
-    multi_embedding: bool | str | Mapping[str, str | Sequence[str]], families: Sequence[str]
-) -> dict[str, list[str]]:
-    """The table sets that each family reads.
+    def wanted(self) -> bool:
+        return self.settings["global_units"] is not None
 
-    Args:
-        multi_embedding: see `RankUp`.
-        families: the families that the model has.
-    """
-    if isinstance(multi_embedding, Mapping):
-        unknown = sorted(set(multi_embedding) - set(FAMILIES))
-        if unknown:
-            raise ValueError(
-                f"`multi_embedding` must name token families out of {FAMILIES}. "
-                f"Received: {unknown}."
-            )
-        given = {
-            family: [sets] if isinstance(sets, str) else list(sets)
-            for family, sets in multi_embedding.items()
-        }
-        empty = [family for family, sets in given.items() if not sets]
-        if empty:
-            raise ValueError(f"`multi_embedding` gives no table set to {empty}.")
-    elif isinstance(multi_embedding, bool) or multi_embedding == "joined":
-        own = bool(multi_embedding)
-        given = {family: [family if own else "sparse"] for family in ("global", "interaction")}
-    else:
-        raise ValueError(
-            "`multi_embedding` must be a bool, 'joined', or a dict from token family to table "
-            f"sets. Received: {multi_embedding!r}."
-        )
-    given.setdefault("sparse", ["sparse"])
-    # A history and its candidate are compared, and so lie in one set.
-    return {family: given.get(family, given["sparse"][:1]) for family in families}
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
+        fields = self.row.pooled(table_set)
+        x = self.row.drop(fields.tensor, f"global{ending}_dropout")
+        x = self._interact(x, fields.dims, ending)
+        units, name = self.settings["global_units"], f"global_token{ending}"
+        return [GlobalToken(token_dim, units, name=name, dtype=self.row.dtype)(x)]
 
-
-def table_sets(
-    by_family: Mapping[str, Sequence[str]],
-    table_fields: Mapping[str, Sequence[str]] | None,
-    interactions: Sequence[Sequence[str]],
-) -> dict[str, list[str] | None]:
-    """Table set → the fields that it holds, `None` for all."""
-    sets: dict[str, list[str] | None] = {
-        name: None for names in by_family.values() for name in names
-    }
-    others = {
-        name for family, names in by_family.items() if family != "interaction" for name in names
-    }
-    for name in by_family.get("interaction", ()):
-        if name not in others:
-            sets[name] = list(dict.fromkeys(field for pair in interactions for field in pair))
-    unknown = sorted(set(table_fields or {}) - set(sets))
-    if unknown:
-        raise ValueError(
-            f"`table_fields` must name table sets that a family reads, {sorted(sets)}. "
-            f"Received: {unknown}."
-        )
-    return {**sets, **{name: list(fields) for name, fields in (table_fields or {}).items()}}
-
-
-class TokenFamilies:
-    """Makes the token families of one row; every method returns (batch, tokens, D).
-
-    Args:
-        row: the embedded row.
-        token_dim: width D.
-        embedding_dropout: dropout rate on embeddings.
-    """
-
-    def __init__(self, row: EmbeddedRow, token_dim: int, embedding_dropout: float) -> None:
-        self.row, self.token_dim, self.dtype = row, token_dim, row.dtype
-        self.embedding_dropout = embedding_dropout
-
-    def _drop(self, x: Any, where: str) -> Any:
-        if not self.embedding_dropout:
+    def _interact(self, x: Any, dims: list[int], ending: str) -> Any:
+        func, dtype = self.settings["global_func"], self.row.dtype
+        if is_own_layer(func):
+            x = own_layer("global_func", func, f"global_func{ending}", dtype)(x)
+            if len(x.shape) != 2:
+                raise ValueError(
+                    "`global_func` must be a layer that makes (batch, width) of (batch, width). "
+                    f"Received one that makes {x.shape}."
+                )
             return x
-        return keras.layers.Dropout(
-            self.embedding_dropout, dtype=self.dtype, name=f"{where}_dropout"
-        )(x)
-
-    def sparse(self, sets: Sequence[str], kind: str, num_tokens: int, **settings: Any) -> Any:
-        """Tokens of the fields of all `sets`, and the tokenizer that made them."""
-        fields, dims = sparse_fields(self.row, sets)
-        tokenizer: Any
-        if kind == "slice":
-            tokenizer = SliceTokenizer(
-                num_tokens, self.token_dim, name="tokenizer", dtype=self.dtype
-            )
-        elif kind == "semantic":
-            tokenizer = SemanticTokenizer(
-                self.token_dim,
-                dims,
-                semantic_groups(self.row, sets),
-                name="tokenizer",
-                dtype=self.dtype,
-            )
-        else:
-            tokenizer = PermutationTokenizer(
-                num_tokens, self.token_dim, dims, name="tokenizer", dtype=self.dtype, **settings
-            )
-        return tokenizer(self._drop(side_by_side(fields), "sparse")), tokenizer
-
-    def global_tokens(
-        self, sets: Sequence[str], func: str | Mapping[str, Any], units: Sequence[int]
-    ) -> list[Any]:
-        """One token of all fields a table set."""
-        tokens = []
-        for index, table_set in enumerate(sets):
-            ending = "" if len(sets) == 1 else f"_{index + 1}"
-            pieces, dims = self.row.pooled(table_set)
-            whole = self._drop(side_by_side(pieces), f"global{ending}")
-            whole = self._interact(whole, dims, func, ending)
-            token = GlobalToken(
-                self.token_dim, units, name=f"global_token{ending}", dtype=self.dtype
-            )
-            tokens.append(token(whole))
-        return tokens
-
-    def _interact(self, x: Any, dims: list[int], func: str | Mapping[str, Any], ending: str) -> Any:
-        given: dict[str, Any] = {"kind": func} if isinstance(func, str) else dict(func)
-        kind = one_of(given.pop("kind", None), "global_func", GLOBAL_FUNCTIONS)
+        kind, given = kind_and_arguments("global_func", func, GLOBAL_FUNCTIONS)
         if kind == "fm":
-            return FactorizationMachine(dims, name=f"global_fm{ending}", dtype=self.dtype)(x)
-        if kind == "dcnv2":
-            start = x
+            x = FactorizationMachine(dims, name=f"global_fm{ending}", dtype=dtype)(x)
+        elif kind == "dcnv2":
+            start, rank = x, given.pop("rank", None)
             for number in range(1, given.pop("num_crosses", 2) + 1):
                 x = keras_rs.layers.FeatureCross(
-                    projection_dim=given.get("rank"),
-                    name=f"global_cross{ending}_{number}",
-                    dtype=self.dtype,
+                    projection_dim=rank, name=f"global_cross{ending}_{number}", dtype=dtype
                 )(start, x)
-            given.pop("rank", None)
         if given:
             raise ValueError(
                 f"`global_func` of kind {kind!r} has no arguments {sorted(given)}. "
@@ -170,89 +70,204 @@ class TokenFamilies:
             )
         return x
 
-    def dense(self, numeric: Any) -> Any:
-        """One token of all numeric columns."""
-        return GlobalToken(self.token_dim, name="dense_token", dtype=self.dtype)(numeric)
 
-    def sequence(self, sets: Sequence[str], encoder: str) -> list[Any]:
-        """One token of every sequence a table set."""
-        tokens = []
-        for index, table_set in enumerate(sets):
-            ending = "" if len(sets) == 1 else f"_{index + 1}"
-            items, ids, combiners = self.row.sequences(table_set)
-            if not items:
-                continue
-            items = [self._drop(x, f"sequence{ending}_{i}") for i, x in enumerate(items)]
-            name = f"sequence_tokens{ending}"
-            if encoder == "attention":
-                tokens.append(self._attended(table_set, items, ids, name))
-            else:
-                layer = SequenceTokens(self.token_dim, combiners, name=name, dtype=self.dtype)
-                tokens.append(layer(items, ids))
-        return tokens
+class Dense(TokenFamily):
+    """One token of the numeric columns, and of the pretrained vectors in no cross."""
 
-    def _attended(self, table_set: str, items: list[Any], ids: list[Any], name: str) -> Any:
-        candidates = self.row.candidates(table_set)
-        vectors = [
-            TargetAttention(name=f"{name}_attention_{index + 1}", dtype=self.dtype)(*triple)
-            for index, triple in enumerate(zip(items, ids, candidates, strict=True))
-        ]
-        dims = [vector.shape[-1] for vector in vectors]
-        # One group a sequence: each has a projection of its own.
-        groups = [[index] for index in range(len(dims))]
-        layer = SemanticTokenizer(self.token_dim, dims, groups, name=name, dtype=self.dtype)
-        return layer(side_by_side(vectors))
+    name = "dense"
 
-    def crossed(self, crosses: Sequence[Sequence[str]]) -> Any:
-        """A token of every pair of pretrained vectors."""
+    def _vectors(self) -> list[str]:
+        crossed = {name for pair in self.settings["crosses"] for name in pair}
+        names = [feature.name for feature in self.features.of_type(Pretrained)]
+        return [name for name in names if name not in crossed]
+
+    def wanted(self) -> bool:
+        return bool(self.features.numeric_names() or self._vectors())
+
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
+        numeric = [x for name, x in self.row.inputs.items() if name == "encoded_numeric"]
         vectors = self.row.vectors()
+        x = side_by_side([*numeric, *(vectors[name] for name in self._vectors())])
+        return [GlobalToken(token_dim, name="dense_token", dtype=self.row.dtype)(x)]
+
+
+class Sequences(TokenFamily):
+    """One token of every behaviour sequence per table set."""
+
+    name, table_set = "sequence", "sparse"
+
+    def wanted(self) -> bool:
+        one_of("sequence_encoder", self.settings["sequence_encoder"], ENCODERS)
+        return bool(self.features.of_type(History))
+
+    def count(self) -> int:
+        return sum(len(self.row.sequences(table_set)) for table_set in self.sets)
+
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
+        sequences, name = self.row.sequences(table_set), f"sequence_tokens{ending}"
+        if not sequences:
+            return []
+        items, ids = [], []
+        for index, sequence in enumerate(sequences):
+            embedded, of_items = self.row.history(table_set, sequence)
+            items.append(self.row.drop(embedded, f"sequence{ending}_{index}_dropout"))
+            ids.append(of_items)
+        if self.settings["sequence_encoder"] == "mean":
+            combiners = [sequence.combiner for sequence in sequences]
+            layer: Any = SequenceTokens(token_dim, combiners, name=name, dtype=self.row.dtype)
+            return [layer(items, ids)]
+        vectors = []
+        for index, sequence in enumerate(sequences):
+            layer = TargetAttention(name=f"{name}_attention_{index + 1}", dtype=self.row.dtype)
+            candidate = self.row.field(table_set, sequence.table)
+            vectors.append(layer(items[index], ids[index], candidate))
+        # One group per sequence: each has a projection of its own.
+        groups = [[index] for index in range(len(vectors))]
+        dims = [vector.shape[-1] for vector in vectors]
+        layer = SemanticTokenizer(token_dim, dims, groups, name=name, dtype=self.row.dtype)
+        return [layer(side_by_side(vectors))]
+
+
+class Interactions(TokenFamily):
+    """One token of every pair of fields per table set: their embeddings' product, projected."""
+
+    name = table_set = "interaction"
+
+    def wanted(self) -> bool:
+        return bool(self.settings["interactions"])
+
+    def fields(self) -> list[str]:
+        return [name for pair in self.settings["interactions"] for name in pair]
+
+    def count(self) -> int:
+        return len(self.sets) * len(self.settings["interactions"])
+
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
+        sides: tuple[list[Any], list[Any]] = ([], [])
+        for number, pair in enumerate(self.settings["interactions"], start=1):
+            if len(pair) != 2:
+                raise ValueError(
+                    f"`interactions` must be pairs of names of fields. Received: {list(pair)}."
+                )
+            for side, field in zip(sides, pair, strict=True):
+                place = f"interaction{ending}_{number}_{field}_dropout"
+                side.append(self.row.drop(self.row.field(table_set, field), place))
+        name = f"interaction_tokens{ending}"
+        return [CrossedTokens(token_dim, name=name, dtype=self.row.dtype)(*sides)]
+
+
+class Crosses(TokenFamily):
+    """One token of every crossed pair of pretrained vectors."""
+
+    name = "crossed"
+
+    def wanted(self) -> bool:
+        return bool(self.settings["crosses"])
+
+    def count(self) -> int:
+        return len(self.settings["crosses"])
+
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
+        crosses, vectors = self.settings["crosses"], self.row.vectors()
         for pair in crosses:
             if len(pair) != 2 or any(name not in vectors for name in pair):
                 raise ValueError(
                     "`crosses` must be pairs of names of Pretrained features, of which there are "
                     f"{sorted(vectors)}. Received: {list(pair)}."
                 )
-        layer = CrossedTokens(self.token_dim, name="crossed_tokens", dtype=self.dtype)
-        return layer([vectors[a] for a, _ in crosses], [vectors[b] for _, b in crosses])
+        layer = CrossedTokens(token_dim, name="crossed_tokens", dtype=self.row.dtype)
+        return [layer([vectors[a] for a, _ in crosses], [vectors[b] for _, b in crosses])]
 
-    def interaction(self, sets: Sequence[str], interactions: Sequence[Sequence[str]]) -> list[Any]:
-        """A token of every pair of fields a table set: their embeddings' product, projected."""
-        tokens = []
-        for index, table_set in enumerate(sets):
-            ending = "" if len(sets) == 1 else f"_{index + 1}"
-            sides: tuple[list[Any], list[Any]] = ([], [])
-            for number, pair in enumerate(interactions):
-                if len(pair) != 2:
-                    raise ValueError(
-                        f"`interactions` must be pairs of names of fields. Received: {list(pair)}."
-                    )
-                for side, name in zip(sides, pair, strict=True):
-                    where = f"interaction{ending}_{number + 1}_{name}"
-                    side.append(self._drop(self.row.field(table_set, name), where))
-            layer = CrossedTokens(
-                self.token_dim, name=f"interaction_tokens{ending}", dtype=self.dtype
+
+class Extra(TokenFamily):
+    """Tokens of layers of the user's, each of which reads a few features."""
+
+    name, table_set = "extra", "sparse"
+
+    def wanted(self) -> bool:
+        known = [f.name for f in self.features.features if not isinstance(f, History)]
+        for pair in self.settings["extra_tokens"]:
+            fine = isinstance(pair, list | tuple) and len(pair) == 2 and is_own_layer(pair[0])
+            if not fine or not pair[1] or not set(pair[1]) <= set(known):
+                raise ValueError(
+                    "`extra_tokens` must be pairs of a layer and a list of features that are not "
+                    f"sequences, out of {known}. Received: {pair!r}."
+                )
+        return bool(self.settings["extra_tokens"])
+
+    def fields(self) -> list[str]:
+        read = {name for _, names in self.settings["extra_tokens"] for name in names}
+        return [field.name for field in self.features.fields() if field.name in read]
+
+    @functools.cached_property
+    def _made(self) -> dict[str, list[Any]]:
+        """The tokens by table set: only a layer's output tells how many it makes."""
+        made: dict[str, list[Any]] = {}
+        for table_set, ending in self.each_set():
+            for number, (layer, features) in enumerate(self.settings["extra_tokens"], start=1):
+                name = f"extra_tokens{ending}_{number}"
+                parts = [self._read(table_set, feature, name) for feature in features]
+                copy = own_layer("extra_tokens", layer, name, self.row.dtype)
+                made.setdefault(table_set, []).append(copy(side_by_side(parts)))
+        return made
+
+    def _read(self, table_set: str, feature: str, place: str) -> Any:
+        x = self.row.feature(table_set, feature)
+        embedded = feature in self.fields()
+        return self.row.drop(x, f"{place}_{feature}_dropout") if embedded else x
+
+    def count(self) -> int:
+        shapes = [x.shape for tokens in self._made.values() for x in tokens]
+        for shape in shapes:
+            if len(shape) != 3 or not shape[1]:
+                raise ValueError(
+                    "`extra_tokens` must be layers that make (batch, tokens, token_dim) of "
+                    f"(batch, width), with a fixed number of tokens. Received: {shape}."
+                )
+        return sum(shape[1] for shape in shapes)
+
+    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
+        widths = sorted({x.shape[2] for x in self._made[table_set]} - {token_dim})
+        if widths:
+            raise ValueError(
+                "`extra_tokens` must make tokens as wide as the others. "
+                f"Received: token_dim={token_dim}, and layers that make widths {widths}."
             )
-            tokens.append(layer(*sides))
-        return tokens
+        return self._made[table_set]
 
 
-def sparse_fields(row: EmbeddedRow, sets: Sequence[str]) -> tuple[list[Any], list[int]]:
-    """The fields of all `sets`, one set after the other, and their widths."""
-    pairs = [row.categorical(table_set) for table_set in sets]
-    return [x for fields, _ in pairs for x in fields], [dim for _, dims in pairs for dim in dims]
+# In the order of their tokens, behind the sparse ones.
+FAMILIES: tuple[type[TokenFamily], ...] = (
+    Global,
+    Dense,
+    Sequences,
+    Interactions,
+    Crosses,
+    Extra,
+)
 
 
-def semantic_groups(row: EmbeddedRow, sets: Sequence[str]) -> list[list[int]]:
-    """Places of the fields of each named group; those of no group make one together, the last."""
-    group_of = {feature.name: feature.group for feature in row.features.features}
-    names = [name for table_set in sets for name in row.field_names(table_set)]
-    groups: dict[str | None, list[int]] = {}
-    for place, name in enumerate(names):
-        groups.setdefault(group_of[name], []).append(place)
-    rest = groups.pop(None, None)
-    if not groups:
-        raise ValueError(
-            "tokenizer='semantic' needs features with a `group`, such as "
-            f"Categorical({names[0]!r}, group='...'). Received none among {names}."
+class TokenFamilies:
+    """The families that a model has, and the embedded row that they read.
+
+    Args:
+        features: the adapted `FeatureSet`.
+        settings: RankUp's settings, see `settings_of`.
+    """
+
+    def __init__(self, features: FeatureSet, settings: Mapping[str, Any]) -> None:
+        self.sparse = Sparse(features, settings)
+        others = [kind(features, settings) for kind in FAMILIES]
+        self.others = [family for family in others if family.wanted()]
+        multi_embedding = settings["multi_embedding"]
+        reads = sets_by_family(
+            multi_embedding,
+            {kind.name: kind.table_set for kind in (self.sparse, *others) if kind.table_set},
         )
-    return [*groups.values(), *([rest] if rest else [])]
+        families = [self.sparse, *self.others]
+        for family in families:
+            family.sets = reads.get(family.name, [])
+        held = fields_by_set([(f.sets, f.fields()) for f in families], settings["table_fields"])
+        self.row = EmbeddedRow(features, settings, held, joined=multi_embedding == "joined")
+        for family in families:
+            family.row = self.row

@@ -43,3 +43,37 @@ def features(item_dim=None, with_sequence=True, with_numeric=True, with_vectors=
     if with_vectors:
         listed += [rk.Pretrained("user_vector", dim=3), rk.Pretrained("item_vector", dim=3)]
     return rk.FeatureSet(listed).adapt(raw_rows())
+
+
+SMALL = {"token_dim": 12, "num_blocks": 1, "embedding_dim": 4}
+
+# Every choice that RankUp leaves open.
+RANKUPS = {
+    "semantic": {
+        "tokenizer": "semantic",
+        "token_dim": 18,
+        "crosses": [["user_vector", "item_vector"]],
+    },
+    "slice": {"tokenizer": "slice", "num_sparse_tokens": 6, "token_dim": 11},
+    "fm": {"global_func": "fm", "global_units": [5]},
+    "dcnv2": {"global_func": {"kind": "dcnv2", "num_crosses": 1, "rank": 3}},
+    "attention": {"sequence_encoder": "attention"},
+    "interactions": {
+        "interactions": [["user", "item"], ["city", "item"]],
+        "token_dim": 20,
+        "multi_embedding": {"interaction": "third", "global": "second"},
+    },
+    "many_sets": {
+        "multi_embedding": {"sparse": ["a", "b"], "global": ["b", "c"], "sequence": ["a", "c"]},
+        "table_fields": {"b": ["user", "city"], "a": ["item", "genres", "history", "city"]},
+        "sequence_encoder": "attention",
+    },
+    "joined": {"multi_embedding": "joined", "sequence_encoder": "attention"},
+    "mix_and_revert": {"mixing": {"kind": "mix_and_revert", "num_heads": 3}},
+    "no_norms": {"token_norm": False, "final_norm": False},
+    "full_mixing": {"mixing": {"kind": "full_mixing", "form": "kronecker"}, "token_dim": 10},
+}
+
+
+def rankup(**settings):
+    return rk.RankUp(features(), ["click", "buy"], **{**SMALL, **settings})

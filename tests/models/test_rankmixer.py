@@ -2,7 +2,6 @@ import keras
 import numpy as np
 
 import rankup_keras as rk
-from rankup_keras.models.embedded_row import order_by_group
 from tests.models import small_rows
 
 
@@ -12,23 +11,7 @@ def make(**settings):
     )
 
 
-def test_fields_of_one_group_come_together_at_the_place_of_the_first():
-    features = small_rows.features()
-    names = ["user", "item", "city", "genres", "history", "price", "user_vector", "item_vector"]
-    order = [names[place] for place in order_by_group(features, names)]
-    assert order == [
-        "user",
-        "city",
-        "item",
-        "price",
-        "genres",
-        "history",
-        "user_vector",
-        "item_vector",
-    ]
-
-
-def test_the_model_slices_its_fields_in_that_order():
+def test_the_model_slices_its_fields_group_by_group():
     model = make(num_tokens=4)
     # 4 embedded fields, and the pooled history behind them.
     embedded = next(x for x in model.get_layer("embeddings").output if x.shape[1:] == (16,))
@@ -44,5 +27,5 @@ def test_the_model_slices_its_fields_in_that_order():
 
 def test_mix_and_revert_frees_the_number_of_tokens():
     model = make(num_tokens=5, mixing={"kind": "mix_and_revert", "num_heads": 3})
-    assert model.get_layer("block_1_mixer").output.shape == (5, None, 12)
+    assert model.get_layer("block_1_mixer").output.shape == (None, 5, 12)
     assert rk.RankMixer.from_config(model.get_config()).count_params() == model.count_params()

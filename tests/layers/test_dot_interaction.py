@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rankup_keras.models.dot_interaction import DotInteraction
+from rankup_keras.layers.dot_interaction import DotInteraction
 from tests.helpers.layer_test import random_inputs
 
 

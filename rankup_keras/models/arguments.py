@@ -1,0 +1,67 @@
+"""Constructor arguments that all models share: resolved, as a config, and documented once."""
+
+import inspect
+import textwrap
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import keras
+
+Model = TypeVar("Model", bound=type)
+
+SHARED = """\
+embedding_dim: int. Width of embeddings without a width of their own.
+    Defaults to 16.
+embedding_dropout: float. Dropout rate on the embeddings. Defaults to 0.
+embeddings_initializer: initializer of the tables, see `FieldEmbedding`.
+    Defaults to `"uniform"`.
+embeddings_regularizer: regularizer of the rows read in a batch. Defaults to
+    none.
+dtype: dtype policy of all layers. Defaults to Keras's global policy."""
+
+BLOCKS = """\
+mixing: `"token_mixing"` (default), `"mix_and_revert"` or `"full_mixing"`; a
+    dict with one of them under `"kind"` and further arguments of the layer,
+    such as `{"kind": "mix_and_revert", "num_heads": 8}`, with which the
+    number of tokens need not divide D; or, as for `ffn`, a layer.
+dropout: float. Dropout rate on each residual branch. Defaults to 0.
+tower_units: list of ints, hidden layers of each task's tower. Defaults to
+    none."""
+
+
+def with_shared_arguments(model: Model) -> Model:
+    """Puts the shared arguments into a model's docstring, where it says `{shared}`, `{blocks}`."""
+    doc = inspect.cleandoc(model.__doc__ or "")
+    for place, text in (("    {shared}", SHARED), ("    {blocks}", BLOCKS)):
+        doc = doc.replace(place, textwrap.indent(text, "    "))
+    model.__doc__ = doc
+    return model
+
+
+def settings_of(constructor: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's settings, from the `locals()` with which its constructor starts.
+
+    Initializer, regularizer and dtype policy stand in place of their names, so
+    that layers and config hold the same ones.
+    """
+    outside = ("self", "__class__", "kwargs", "features", "tasks")
+    settings = {name: value for name, value in constructor.items() if name not in outside}
+    settings["dtype"] = keras.dtype_policies.get(settings["dtype"] or keras.config.dtype_policy())
+    settings["embeddings_initializer"] = keras.initializers.get(settings["embeddings_initializer"])
+    settings["embeddings_regularizer"] = keras.regularizers.get(settings["embeddings_regularizer"])
+    return settings
+
+
+def as_config(settings: Mapping[str, Any], **chosen: Any) -> dict[str, Any]:
+    """Settings as JSON can hold them, with what the model chose in place of `None`."""
+    return {name: _plain(value) for name, value in {**settings, **chosen}.items() if name != "name"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, keras.DTypePolicy):
+        return value.name
+    value = keras.saving.serialize_keras_object(value)
+    if isinstance(value, Mapping):
+        # A layer's own shapes are left out: models copy it for others.
+        return {name: _plain(item) for name, item in value.items() if name != "build_config"}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
