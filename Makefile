@@ -1,12 +1,12 @@
-# make demo, make test, make lint: each makes the virtual environment in .venv first.
-# Another interpreter: make PYTHON=python3.12 demo
+# make demo, make test, make lint: each creates the virtual environment in .venv first.
+# With another interpreter: make PYTHON=python3.12 demo
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
-# The first of these that runs and has a supported version.
+# The first one that runs and has a supported version.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c '$(SUPPORTED)' >/dev/null 2>&1 && echo "$$python" && break; done)
 
@@ -18,30 +18,31 @@ WORKERS ?= auto
 .PHONY: help demo test notebooks bench lint types format clean
 
 help:
-	@echo "make demo       train on MovieLens-100k, watch the rank, export, score"
+	@echo "make demo       train on MovieLens-100k, track the effective rank, export, score"
 	@echo "make test       run the tests"
 	@echo "make notebooks  run the notebooks"
-	@echo "make bench      measure speed, the short form; docs/performance.md has the long one"
-	@echo "make lint       check style; make format mends it"
+	@echo "make bench      run the short benchmarks; docs/performance.md describes the full ones"
+	@echo "make lint       check style and formatting"
+	@echo "make format     fix style and formatting"
 	@echo "make types      check types"
-	@echo "make clean      remove everything that make has made"
+	@echo "make clean      delete everything that make has created"
 
 $(VENV)/installed: setup.cfg
 	@if ! "$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null; then \
 		echo "rankup_keras needs CPython 3.11, 3.12 or 3.13, as TensorFlow 2.21 does." >&2; \
 		echo "Found: $$("$(or $(PYTHON),python3)" --version 2>&1 | head -n 1)." \
-			"Name another one: make PYTHON=/path/to/python3.12" >&2; \
+			"Choose another one: make PYTHON=/path/to/python3.12" >&2; \
 		exit 1; \
 	fi
-	@echo "== Making the virtual environment $(VENV) with $$("$(PYTHON)" --version)"
+	@echo "== Creating the virtual environment $(VENV) with $$("$(PYTHON)" --version)"
 	@"$(PYTHON)" -m venv --clear $(VENV) || { \
 		echo "Python's venv module failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@echo "== Installing the package and TensorFlow (about 600 MB; some minutes at first)"
+	@echo "== Installing the package and TensorFlow (about 600 MB; takes some minutes the first time)"
 	@$(PIP) install --quiet --editable '.[serving]'
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	@echo "== Installing the tools for testing"
+	@echo "== Installing the test tools"
 	@$(PIP) install --quiet --editable '.[test]'
 	@touch $@
 
@@ -52,7 +53,7 @@ test: $(VENV)/installed-test
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile
 
 $(VENV)/installed-notebooks: $(VENV)/installed
-	@echo "== Installing what runs notebooks"
+	@echo "== Installing what the notebooks need"
 	@$(PIP) install --quiet --editable '.[notebooks]'
 	@touch $@
 
@@ -63,7 +64,7 @@ notebooks: $(VENV)/installed-notebooks
 	done
 
 $(VENV)/installed-bench: $(VENV)/installed
-	@echo "== Installing the peers of the benchmarks"
+	@echo "== Installing the libraries that the benchmarks compare with"
 	@$(PIP) install --quiet --editable '.[bench,tfrs]'
 	@touch $@
 

@@ -1,6 +1,6 @@
-"""The package's main job on real data: `python -m rankup_keras.demo`.
+"""The main job of the package on real data: `python -m rankup_keras.demo`.
 
-Trains RankUp and RankMixer on MovieLens-100k, watches their effective rank,
+Trains RankUp and RankMixer on MovieLens-100k, tracks their effective rank,
 exports RankUp, and scores raw rows with the export as a server would.
 """
 
@@ -14,18 +14,18 @@ import keras
 import numpy as np
 
 import rankup_keras as rk
+from rankup_keras.cli.output import table
 from rankup_keras.data.rows import Rows
 from rankup_keras.data.splits import Splits
-from rankup_keras.datasets import movielens_100k
-from rankup_keras.datasets.movielens import movielens_features
+from rankup_keras.datasets import movielens_100k, movielens_features
 from rankup_keras.serving import load_session
-from rankup_keras.text_tables import aligned
 
+MODELS = ("RankUp", "RankMixer")
 TASKS = ("like", "love")
 # Found on validation rows of both splits.
 SETTINGS = {"token_dim": 32, "embedding_dropout": 0.3, "dropout": 0.1}
 NUM_BLOCKS = 2
-# RankUp has a second table set; with wider networks RankMixer is of its size.
+# RankUp has a second table set; wider networks make RankMixer as large.
 EXPANSION = {"RankUp": 2, "RankMixer": 4}
 
 
@@ -33,41 +33,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--seed", type=int, default=0, help="seed of split and weights")
-    parser.add_argument("--epochs", type=int, default=40, help="at most so many")
+    parser.add_argument("--epochs", type=int, default=40, help="at most this many")
     parser.add_argument(
         "--splits", nargs="+", default=["random", "time"], choices=["random", "time"]
     )
     parser.add_argument("--output", type=Path, default=Path("saved_models/rankup_movielens"))
-    parser.add_argument("--runs", type=Path, default=Path("runs/demo"), help="rank logs, pictures")
+    parser.add_argument("--runs", type=Path, default=Path("runs/demo"), help="rank logs, plots")
     options = parser.parse_args(arguments)
 
-    table = []
+    results = []
     for number, split in enumerate(options.splits):
         heading(f"MovieLens-100k, {split} split")
         data = movielens_100k(split=split, seed=options.seed, verbose=number == 0)
         print(
-            f"{data.train.num_rows} rows to train on, {data.valid.num_rows} to stop by, "
-            f"{data.test.num_rows} to test on; columns: {', '.join(data.train.columns)}"
+            f"{data.train.num_rows} rows for training, {data.valid.num_rows} for early stopping, "
+            f"{data.test.num_rows} for testing; columns: {', '.join(data.train.columns)}"
         )
-        for name in ("RankUp", "RankMixer"):
+        for name in MODELS:
             heading(f"Training {name} ({split} split)")
             folder = options.runs / split / name.lower()
             model, ranks, row = train(name, data, options.seed, options.epochs, folder)
-            table.append([split, *row])
+            results.append({"split": split, **row})
             heading(f"Effective rank of {name}'s tokens, by layer and epoch ({split} split)")
             print(ranks.table())
             ranks.plot(folder / "effective_rank.png")
-            print(f"Picture: {folder / 'effective_rank.png'}")
+            print(f"Plot: {folder / 'effective_rank.png'}")
             if split == options.splits[0] and name == "RankUp":
                 heading("Exporting RankUp and scoring raw rows with the export")
                 export_and_score(model, data.test, data.valid, options.output)
     heading("Results on the test rows")
-    print_table(table)
+    print(table(results))
     return 0
 
 
-def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tuple[Any, Any, list]:
-    """Trains one model. Returns it, its rank callback, and its row of the table."""
+def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tuple[Any, Any, dict]:
+    """Trains one model. Returns it, its rank callback, and its row of the results."""
     start = time.perf_counter()
     keras.utils.set_random_seed(seed)
     features = movielens_features().adapt(data.train)
@@ -94,14 +94,14 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
     scores = model.evaluate(data.test, batch_size=4096, verbose=0, return_dict=True)
     profile = rk.diagnostics.rank_profile(model, data.valid)
     last = profile.layers[f"block_{NUM_BLOCKS}_ffn"].normalized
-    numbers = [
-        f"{scores[f'{task}_{metric}']:.4f}" for task in TASKS for metric in ("auc", "log_loss")
-    ]
-    return (
-        model,
-        ranks,
-        [name, f"{model.count_params():,}", *numbers, f"{last:.3f}", f"{seconds:.0f}"],
-    )
+    numbers = {
+        f"{task} {metric}": f"{scores[f'{task}_{metric}']:.4f}"
+        for task in TASKS
+        for metric in ("auc", "log_loss")
+    }
+    row = {"model": name, "parameters": model.count_params(), **numbers}
+    row |= {"rank of last block / ceiling": f"{last:.3f}", "seconds": round(seconds)}
+    return model, ranks, row
 
 
 def export_and_score(model: Any, test: Rows, warmup: Rows, output: Path) -> None:
@@ -116,14 +116,13 @@ def export_and_score(model: Any, test: Rows, warmup: Rows, output: Path) -> None
     shown = ("user_id", "age", "item_id", "release_year", "genres")
     lines = []
     for index in range(5):
-        values = [_shown(rows[name][index]) for name in shown]
-        history = [item for item in rows["history"][index] if item]
-        scores = [
-            f"{result[task][index].item():.6f}" for task in TASKS for result in (wanted, served)
-        ]
-        lines.append([*values, f"{len(history)} items", *scores])
-    names = [f"{task}, {who}" for task in TASKS for who in ("model", "export")]
-    print(aligned([[*shown, "history", *names], *lines], left=()))
+        line = {name: _shown(rows[name][index]) for name in shown}
+        line["history"] = f"{np.count_nonzero(rows['history'][index])} items"
+        for task in TASKS:
+            for who, result in (("model", wanted), ("export", served)):
+                line[f"{task}, {who}"] = f"{result[task][index].item():.6f}"
+        lines.append(line)
+    print(table(lines))
     gap = max(float(np.abs(served[t].reshape(-1) - wanted[t].reshape(-1)).max()) for t in TASKS)
     print(
         f"Largest difference between model and export on {len(rows['user_id'])} raw rows: {gap:.1e}"
@@ -138,15 +137,8 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
 
 
-def print_table(rows: list[list[str]]) -> None:
-    """Prints the results, a line a model."""
-    head = ["split", "model", "parameters"]
-    head += [f"{task} {metric}" for task in TASKS for metric in ("AUC", "log loss")]
-    print(aligned([[*head, "rank of last block / ceiling", "seconds"], *rows], left=()))
-
-
 def heading(text: str) -> None:
-    """Says what comes next."""
+    """Prints what comes next."""
     print(f"\n== {text}", flush=True)
 
 

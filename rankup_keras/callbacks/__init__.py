@@ -1,4 +1,5 @@
 """Keras callbacks of this package, in one place."""
 
-from rankup_keras.callbacks.effective_rank import EffectiveRank as EffectiveRank
-from rankup_keras.callbacks.resume import Resume as Resume
+from rankup_keras._registry import load_on_demand
+
+load_on_demand(__name__, __file__)

@@ -1,3 +1,3 @@
 """The command `rankup-keras`: everything from files to an export, without Python."""
 
-from rankup_keras.cli.main import main as main
+from rankup_keras.cli.commands import main as main

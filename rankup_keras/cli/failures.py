@@ -1,18 +1,50 @@
-"""Errors → one message that can be acted on, and an exit code."""
+"""What can go wrong in a command: one message that can be acted on, and an exit code."""
 
+import dataclasses
+import difflib
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
-from pathlib import Path
-
-import tensorflow as tf
-
-from rankup_keras.cli.problems import ConfigError, RunError
-from rankup_keras.data.data_error import DataError
+from collections.abc import Callable, Iterable, Sequence
 
 OK, UNEXPECTED, CONFIG, DATA, RUN, INTERRUPTED = 0, 1, 2, 3, 4, 130
+# Rooms whose errors tell users what to do, whatever their type.
+_TELLING = ("rankup_keras.serving", "rankup_keras.diagnostics", "rankup_keras.models")
+_OUT_OF_MEMORY = (
+    "Out of memory. Use a smaller `training.batch_size`, smaller tables (`min_count`, "
+    "`max_tokens`, `hash_buckets`) or a smaller `data.shuffle_rows`."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a configuration, and what would work."""
+
+    place: str  # file, line and key, or the `--set` that brought it in
+    message: str
+    line: int = 0
+
+
+class ConfigError(Exception):
+    """Everything that is wrong with a configuration."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        found = sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
+        count = f"{len(found)} problem{'s' if len(found) > 1 else ''} in the configuration."
+        super().__init__("\n".join([*(f"{p.place}: {p.message}" for p in found), count]))
+
+
+class RunError(Exception):
+    """A command that cannot do what is asked, for a reason that the user can change."""
+
+
+def nearest(name: object, names: Iterable[str]) -> str:
+    """A sentence with the nearest valid name, or with all of them if none is near."""
+    valid = sorted(set(names))
+    if close := difflib.get_close_matches(str(name), valid, n=1, cutoff=0.6):
+        return f"The nearest valid name is {close[0]!r}."
+    return f"Valid names: {', '.join(valid[:20])}{', …' if len(valid) > 20 else ''}."
 
 
 def guarded(action: Callable[[], int | None], debug: bool = False) -> int:
@@ -20,70 +52,54 @@ def guarded(action: Callable[[], int | None], debug: bool = False) -> int:
     try:
         return action() or OK
     except KeyboardInterrupt:
-        return _fail("Interrupted.", INTERRUPTED)
+        message, code = "Interrupted.", INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone; nothing is left to be told.
+        # The reader of our output has gone; nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # wrong usage, told by typer
+            error.show()
+            return int(error.exit_code)
         if debug:
             raise
-        return report(error)
+        message, code = _told(error)
+    print(message, file=sys.stderr, flush=True)
+    return code
 
 
-def report(error: Exception) -> int:
+def _told(error: Exception) -> tuple[str, int]:
     """The message and the exit code of an error."""
-    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own
-        if hasattr(error, "show"):
-            error.show()
-        return int(error.exit_code)
+    import tensorflow as tf
+
+    from rankup_keras.data.data_error import DataError
+
     if isinstance(error, ConfigError):
-        count = len(error.problems)
-        _fail("\n".join(error.lines()), CONFIG)
-        return _fail(f"{count} problem{'s' if count > 1 else ''} in the configuration.", CONFIG)
+        return str(error), CONFIG
     if isinstance(error, DataError):
-        return _fail(f"Data: {error}", DATA)
+        return f"Data: {error}", DATA
     if isinstance(error, tf.errors.OpError):
-        told = _data_error(error)
-        if told:
-            return _fail(f"Data: {told}", DATA)
+        # What a `tf.data` pipeline makes of a `DataError`.
+        for line in str(error).splitlines():
+            if "DataError: " in line:
+                return f"Data: {line.split('DataError: ', 1)[1].strip()}", DATA
     if isinstance(error, RunError | FileExistsError | FileNotFoundError | PermissionError):
-        return _fail(str(error), RUN)
+        return str(error), RUN
     if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
-        return _fail(
-            "Memory does not suffice. Take a smaller `training.batch_size`, smaller tables "
-            "(`min_count`, `max_tokens`, `hash_buckets`) or `data.shuffle_rows`.",
-            RUN,
-        )
-    package = ("rankup_keras.serving", "rankup_keras.diagnostics", "rankup_keras.models")
-    if isinstance(error, ValueError) or type(error).__module__.startswith(package):
+        return _OUT_OF_MEMORY, RUN
+    if isinstance(error, ValueError) or type(error).__module__.startswith(_TELLING):
         lines = [line for line in str(error).splitlines() if line.strip()]
         if len(lines) <= 12:
-            return _fail(" ".join(lines), RUN)
-    return _unexpected(error)
+            return " ".join(lines), RUN
+    return _unexpected(error), UNEXPECTED
 
 
-def _data_error(error: Exception) -> str | None:
-    """The message of a `DataError` that went through a `tf.data` pipeline."""
-    for line in str(error).splitlines():
-        mark = "DataError: "
-        if mark in line:
-            return line.split(mark, 1)[1].strip()
-    return None
-
-
-def _unexpected(error: Exception) -> int:
+def _unexpected(error: Exception) -> str:
     handle, name = tempfile.mkstemp(prefix="rankup_keras_error_", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write("".join(traceback.format_exception(error)))
     first = (str(error).splitlines() or [""])[0]
-    return _fail(
-        f"Unexpected: {type(error).__name__}: {first[:300]}\nThe details are in {Path(name)}; "
-        "this is a fault of rankup-keras, please report it with them.",
-        UNEXPECTED,
+    return (
+        f"Unexpected: {type(error).__name__}: {first[:300]}\n"
+        f"This is a bug in rankup-keras. Please report it, with the details in {name}."
     )
-
-
-def _fail(message: str, code: int) -> int:
-    print(message, file=sys.stderr, flush=True)
-    return code

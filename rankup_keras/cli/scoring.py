@@ -1,15 +1,27 @@
-"""Probabilities of the rows of files, batch by batch."""
+"""Probabilities of the rows of files, batch by batch: their exact metrics, or a file of them."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import tensorflow as tf
 
+from rankup_keras.cli.failures import RunError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key
 from rankup_keras.metrics import exact
+
+METRICS: dict[str, Callable[..., float]] = {
+    "auc": exact.auc,
+    "log_loss": exact.log_loss,
+    "ne": exact.normalized_entropy,
+    "calibration": exact.calibration,
+}
 
 
 def score(model: Any, files: Files, batch_size: int) -> Iterator[tuple[pa.Table, dict[str, Any]]]:
@@ -32,50 +44,74 @@ def score(model: Any, files: Files, batch_size: int) -> Iterator[tuple[pa.Table,
 def evaluate(
     model: Any, files: Files, batch_size: int, group: str | None
 ) -> tuple[int, dict[str, dict[str, float]]]:
-    """Exact metrics of every task, all scores held in memory: 8 bytes a row and task.
+    """The number of rows, and by task the values of all metrics, exact ones.
 
-    Args:
-        model: a trained model.
-        files: rows with labels; `group` among their extra columns.
-        batch_size: rows in a batch.
-        group: column to rank within, or `None`.
-
-    Returns:
-        The number of rows, and by task the values of all metrics.
+    All scores are held in memory, 8 bytes per row and task. `group` is the column to rank within,
+    one of the files' extra columns.
     """
-    weight = next((target for target in files.targets if target.role == "weight"), None)
-    scores: dict[str, list[np.ndarray]] = {task.name: [] for task in model.tasks}
-    labels: dict[str, list[np.ndarray]] = {task.name: [] for task in model.tasks}
-    weights: list[np.ndarray] = []
-    groups: list[pa.ChunkedArray] = []
-    targets = {target.name: target for target in files.targets if target.role == "label"}
+    labels = {target.name: key(target) for target in files.targets if target.role == "label"}
+    weights = [key(target) for target in files.targets if target.role == "weight"]
+    groups = [] if group is None else [f"extra/{group}"]
+    kept: list[pa.Table] = []
+    scores: dict[str, list[np.ndarray]] = {task: [] for task in labels}
+    for part, predicted in score(model, files, batch_size):
+        kept.append(part.select([*labels.values(), *weights, *groups]))
+        for task in scores:
+            scores[task].append(predicted[task])
+    if not kept:
+        return 0, {}
+    table = pa.concat_tables(kept)
+    weight = table.column(weights[0]).to_numpy() if weights else None
+    found = {}
+    for task, label in labels.items():
+        y, p = table.column(label).to_numpy(), np.concatenate(scores[task])
+        found[task] = {name: metric(y, p, weight) for name, metric in METRICS.items()}
+        if groups:
+            ids = table.column(groups[0]).combine_chunks().dictionary_encode("encode").indices
+            found[task]["gauc"] = exact.gauc(y, p, ids.to_numpy(), weight)
+    return table.num_rows, found
+
+
+def write_predictions(
+    model: Any, files: Files, path: Path, keep: Sequence[str], batch_size: int, overwrite: bool
+) -> int:
+    """Writes the columns to keep, which are extra columns of the files, and the probabilities.
+
+    The file is whole or not there at all. Returns the number of rows.
+    """
+    ending = path.suffix.lower()
+    if ending not in (".parquet", ".csv"):
+        raise RunError(f"The output must end in .parquet or .csv. Received: {str(path)!r}.")
+    if path.exists() and not overwrite:
+        raise RunError(f"{path} exists. Name another file, or replace it with --overwrite.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    writer: Any = None
     rows = 0
-    for table, predicted in score(model, files, batch_size):
-        rows += table.num_rows
-        for name, values in predicted.items():
-            scores[name].append(values)
-            labels[name].append(table.column(key(targets[name])).to_numpy())
-        if weight is not None:
-            weights.append(table.column(key(weight)).to_numpy())
-        if group is not None:
-            groups.append(table.column(f"extra/{group}"))
-    w = np.concatenate(weights) if weights else None
-    found: dict[str, dict[str, float]] = {}
-    ids = None
-    if groups:
-        chunks = [chunk for column in groups for chunk in column.chunks]
-        encoded = pa.chunked_array(chunks).combine_chunks().dictionary_encode("encode")
-        ids = encoded.indices.to_numpy()
-    for name in scores:
-        if not rows:
-            continue
-        y, p = np.concatenate(labels[name]), np.concatenate(scores[name])
-        found[name] = {
-            "auc": exact.auc(y, p, w),
-            "log_loss": exact.log_loss(y, p, w),
-            "ne": exact.normalized_entropy(y, p, w),
-            "calibration": exact.calibration(y, p, w),
-        }
-        if ids is not None:
-            found[name]["gauc"] = exact.gauc(y, p, ids, w)
-    return rows, found
+    try:
+        for table, scores in score(model, files, batch_size):
+            columns = {name: table.column(f"extra/{name}") for name in keep}
+            columns.update({f"{task}_probability": pa.array(v) for task, v in scores.items()})
+            if ending == ".csv":
+                columns = {name: _as_text(column) for name, column in columns.items()}
+            part = pa.table(columns)
+            if writer is None:
+                kind = pq.ParquetWriter if ending == ".parquet" else pacsv.CSVWriter
+                writer = kind(str(partial), part.schema)
+                schema = part.schema
+            writer.write_table(part.cast(schema))
+            rows += table.num_rows
+        if writer is None:
+            raise RunError("There is no row to score.")
+        writer.close()
+        os.replace(partial, path)
+    finally:
+        if writer is not None:
+            writer.close()
+        partial.unlink(missing_ok=True)
+    return rows
+
+
+def _as_text(column: Any) -> Any:
+    binary = pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
+    return column.cast(pa.string()) if binary else column

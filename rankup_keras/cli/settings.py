@@ -1,11 +1,20 @@
 """What a configuration may hold, as types."""
 
-from typing import Annotated, Any, Literal
+import inspect
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 import pydantic
 from pydantic import Field
 
+import rankup_keras as rk
+from rankup_keras.data.csv_options import CsvOptions
+from rankup_keras.models import PRESETS
+
+PARTS = ("train", "validation", "test")
 Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
 PathList = str | list[str]
 MetricName = Literal["auc", "log_loss", "ne", "calibration", "gauc"]
 
@@ -13,36 +22,116 @@ MetricName = Literal["auc", "log_loss", "ne", "calibration", "gauc"]
 class Section(pydantic.BaseModel):
     """A part of a configuration; unknown keys are refused."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", strict=True, arbitrary_types_allowed=True, protected_namespaces=()
+    )
 
 
-class Csv(Section):
-    """How text files are written; see `rankup_keras.data.CsvOptions`."""
+class Arguments(Section):
+    """The keyword arguments of a class, as its constructor declares and accepts them."""
 
-    delimiter: str | None = None
-    header: bool = True
-    columns: list[str] | None = None
-    quote: str | None = "auto"
-    multiline: bool = False
-    encoding: str = "utf-8"
-    list_separator: str = "|"
+    owner: ClassVar[Any]
+
+    @pydantic.model_serializer
+    def given(self) -> dict[str, Any]:
+        """What is given; all else keeps the defaults of the class."""
+        names = (name for name in type(self).model_fields if name in self.model_fields_set)
+        return {name: getattr(self, name) for name in names}
+
+    def make(self, *arguments: Any) -> Any:
+        """An object of the class."""
+        given = self.given()
+        given.pop("type", None)
+        preset = given.pop("preset", None)
+        if preset:
+            return rk.from_preset(preset, *arguments, **given)
+        return self.owner(*arguments, **given)
+
+    @pydantic.model_validator(mode="after")
+    def accepted(self) -> "Arguments":
+        """Lets the constructor check what types do not say."""
+        self.make()
+        return self
+
+
+class ModelArguments(Arguments):
+    """The keyword arguments of a model, which can only be built on features that have learned."""
+
+    preset: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def accepted(self) -> "ModelArguments":
+        """Checks what is beside the model's own arguments."""
+        if {"type", "preset"} <= self.model_fields_set:
+            raise ValueError("Give `type` or `preset`, not both.")
+        return self
+
+
+def _arguments(name: str, owner: Any, base: type[Arguments] = Arguments, **fields: Any) -> Any:
+    """The arguments of a class as a section, those left out that a configuration cannot hold."""
+    hints = typing.get_type_hints(owner.__init__)
+    for key, parameter in inspect.signature(owner).parameters.items():
+        if parameter.kind is not parameter.VAR_KEYWORD and key not in ("features", "tasks"):
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[key] = (hints.get(key, Any), default)
+    made = pydantic.create_model(name, __base__=base, **fields)
+    made.owner = owner
+    return made
+
+
+def _one_of(
+    classes: Mapping[str, Any], base: type[Arguments] = Arguments, default: str = ""
+) -> Any:
+    """Sections of the arguments of one class among some, which `type` or `preset` names."""
+
+    def name(value: Any) -> str:
+        get = value.get if isinstance(value, dict) else lambda key: getattr(value, key, None)
+        return str(get("preset") or get("type") or default)
+
+    options = [
+        Annotated[_arguments(key, owner, base, type=(str, default)), pydantic.Tag(key)]
+        for key, owner in classes.items()
+    ]
+    return Annotated[Union[tuple(options)], pydantic.Discriminator(name)]  # noqa: UP007
+
+
+if TYPE_CHECKING:
+    from typing import Any as Csv
+    from typing import Any as Feature
+    from typing import Any as Model
+    from typing import Any as Task
+else:
+    FEATURES = (rk.Categorical, rk.Numeric, rk.History, rk.Pretrained)
+    MODELS = (rk.RankUp, rk.RankMixer, rk.RankElastor, rk.DLRM, rk.DCNv2)
+    Feature = _one_of({feature.__name__.lower(): feature for feature in FEATURES})
+    Model = _one_of(
+        {model.__name__: model for model in MODELS}
+        | {name: model for name, (model, _) in PRESETS.items()},
+        ModelArguments,
+        "RankUp",
+    )
+    Csv = _arguments("Csv", CsvOptions)
+    Task = Annotated[
+        _arguments("Task", rk.Task),
+        pydantic.BeforeValidator(lambda task: {"name": task} if isinstance(task, str) else task),
+    ]
 
 
 class BadRowsPolicy(Section):
-    """What happens to bad rows; see `rankup_keras.data.BadRows`."""
+    """What happens to malformed rows; see `rankup_keras.data.BadRows`."""
 
     policy: Literal["error", "skip"] = "error"
-    limit: Annotated[int, Field(ge=0)] = 1000
+    limit: NotNegative = 1000
 
 
 class Split(Section):
-    """Parts of `data.path`: by the values of a column, or by chance in these shares."""
+    """Parts of `data.path`: by the values of a column, or at random in these shares."""
 
     column: str | None = None
     train: list[str | int] | Annotated[float, Field(gt=0, le=1)]
     validation: list[str | int] | Annotated[float, Field(ge=0, lt=1)] | None = None
     test: list[str | int] | Annotated[float, Field(ge=0, lt=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: NotNegative = 0
     by: str | None = None
 
 
@@ -55,11 +144,19 @@ class Data(Section):
     validation: PathList | None = None
     test: PathList | None = None
     format: Literal["parquet", "csv", "tsv", "tfrecord"] | None = None
-    csv: Csv = Csv()
+    csv: Csv = Field(default_factory=dict, validate_default=True)
     weight: str | None = None
     bad_rows: BadRowsPolicy = BadRowsPolicy()
     shuffle_rows: Positive = 131_072
     cache: str | None = "runs/cache"
+
+    def has(self, part: str) -> bool:
+        """Whether there are rows for a part."""
+        if self.path is None:
+            return getattr(self, part) is not None
+        if self.split is None:
+            return part == "train"
+        return getattr(self.split, part) is not None
 
 
 class SplitOptimizer(Section):
@@ -74,7 +171,7 @@ class EarlyStopping(Section):
 
     monitor: str
     mode: Literal["min", "max"]
-    patience: Annotated[int, Field(ge=0)] = 2
+    patience: NotNegative = 2
 
 
 class Training(Section):
@@ -82,7 +179,7 @@ class Training(Section):
 
     batch_size: Positive = 1024
     epochs: Positive = 1
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: NotNegative = 0
     optimizer: Literal["adam", "adagrad", "sgd", "ftrl"] | SplitOptimizer = SplitOptimizer()
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     metrics: list[MetricName] = ["auc", "log_loss", "ne", "calibration"]
@@ -108,21 +205,13 @@ class Run(Section):
     folder: str | None = None
 
 
-class TaskSettings(Section):
-    """A task; see `rankup_keras.Task`."""
-
-    name: str
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    label: str | None = None
-
-
 class Config(Section):
-    """A whole configuration. Features and model are checked against their own classes."""
+    """A whole configuration."""
 
     data: Data
-    features: Annotated[list[dict[str, Any]], Field(min_length=1)]
-    tasks: Annotated[list[str | TaskSettings], Field(min_length=1)]
-    model: dict[str, Any] = {}
+    features: Annotated[list[Feature], Field(min_length=1)]
+    tasks: Annotated[list[Task], Field(min_length=1)]
+    model: Model = Field(default_factory=dict, validate_default=True)
     training: Training = Training()
     export: Export = Export()
     run: Run = Run()

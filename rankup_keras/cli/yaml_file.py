@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from rankup_keras.cli.problems import ConfigError, Problem
+from rankup_keras.cli.failures import ConfigError, Problem
 
 Location = tuple[str | int, ...]
 
@@ -21,8 +20,8 @@ class YamlFile:
         changes: assignments such as `"model.token_dim=64"`; items of a list are named by their
             number or, where they have one, their `name`.
 
-    Raises:
-        ConfigError: the file is not there or is no YAML, or a change does not fit.
+    Attributes:
+        content: the values, as plain dicts, lists and scalars.
     """
 
     def __init__(self, path: Path, changes: Sequence[str] = ()) -> None:
@@ -30,117 +29,97 @@ class YamlFile:
         self._changed: dict[Location, str] = {}
         try:
             text = path.read_text(encoding="utf-8-sig")
+            # Once with the lines of its values, once without.
+            self._lines = YAML(typ="rt").load(text)
+            self.content: Any = YAML(typ="safe", pure=True).load(text)
         except FileNotFoundError:
-            raise ConfigError(path, [Problem("There is no such file.")]) from None
+            raise self._error("There is no such file.") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(path, [Problem(f"The file cannot be read: {error}.")]) from None
-        try:
-            content = YAML(typ="rt").load(text)
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            message = (error.problem or error.context or "no YAML").split("\n")[0].strip()
-            line = None if mark is None else mark.line + 1
-            raise ConfigError(path, [Problem(f"This is no valid YAML: {message}.", line)]) from None
+            raise self._error(f"The file cannot be read: {error}.") from None
         except YAMLError as error:
-            message = str(error).splitlines()[0]
-            raise ConfigError(path, [Problem(f"This is no valid YAML: {message}.")]) from None
-        if not isinstance(content, CommentedMap):
-            what = "empty" if content is None else f"a {type(content).__name__}"
-            raise ConfigError(
-                path, [Problem(f"The file must hold keys such as `data:`. It is {what}.", 1)]
-            )
-        self.content: Any = content
-        problems = [problem for change in changes if (problem := self._change(change))]
+            mark = problem = None
+            if isinstance(error, MarkedYAMLError):
+                mark, problem = error.problem_mark or error.context_mark, error.problem
+            message = (problem or str(error)).splitlines()[0].strip()
+            line = mark.line + 1 if mark else 0
+            raise self._error(f"This is not valid YAML: {message}.", line) from None
+        if not isinstance(self.content, dict):
+            what = "empty" if self.content is None else f"a {type(self.content).__name__}"
+            raise self._error(f"The file must hold keys such as `data:`. It is {what}.", 1)
+        problems = []
+        for change in changes:
+            try:
+                self._change(change)
+            except ValueError as error:
+                problems.append(Problem(f"--set {change}", str(error)))
         if problems:
-            raise ConfigError(path, problems)
+            raise ConfigError(problems)
 
-    def _change(self, change: str) -> Problem | None:
-        where = f"--set {change}"
+    def _error(self, message: str, line: int = 0) -> ConfigError:
+        return ConfigError([Problem(f"{self.path}:{line}" if line else str(self.path), message)])
+
+    def _change(self, change: str) -> None:
         name, equals, text = change.partition("=")
         keys = [key for key in name.strip().split(".") if key]
         if not equals or not keys:
-            return Problem("Write it as --set model.token_dim=64.", where=where)
+            raise ValueError("Write it as --set model.token_dim=64.")
         try:
-            value = YAML(typ="safe").load(text)
+            value = YAML(typ="safe", pure=True).load(text)
         except YAMLError:
-            return Problem(f"{text!r} is no valid YAML value.", where=where)
-        node, location = self.content, []
+            raise ValueError(f"{text!r} is not a valid YAML value.") from None
+        node: Any = self.content
+        location: list[Any] = []
         for number, key in enumerate(keys):
-            step: str | int = key
-            if isinstance(node, list):
-                found = _item(node, key)
-                if found is None:
-                    names = [item.get("name") for item in node if isinstance(item, dict)]
-                    return Problem(f"There is no item {key!r} among {names}.", where=where)
-                step = found
-            elif not isinstance(node, dict):
-                return Problem(f"{'.'.join(keys[:number])!r} has no keys.", where=where)
+            if not isinstance(node, dict | list):
+                raise ValueError(f"{'.'.join(keys[:number])!r} has no keys.")
+            step: Any = _item(node, key) if isinstance(node, list) else key
             location.append(step)
             if number == len(keys) - 1:
                 node[step] = value
-            else:
-                if isinstance(node, dict) and node.get(step) is None:
-                    node[step] = CommentedMap()
-                node = node[step]
-        self._changed[tuple(location)] = where
-        return None
+            elif isinstance(node, dict) and node.get(step) is None:
+                node[step] = {}
+            node = node[step]
+        self._changed[tuple(location)] = f"--set {change}"
 
-    def line(self, location: Location) -> int | None:
+    def line(self, location: Location) -> int:
         """The line of the nearest value on the way to a location that has one."""
-        node, line = self.content, 1
+        node, line = self._lines, 1
         for step in location:
-            marks = getattr(node, "lc", None)
-            try:
-                if isinstance(node, CommentedSeq) and isinstance(step, int):
-                    line = marks.item(step)[0] + 1  # type: ignore[union-attr]
-                elif isinstance(node, CommentedMap) and step in node:
-                    line = marks.key(step)[0] + 1  # type: ignore[union-attr]
-                else:
-                    break
-                node = node[step]
-            except (KeyError, IndexError, TypeError, AttributeError):
+            if not _has(node, step):
                 break
+            try:
+                marks: Any = node.lc
+                place = marks.item(step) if isinstance(node, list) else marks.key(step)
+            except KeyError:  # merged in from an anchor
+                break
+            node, line = node[step], place[0] + 1
         return line
 
     def problem(self, location: Location, message: str) -> Problem:
         """A problem at a location of this file."""
         for end in range(len(location), 0, -1):
             if location[:end] in self._changed:
-                return Problem(message, where=self._changed[location[:end]])
-        return Problem(message, self.line(location), _dotted(self.content, location))
+                return Problem(self._changed[location[:end]], message)
+        names, node = [], self.content
+        for step in location:
+            node = node[step] if _has(node, step) else None
+            named = isinstance(step, int) and isinstance(node, dict) and node.get("name")
+            names.append(str(named or step))
+        line = self.line(location)
+        place = ": ".join([f"{self.path}:{line}", *filter(None, [".".join(names)])])
+        return Problem(place, message, line)
 
 
-def _item(items: list[Any], key: str) -> int | None:
+def _item(items: list[Any], key: str) -> int:
+    names = [item.get("name") if isinstance(item, dict) else None for item in items]
     if key.isdigit() and int(key) < len(items):
         return int(key)
-    for index, item in enumerate(items):
-        if isinstance(item, dict) and item.get("name") == key:
-            return index
-    return None
-
-
-def _dotted(content: Any, location: Location) -> str:
-    parts, node = [], content
-    for step in location:
-        node = node[step] if _has(node, step) else None
-        named = isinstance(step, int) and isinstance(node, dict) and node.get("name")
-        parts.append(str(node["name"] if named else step))  # type: ignore[index]
-    return ".".join(parts)
+    if key in names:
+        return names.index(key)
+    raise ValueError(f"There is no item {key!r} among {[name for name in names if name]}.")
 
 
 def _has(node: Any, step: Any) -> bool:
     if isinstance(node, dict):
         return step in node
     return isinstance(node, list) and isinstance(step, int) and step < len(node)
-
-
-def plain(node: Any) -> Any:
-    """Content of a YAML file as plain dicts, lists and scalars."""
-    if isinstance(node, dict):
-        return {str(key): plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [plain(item) for item in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node

@@ -1,38 +1,5 @@
 """Layers: ids to vectors, vectors to tokens, tokens to tokens, tokens to one logit per task."""
 
-from rankup_keras.layers.embeddings import EmbeddingPlan as EmbeddingPlan
-from rankup_keras.layers.embeddings import FieldEmbedding as FieldEmbedding
-from rankup_keras.layers.embeddings import PretrainedVectors as PretrainedVectors
-from rankup_keras.layers.embeddings import TablePlan as TablePlan
-from rankup_keras.layers.embeddings import TableView as TableView
-from rankup_keras.layers.embeddings import plan as plan
-from rankup_keras.layers.mixers import FullMixing as FullMixing
-from rankup_keras.layers.mixers import LayerNorm as LayerNorm
-from rankup_keras.layers.mixers import MixAndRevert as MixAndRevert
-from rankup_keras.layers.mixers import MixerBlock as MixerBlock
-from rankup_keras.layers.mixers import PerTokenFFN as PerTokenFFN
-from rankup_keras.layers.mixers import PerTokenGLU as PerTokenGLU
-from rankup_keras.layers.mixers import PerTokenGLUStack as PerTokenGLUStack
-from rankup_keras.layers.mixers import PerTokenMoE as PerTokenMoE
-from rankup_keras.layers.mixers import PerTokenRMSNorm as PerTokenRMSNorm
-from rankup_keras.layers.mixers import PerTokenSwiGLU as PerTokenSwiGLU
-from rankup_keras.layers.mixers import Residual as Residual
-from rankup_keras.layers.mixers import RMSNorm as RMSNorm
-from rankup_keras.layers.mixers import TokenMixing as TokenMixing
-from rankup_keras.layers.tokens import CrossedTokens as CrossedTokens
-from rankup_keras.layers.tokens import FactorizationMachine as FactorizationMachine
-from rankup_keras.layers.tokens import GlobalToken as GlobalToken
-from rankup_keras.layers.tokens import NumericEmbedding as NumericEmbedding
-from rankup_keras.layers.tokens import PermutationTokenizer as PermutationTokenizer
-from rankup_keras.layers.tokens import PerTokenDense as PerTokenDense
-from rankup_keras.layers.tokens import PerTokenInitializer as PerTokenInitializer
-from rankup_keras.layers.tokens import SemanticTokenizer as SemanticTokenizer
-from rankup_keras.layers.tokens import SequencePooling as SequencePooling
-from rankup_keras.layers.tokens import SequenceTokens as SequenceTokens
-from rankup_keras.layers.tokens import SliceTokenizer as SliceTokenizer
-from rankup_keras.layers.tokens import TargetAttention as TargetAttention
-from rankup_keras.layers.tokens import TaskTokens as TaskTokens
-from rankup_keras.layers.tokens import TokenAssembly as TokenAssembly
-from rankup_keras.layers.towers import Task as Task
-from rankup_keras.layers.towers import TaskTowers as TaskTowers
-from rankup_keras.layers.towers import TokenPooling as TokenPooling
+from rankup_keras._registry import load_on_demand
+
+load_on_demand(__name__, __file__)

@@ -14,29 +14,13 @@ import pytest
 
 from rankup_keras.cli import main
 from rankup_keras.serving import load_session
-
-
-def _table(rows=400):
-    rng = np.random.default_rng(0)
-    user, item = rng.integers(0, 12, rows), rng.integers(0, 30, rows)
-    return pa.table(
-        {
-            "user_id": [f"u{v}" for v in user],
-            "item_id": item,
-            "price": pa.array(rng.lognormal(1, 1, rows), mask=rng.random(rows) < 0.1),
-            "tags": [[f"t{v}" for v in rng.integers(0, 5, n)] for n in rng.integers(0, 3, rows)],
-            "label_click": (rng.random(rows) < 0.1 + 0.8 * (item % 2)).astype(np.int8),
-            "split": [
-                ("train", "valid", "test")[0 if i % 5 < 3 else i % 5 - 2] for i in range(rows)
-            ],
-        }
-    )
+from tests.helpers.cli_inputs import click_table
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
-    pq.write_table(_table(), folder / "clicks.parquet")
+    pq.write_table(click_table(), folder / "clicks.parquet")
     before = pathlib.Path.cwd()
     os.chdir(folder)
     yield folder
@@ -65,29 +49,6 @@ def test_init_writes_what_the_columns_seem_to_be(trained):
     assert "name: tags, max_length: 2" in text
     assert "column: split" in text
     assert "gauc_by: user_id" in text
-
-
-def test_init_leaves_out_what_tells_the_label(place, capfd):
-    table = _table().append_column("bought", _table()["label_click"])
-    pq.write_table(table, place / "leak.parquet")
-    assert main(["init", "leak.parquet", "--label", "label_click", "--json"]) == 0
-    assert _json(capfd)["columns"]["bought"] == "skip"
-
-
-def test_init_takes_no_other_label_for_a_feature(place, capfd):
-    """One that tells much of the label, but not all of it."""
-    other = pa.array(np.random.default_rng(1).integers(0, 2, 400))
-    pq.write_table(_table().append_column("label_rated", other), place / "two.parquet")
-    assert main(["init", "two.parquet", "--label", "label_click", "--json"]) == 0
-    found = _json(capfd)["columns"]
-    assert (found["label_click"], found["label_rated"]) == ("label", "skip")
-
-
-def test_init_asks_for_a_label(place, capfd):
-    pq.write_table(_table().drop_columns(["label_click"]), place / "none.parquet")
-    assert main(["init", "none.parquet"]) == 4
-    assert "--label" in capfd.readouterr().err
-    assert not (place / "none.yaml").exists()
 
 
 def test_the_run_folder_has_everything(trained):
@@ -139,7 +100,7 @@ def test_evaluate(trained, capfd):
 def test_predictions_in_both_formats_agree_with_the_export(trained, capfd):
     scores = [_scores(trained, capfd, ending) for ending in ("parquet", "csv")]
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
-    rows = _table().filter(pa.array([v == "test" for v in _table()["split"].to_pylist()]))
+    rows = click_table().filter(pa.array([v == "test" for v in click_table()["split"].to_pylist()]))
     assert main(["export", "clicks.yaml", "--json"]) == 0
     raw = {
         "user_id": np.array(rows["user_id"].to_pylist(), object),
@@ -160,7 +121,7 @@ def _scores(trained, capfd, ending):
     read = pq.read_table if ending == "parquet" else pacsv.read_csv
     found = read(output)
     assert found.column_names == ["user_id", "label_click", "label_click_probability"]
-    rows = _table().filter(pa.array([v == "test" for v in _table()["split"].to_pylist()]))
+    rows = click_table().filter(pa.array([v == "test" for v in click_table()["split"].to_pylist()]))
     assert found["user_id"].to_pylist() == rows["user_id"].to_pylist()
     assert main(command) == 4
     assert "--overwrite" in capfd.readouterr().err
@@ -186,7 +147,7 @@ def test_what_is_not_there_yet_is_said(trained, capfd):
 
 @pytest.mark.processes
 def test_as_a_command():
-    command = [sys.executable, "-m", "rankup_keras_command", "train", "--help"]
+    command = [sys.executable, "-m", "rankup_keras.cli", "train", "--help"]
     environment = {
         **os.environ,
         "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),

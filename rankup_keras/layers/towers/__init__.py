@@ -1,5 +1,5 @@
 """Tokens to one probability a task: pooling, towers, tasks and their losses."""
 
-from rankup_keras.layers.towers.task import Task as Task
-from rankup_keras.layers.towers.task_towers import TaskTowers as TaskTowers
-from rankup_keras.layers.towers.token_pooling import TokenPooling as TokenPooling
+from rankup_keras._registry import load_on_demand
+
+load_on_demand(__name__, __file__)

@@ -57,7 +57,7 @@ def place(tmp_path_factory):
 
 
 def _start(folder, *arguments):
-    command = [sys.executable, "-m", "rankup_keras.cli.main", "train", "ads.yaml", *arguments]
+    command = [sys.executable, "-m", "rankup_keras.cli", "train", "ads.yaml", *arguments]
     root = pathlib.Path(__file__).parents[2]
     return subprocess.Popen(
         command,

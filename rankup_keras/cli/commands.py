@@ -1,0 +1,309 @@
+"""The command `rankup-keras`: its subcommands and their options."""
+
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import rankup_keras as rk
+from rankup_keras.cli import failures
+from rankup_keras.cli.failures import RunError
+from rankup_keras.cli.output import Output
+from rankup_keras.cli.startup import load_tensorflow
+
+if TYPE_CHECKING:
+    from rankup_keras.cli.project import Project
+
+app = typer.Typer(
+    name="rankup-keras",
+    help="Ranking models from files to a served export, described in one YAML file.",
+    epilog="Start with: rankup-keras init clicks.parquet; rankup-keras train clicks.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The result as one JSON object on stdout.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rankup-keras {rk.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show it.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _open_project(
+    config: Annotated[Path, typer.Argument(help="The YAML file.", show_default=False)],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a value: --set model.token_dim=64. May be repeated."),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The run folder. Default: runs/<name of the YAML>.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> "Project":
+    from rankup_keras.cli.project import Project
+
+    return Project(config, changes, run, Output(quiet, as_json))
+
+
+def _command(name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds a subcommand with examples of its arguments."""
+    lines = "  |  ".join(f"rankup-keras {name} {arguments}" for arguments in examples)
+    return app.command(name, epilog=f"Examples:  {lines}")
+
+
+def _on_project(*examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds a subcommand on a configuration, with the options that all of these have.
+
+    TensorFlow is loaded when the subcommand runs, since its help does not need it.
+    """
+    shared = inspect.signature(_open_project).parameters
+
+    def add(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(**given: Any) -> None:
+            load_tensorflow()
+            project = _open_project(**{name: given.pop(name) for name in shared})
+            function(project, **given)
+
+        own = list(inspect.signature(function).parameters.values())[1:]
+        config, *options = shared.values()
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [p.replace(kind=p.KEYWORD_ONLY) for p in (config, *own, *options)]
+        )
+        run.__annotations__ = {}
+        return _command(function.__name__.replace("_", "-"), *examples)(run)
+
+    return add
+
+
+@_command(
+    "init",
+    "clicks.parquet",
+    "'logs/*.csv.gz' --label click -o ads.yaml",
+    "day0.tsv --no-header --columns label,I1,C1",
+)
+def init(
+    paths: Annotated[list[str], typer.Argument(help="File, folder or pattern.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="YAML to write.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="A label column; repeatable.")] = None,
+    file_format: Annotated[str | None, typer.Option("--format", help="parquet, csv, …")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of text files.")] = None,
+    header: Annotated[bool, typer.Option(help="Whether text files have a header.")] = True,
+    columns: Annotated[str | None, typer.Option(help="Names, where no header has them.")] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a commented starter YAML from a data file's columns."""
+    load_tensorflow()
+    from rankup_keras.cli.checks import load
+    from rankup_keras.cli.column_roles import read_columns
+    from rankup_keras.cli.run_folder import write_text
+    from rankup_keras.cli.starter import default_path, starter
+    from rankup_keras.data.csv_options import CsvOptions
+
+    csv: dict[str, Any] = {}
+    if delimiter is not None:
+        csv["delimiter"] = delimiter.encode().decode("unicode_escape")
+    if not header:
+        csv["header"] = False
+    if columns is not None:
+        csv["columns"] = [name.strip() for name in columns.split(",")]
+    path = output or default_path(paths[0])
+    if path.exists() and not overwrite:
+        raise RunError(f"{path} exists. Name another file with --output, or use --overwrite.")
+    found, rows, kind = read_columns(paths, file_format, CsvOptions(**csv), label or [])
+    write_text(path, starter(paths, found, rows, kind, csv))
+    load(path)
+    Output(quiet, as_json).result(
+        {"config": str(path), "columns": {column.name: column.role for column in found}},
+        f"Wrote {path}. Look it over, then: rankup-keras train {path}",
+    )
+
+
+@_on_project(
+    "ads.yaml",
+    "ads.yaml --set model.token_dim=64 --set training.epochs=3 --run runs/wide",
+    "ads.yaml --resume",
+)
+def train(
+    project: "Project",
+    resume: Annotated[bool, typer.Option(help="Resume exactly, from the last checkpoint.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a model and leave a run folder: model, metrics, rank log, report."""
+    from rankup_keras.cli import training
+
+    summary = training.train(project, resume, overwrite)
+    project.out.result(summary, rows=_metric_rows(summary))
+    project.out.say(f"Done in {summary['seconds']} s. Everything is in {project.run.path}")
+
+
+def _metric_rows(parts: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"rows": part, "task": task, **values}
+        for part in ("train", "validation", "test")
+        for task, values in parts.get(part, {}).items()
+    ]
+
+
+@_on_project("ads.yaml", "ads.yaml --on validation --json")
+def evaluate(
+    project: "Project",
+    on: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+) -> None:
+    """Exact metrics of a trained model: AUC, log loss, NE, calibration, GAUC."""
+    from rankup_keras.cli import training
+
+    rows, found = training.evaluate(project, project.run.load_model(), on)
+    if not rows:
+        raise RunError(f"There is no row for {on!r}.")
+    project.out.result({"rows": rows, on: found}, rows=_metric_rows({on: found}))
+
+
+@_on_project(
+    "ads.yaml -o scores.parquet --keep user_id", "ads.yaml --input 'new/*.parquet' -o scores.csv"
+)
+def predict(
+    project: "Project",
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet or .csv file.")],
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", "-i", help="Rows. Default: those for test.")
+    ] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="A column to carry over.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Score rows with a trained model."""
+    from rankup_keras.cli.scoring import write_predictions
+
+    model, keep = project.run.load_model(), keep or []
+    if inputs:
+        files = project.inputs(inputs, model.features, keep)
+    else:
+        files = project.files("test", model.features, keep)
+    rows = write_predictions(model, files, output, keep, project.scoring_batch, overwrite)
+    project.out.result(
+        {"rows": rows, "output": str(output), "bad_rows": project.bad_rows.count},
+        f"Scored {rows:,} rows into {output}",
+    )
+
+
+@_on_project("ads.yaml", "ads.yaml --output saved_models/ads")
+def export(
+    project: "Project",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Base path.")] = None,
+) -> None:
+    """Write a checked SavedModel version for TensorFlow Serving, with warm-up records."""
+    model, settings = project.run.load_model(), project.config.export
+    metrics: dict[str, float] = {}
+    if project.run.summary.is_file():
+        summary = json.loads(project.run.summary.read_text(encoding="utf-8"))
+        for row in _metric_rows(summary):
+            head = f"{row.pop('rows')}_{row.pop('task')}"
+            known = {name: value for name, value in row.items() if value is not None}
+            metrics.update({f"{head}_{name}": value for name, value in known.items()})
+    path = rk.export(
+        model,
+        output or project.export_path,
+        warmup=project.sample(model.features, settings.warmup_rows).map(lambda row, *_: row),
+        signatures=settings.signatures,
+        batch_sizes=settings.batch_sizes,
+        metrics=metrics,
+    )
+    project.out.result({"export": str(path)}, f"Exported to {path}, checked against the model.")
+
+
+@_on_project("ads.yaml --port 8500")
+def serve(
+    project: "Project",
+    path: Annotated[Path | None, typer.Option(help="Base path of the export.")] = None,
+    port: Annotated[int, typer.Option(help="gRPC port.")] = 8500,
+    rest_port: Annotated[int, typer.Option(help="REST port, of the real server.")] = 8501,
+) -> None:
+    """Serve the newest export until interrupted."""
+    from rankup_keras.serving.server.serve import serve as serve_export
+
+    base = path or project.export_path
+    if not rk.serving.versions(base):
+        raise RunError(f"There is no export in {base}. Run `rankup-keras export` first.")
+    if serve_export(base, grpc_port=port, rest_port=rest_port):
+        raise typer.Exit(failures.RUN)
+
+
+@_on_project("ads.yaml --rows 2048")
+def profile(
+    project: "Project",
+    rows: Annotated[int, typer.Option(help="Rows to measure on.")] = 512,
+) -> None:
+    """Effective rank of every layer of a trained model."""
+    model = project.run.load_model()
+    found = rk.diagnostics.rank_profile(model, project.sample(model.features, rows))
+    layers = {
+        name: {"effective_rank": ranks.mean, "share_of_ceiling": ranks.normalized}
+        for name, ranks in found.layers.items()
+    }
+    shown = [{"layer": name, **values} for name, values in layers.items()]
+    project.out.result({"layers": layers}, rows=shown)
+
+
+@_on_project("ads.yaml", "ads.yaml --chip v6e:2x2 --batch-size 8192")
+def tpu_check(
+    project: "Project",
+    chip: Annotated[str, typer.Option(help="Kind and number of chips.")] = "v5e:2x2",
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows per chip. Default: training.batch_size.", min=1)
+    ] = None,
+    float32: Annotated[bool, typer.Option("--float32", help="Not in mixed_bfloat16.")] = False,
+) -> None:
+    """Compile the training step for a TPU, without one: does it fit, what bounds it."""
+    from rankup_keras.cli.planning import check_for_tpu
+
+    report, text = check_for_tpu(project, chip, batch_size, float32)
+    project.out.result(report, text)
+    if not report["fits"]:
+        raise typer.Exit(failures.RUN)
+
+
+@_on_project("ads.yaml --set model.token_dim=256")
+def plan(project: "Project") -> None:
+    """Rows, steps, parameters and operations of a run, before it is started."""
+    from rankup_keras.cli import planning
+
+    project.out.result(*planning.plan(project))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command. Returns the exit code.
+
+    0 is success, 1 a bug in the package, 2 wrong usage or configuration, 3 data that cannot be
+    read, 4 something that is missing or in the way, 130 an interruption.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    left = [argument for argument in given if argument != "--debug"]
+
+    def action() -> int:
+        result = app(left, prog_name="rankup-keras", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+
+    return failures.guarded(action, debug="--debug" in given)

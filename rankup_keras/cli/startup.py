@@ -1,0 +1,39 @@
+"""Loads TensorFlow for a command, without what it writes to stderr as it is imported."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+def load_tensorflow() -> None:
+    """Imports Keras on TensorFlow, and with it whatever of `rankup_keras` is registered there."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    if "keras" not in sys.modules:
+        with _stderr_held_back():
+            import keras  # noqa: F401
+
+
+@contextlib.contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Keeps stderr to itself, and shows it only after an error.
+
+    TensorFlow's libraries write to the file descriptor while they are loaded, before the log level
+    that the environment asks for takes effect.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

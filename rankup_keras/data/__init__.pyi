@@ -1,0 +1,16 @@
+from .adapt_from_files import adapt as adapt
+from .bad_rows import BadRows as BadRows
+from .csv_options import CsvOptions as CsvOptions
+from .data_error import DataError as DataError
+from .files import Files as Files
+from .point_in_time import earlier_items as earlier_items
+from .point_in_time import earlier_statistics as earlier_statistics
+from .row_filters import Between as Between
+from .row_filters import OneOf as OneOf
+from .row_filters import Share as Share
+from .rows import Rows as Rows
+from .splits import Splits as Splits
+from .splits import random_split as random_split
+from .splits import time_split as time_split
+from .statistics import Statistics as Statistics
+from .statistics import scan as scan

@@ -1,0 +1,11 @@
+from .ali_ccp_set import ali_ccp as ali_ccp
+from .avazu_set import avazu as avazu
+from .criteo_set import criteo as criteo
+from .frappe_set import frappe as frappe
+from .kuairand_set import kuairand as kuairand
+from .movielens import movielens_100k as movielens_100k
+from .movielens import movielens_features as movielens_features
+from .movielens_set import movielens_1m as movielens_1m
+from .movielens_set import movielens_20m as movielens_20m
+from .movielens_set import movielens_32m as movielens_32m
+from .public_set import PublicSet as PublicSet

@@ -1,0 +1,9 @@
+from .categorical import Categorical as Categorical
+from .feature import Feature as Feature
+from .feature_set import FeatureSet as FeatureSet
+from .history import History as History
+from .numeric import Numeric as Numeric
+from .pretrained import Pretrained as Pretrained
+from .spec import FieldSpec as FieldSpec
+from .spec import TableSpec as TableSpec
+from .vocabulary_lookup import VocabularyLookup as VocabularyLookup

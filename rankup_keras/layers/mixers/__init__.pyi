@@ -1,0 +1,13 @@
+from .full_mixing import FullMixing as FullMixing
+from .layer_norm import LayerNorm as LayerNorm
+from .mix_and_revert import MixAndRevert as MixAndRevert
+from .mixer_block import MixerBlock as MixerBlock
+from .per_token_ffn import PerTokenFFN as PerTokenFFN
+from .per_token_glu import PerTokenGLU as PerTokenGLU
+from .per_token_glu_stack import PerTokenGLUStack as PerTokenGLUStack
+from .per_token_moe import PerTokenMoE as PerTokenMoE
+from .per_token_norm import PerTokenRMSNorm as PerTokenRMSNorm
+from .per_token_swiglu import PerTokenSwiGLU as PerTokenSwiGLU
+from .residual import Residual as Residual
+from .rms_norm import RMSNorm as RMSNorm
+from .token_mixing import TokenMixing as TokenMixing

@@ -1,0 +1,3 @@
+from .downsampled_crossentropy import (
+    DownsampledCrossentropy as DownsampledCrossentropy,
+)

@@ -1,0 +1,13 @@
+from .dcnv2 import DCNv2 as DCNv2
+from .dlrm import DLRM as DLRM
+from .model_cost import Cost as Cost
+from .model_cost import cost as cost
+from .model_cost import measure as measure
+from .presets import PRESETS as PRESETS
+from .presets import from_preset as from_preset
+from .rankelastor import RankElastor as RankElastor
+from .ranking_model import RankingModel as RankingModel
+from .rankmixer import RankMixer as RankMixer
+from .rankup import RankUp as RankUp
+from .weight_transfer import copy_to_host as copy_to_host
+from .weight_transfer import copy_weights as copy_weights

@@ -1,0 +1,12 @@
+from .client.grpc_client import Client as Client
+from .client.grpc_client import ServingError as ServingError
+from .exporting.export_check import ExportError as ExportError
+from .exporting.model_card import read_card as read_card
+from .exporting.pipeline import export as export
+from .exporting.session import SavedModelSession as SavedModelSession
+from .exporting.session import SessionError as SessionError
+from .exporting.session import load_session as load_session
+from .exporting.version_directory import version_path as version_path
+from .exporting.version_directory import versions as versions
+from .server.development_server import DevelopmentServer as DevelopmentServer
+from .server.server_config import ServerConfig as ServerConfig

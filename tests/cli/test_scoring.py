@@ -1,0 +1,59 @@
+"""Scores of files are those of `predict`, and so are their metrics."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import rankup_keras as rk
+from rankup_keras.cli import scoring
+from rankup_keras.cli.failures import RunError
+from rankup_keras.metrics import exact
+
+ROWS = 100
+
+
+@pytest.fixture(scope="module")
+def columns():
+    rng = np.random.default_rng(0)
+    return {
+        "user": rng.choice(["a", "b", "c"], ROWS),
+        "price": rng.random(ROWS).astype(np.float32),
+        "click": rng.integers(0, 2, ROWS),
+        "weight": rng.random(ROWS).astype(np.float32),
+    }
+
+
+@pytest.fixture(scope="module")
+def model(columns):
+    features = rk.FeatureSet([rk.Categorical("user", dtype="string"), rk.Numeric("price")])
+    features.adapt(columns)
+    return rk.DLRM(features, ["click"], embedding_dim=2, bottom_units=[2], top_units=[2])
+
+
+def test_exact_metrics_with_weights_and_groups(columns, model, tmp_path):
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    path = str(tmp_path / "a.parquet")
+    files = rk.data.Files(path, model.features, ["click"], weight="weight", extra=["user"])
+    rows, found = scoring.evaluate(model, files, 32, "user")
+    inputs = {name: columns[name] for name in ("user", "price")}
+    scores = model.predict(inputs, verbose=0)["click"].reshape(-1)
+    labels, weights = columns["click"], columns["weight"]
+    ids = np.unique(columns["user"], return_inverse=True)[1]
+    assert rows == ROWS
+    assert list(found["click"]) == ["auc", "log_loss", "ne", "calibration", "gauc"]
+    assert found["click"]["auc"] == pytest.approx(exact.auc(labels, scores, weights))
+    assert found["click"]["log_loss"] == pytest.approx(exact.log_loss(labels, scores, weights))
+    assert found["click"]["gauc"] == pytest.approx(exact.gauc(labels, scores, ids, weights))
+
+
+def test_a_file_of_predictions_is_whole_or_not_there(columns, model, tmp_path):
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    files = rk.data.Files(str(tmp_path / "a.parquet"), model.features, extra=["user"])
+    path = tmp_path / "scores/b.csv"
+    assert scoring.write_predictions(model, files, path, ["user"], 32, False) == ROWS
+    with pytest.raises(RunError, match="--overwrite"):
+        scoring.write_predictions(model, files, path, ["user"], 32, False)
+    with pytest.raises(RunError, match=r"\.parquet or \.csv"):
+        scoring.write_predictions(model, files, tmp_path / "b.txt", [], 32, False)
+    assert [p.name for p in path.parent.iterdir()] == ["b.csv"]

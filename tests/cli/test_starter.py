@@ -1,0 +1,55 @@
+"""The configuration to start from."""
+
+import pyarrow.parquet as pq
+import pytest
+from ruamel.yaml import YAML
+
+from rankup_keras.cli import main
+from rankup_keras.cli.column_roles import Column
+from rankup_keras.cli.starter import default_path, starter
+from tests.helpers.cli_inputs import click_table
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_init_asks_for_a_label(place, capfd):
+    pq.write_table(click_table().drop_columns(["label_click"]), place / "none.parquet")
+    assert main(["init", "none.parquet"]) == 4
+    assert "--label" in capfd.readouterr().err
+    assert not (place / "none.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        (
+            ("test", "train", "valid"),
+            {"train": ["train"], "validation": ["valid"], "test": ["test"]},
+        ),
+        (("dev", "training"), {"train": ["training"], "validation": ["dev"]}),
+        (("test", "valid"), {"train": ["valid"], "validation": ["test"]}),
+        (("valid",), None),
+    ],
+)
+def test_a_split_column_gives_the_parts(values, parts):
+    columns = [
+        Column("click", "label", "0 and 1"),
+        Column("price", "numeric", "fractions"),
+        Column("part", "split", "its values", values=values),
+    ]
+    text = starter(["a.csv"], columns, 10, "csv", {"delimiter": ";"})
+    data = YAML(typ="safe").load(text)["data"]
+    assert data["csv"] == {"delimiter": ";"}
+    if parts is None:
+        assert data["split"]["train"] == 0.8
+    else:
+        assert data["split"] == {"column": "part", **parts}
+
+
+def test_the_name_is_that_of_the_data():
+    assert str(default_path("logs/day-*.csv.gz")) == "day.yaml"
+    assert str(default_path("*.parquet")) == "config.yaml"
