@@ -7,12 +7,12 @@ values and skew are like those of Criteo's Kaggle set), then, each in a process 
 
 - `numpy`: pyarrow reads the same columns into NumPy arrays, batch by batch;
 - `read`: `Files.dataset`, one pass, raw columns, no shuffling;
-- `encode`: the same with hashing and normalisation, `encoded=True`;
+- `encode`: the same with hashing and normalization, `encoded=True`;
 - `shuffle`: the same, shuffled, as `rankup-keras train` runs it;
 - `adapt`: vocabularies, means and quantiles of all 39 columns, in one pass;
 - `epoch`: after `adapt`, one epoch's reading with its vocabularies, shuffled.
 
-Gives rows a second, and peak memory above what importing the package takes. `--rounds 5` runs
+Gives rows per second, and peak memory above what importing the package takes. `--rounds 5` runs
 `numpy`, `encode` and `shuffle` by turns in one process, and gives the median of the rounds' shares
 of `numpy`: for a machine whose speed changes from minute to minute.
 """

@@ -17,7 +17,7 @@ watches. Three take turns in one process, every one over as many batches, the st
 `of_stack` is a rate as a share of the stack's. `waits` is the share of an epoch that steps stand
 waiting for a batch, in `IteratorGetNext`, as TensorFlow's profiler sees it; most of it at the
 beginning, where a buffer of 131,072 rows fills before it is shuffled. `callback` is the share that
-`EffectiveRank` takes, which measures once an epoch: the longer the epoch, the less.
+`EffectiveRank` takes, which measures once per epoch: the longer the epoch, the less.
 """
 
 import argparse

@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Block(nn.Module):
-    """Post-norm block: mixing, then a feed-forward network a token, by batched products."""
+    """Post-norm block: mixing, then a feed-forward network per token, by batched products."""
 
     def __init__(self, tokens: int, width: int, hidden: int) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ class ParquetSource:
             return [(file, group) for group in range(opened.num_row_groups)]
 
     def rows(self, file: Path) -> int:
-        """How many rows a file says that it has."""
+        """How many rows per file says that it has."""
         with _open(file) as opened:
             return int(opened.metadata.num_rows)
 

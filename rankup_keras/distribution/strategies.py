@@ -43,7 +43,7 @@ def strategy(
     | `"auto"` | `"multi_worker"` if `TF_CONFIG` names several workers; else `"tpu"` if `tpu` or `TPU_NAME` is given; else `"mirrored"` with several GPUs; else the one GPU or CPU |
 
     `"multi_worker"` must be asked for before TensorFlow has run anything. It
-    mends Keras's `fit` (`compat/multi_worker.py`), checks every few seconds that
+    patches Keras's `fit` (`compat/multi_worker.py`), checks every few seconds that
     the other workers are alive, and gives all of them one random seed where none
     was set: workers that shuffle differently would read some rows twice and
     others never.

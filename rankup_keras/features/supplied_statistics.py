@@ -50,7 +50,7 @@ def checked_vocabularies(
 def checked_moments(
     features: Iterable[Feature], given: Mapping[str, Any]
 ) -> dict[str, tuple[float, float]]:
-    """Means and deviations by feature.
+    """Means and standard deviations by feature.
 
     Raises:
         ValueError: see `FeatureSet.set_statistics`.

@@ -136,7 +136,7 @@ def in_tiles(
 
 
 class _Loops:
-    """Over tokens, and within them over rows, so that weights are fetched once a token."""
+    """Over tokens, and within them over rows, so that weights are fetched once per token."""
 
     def __init__(
         self,

@@ -159,7 +159,7 @@ class GAUC(keras.metrics.Metric):
     def result(self) -> Any:
         if self.slot is None:
             return keras.ops.convert_to_tensor(0.0, "float32")
-        # Once a pass, not once a batch: it reads the whole of the histograms.
+        # Once a pass, not once per batch: it reads the whole of the histograms.
         if tf.inside_function():
             return tf.identity(self._last)
         shape = (self.groups, self.bins)

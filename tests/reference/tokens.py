@@ -60,7 +60,7 @@ def pooled_sequence(items, ids, combiner):
 
 
 def sequence_tokens(embeddings, ids, combiners, kernel, bias):
-    """One token a sequence: its pooled items, projected."""
+    """One token per sequence: its pooled items, projected."""
     tokens = []
     for s, (items, own, combiner) in enumerate(zip(embeddings, ids, combiners, strict=True)):
         pooled = pooled_sequence(items, own, combiner)
@@ -69,7 +69,7 @@ def sequence_tokens(embeddings, ids, combiners, kernel, bias):
 
 
 def crossed_tokens(left, right, kernel, bias, missing_bias):
-    """One token a pair: the projected product; a missing vector adds the pair's learned bias."""
+    """One token per pair: the projected product; a missing vector adds the pair's learned bias."""
     tokens = []
     for p, (a, b) in enumerate(zip(left, right, strict=True)):
         rows = []

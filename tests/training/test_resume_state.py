@@ -34,7 +34,12 @@ def test_plain_data_keeps_its_types_and_bits():
     assert type(found["scalar"]) is np.float32
 
 
-@pytest.mark.parametrize("value", [object(), np.array([object()]), [print]], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [object(), np.array([object()]), [print]],
+    ids=str,
+    ids=["object", "in a list", "function in a list"],
+)
 def test_other_data_is_named(value):
     with pytest.raises(states.NotPlainDataError):
         states.Packer().pack(value)

@@ -10,7 +10,7 @@ class Chip:
     Attributes:
         name: version, as in a topology's name.
         flops: bfloat16 operations a second of its matrix units.
-        bandwidth: bytes a second of its memory (HBM).
+        bandwidth: bytes per second of its memory (HBM).
         memory: bytes of its memory.
     """
 

@@ -33,10 +33,10 @@ class FullMixing(ConfiguredLayer):
             width of the low-rank form (default D).
         use_bias: bool. A bias on every entry. Defaults to `False` (paper); the
             authors' code has one.
-        inner_norm: `"layer_norm"`, `"rms_norm"` or `None`. Normalisation of
+        inner_norm: `"layer_norm"`, `"rms_norm"` or `None`. Normalization of
             all T D entries together before `W`, as the authors' code does.
             Defaults to `None`, as the paper writes.
-        epsilon: float added in that normalisation. Defaults to 1e-6.
+        epsilon: float added in that normalization. Defaults to 1e-6.
         kernel_initializer: initializer of the matrices. Defaults to
             `"glorot_uniform"`.
         kernel_regularizer: regularizer of the matrices. Defaults to none.
