@@ -1,4 +1,4 @@
-"""A study of many runs, one line each of a JSON-lines file, which can be interrupted and resumed."""
+"""A study of many runs, one JSON line each, which can be interrupted and resumed."""
 
 import json
 import pathlib

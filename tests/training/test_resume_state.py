@@ -37,7 +37,6 @@ def test_plain_data_keeps_its_types_and_bits():
 @pytest.mark.parametrize(
     "value",
     [object(), np.array([object()]), [print]],
-    ids=str,
     ids=["object", "in a list", "function in a list"],
 )
 def test_other_data_is_named(value):

@@ -1,4 +1,4 @@
-"""One dense layer per token: against separate products, and initial values as of separate layers."""
+"""One dense layer per token: against separate products, and with initial values like theirs."""
 
 import keras
 import numpy as np
