@@ -155,7 +155,7 @@ def cell(shape: list[int], batch: int, dtype: str, task: str, names: list[str], 
     turns: dict[str, Callable[[], Any]] = {"products": rate}
     for name, (train, infer) in made.items():
         turns[name] = train if task == "train" else infer
-        # The rate before and after each: a machine's clock and neighbours change.
+        # The rate before and after each: a machine's clock and neighbors change.
         turns[f"products after {name}"] = rate
     seconds = measuring.in_turns(turns, rounds, warm_up=2)
     flops = 4 * tokens * batch * width * expansion * width

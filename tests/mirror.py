@@ -67,7 +67,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
 }
 
 
-def has_behaviour(source: pathlib.Path) -> bool:
+def has_behavior(source: pathlib.Path) -> bool:
     """Whether a file defines a function or a class that does something."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     return any(isinstance(node, kinds) for node in ast.walk(ast.parse(source.read_text())))
@@ -80,11 +80,11 @@ def test_file_of(source: pathlib.Path) -> pathlib.Path:
 
 
 def without_tests() -> list[str]:
-    """Source files with behaviour and without a test file, explained or not."""
+    """Source files with behavior and without a test file, explained or not."""
     return [
         str(source.relative_to(PACKAGE))
         for source in sorted(PACKAGE.rglob("*.py"))
-        if has_behaviour(source) and not test_file_of(source).exists()
+        if has_behavior(source) and not test_file_of(source).exists()
     ]
 
 

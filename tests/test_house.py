@@ -15,7 +15,7 @@ from tests.helpers.public_objects import NAMESPACES, public_objects
 
 PACKAGE = pathlib.Path(rankup_keras.__file__).parent
 
-# A room imports from those before it, from its neighbours in the same line, and from itself.
+# A room imports from those before it, from its neighbors in the same line, and from itself.
 ROOMS = (
     "_registry text_tables",
     "compat",

@@ -12,7 +12,7 @@ def test_columns_are_aligned_and_nothing_is_cut_or_interpreted():
     assert aligned([["a", "b"], ["1", "22"]], left=(1,)) == "a  b\n1  22"
 
 
-def test_terminals_and_their_colours_change_nothing(monkeypatch):
+def test_terminals_and_their_colors_change_nothing(monkeypatch):
     plain = aligned([["a", "b"], ["1", "2"]])
     for name in ("FORCE_COLOR", "TTY_INTERACTIVE", "JUPYTER_COLUMNS", "COLUMNS"):
         monkeypatch.setenv(name, "3")

@@ -21,7 +21,7 @@ Panel = Callable[[Any], None]
 WIDTH = 420  # of a chart on a page, in the units of its font size (12)
 _GREY, _BLUE = "#8b949e", "#3b6a9c"
 _MOMENTS, _CELLS = 5, 18
-# Drawn in these colours, which `svg` replaces by the page's own, light or dark.
+# Drawn in these colors, which `svg` replaces by the page's own, light or dark.
 _PAGE_COLOURS = {"#010203": "var(--soft)", "#030201": "var(--line)", "#fefdfc": "var(--card)"}
 _INK, _LINE, _CARD = _PAGE_COLOURS
 _PAGE_STYLE: dict[Any, Any] = {
@@ -63,7 +63,7 @@ def picture(
 
 
 def svg(title: str, draw: Panel, width: float = WIDTH, height: float = 340) -> str:
-    """One panel as an SVG element in the colours of the report's page.
+    """One panel as an SVG element in the colors of the report's page.
 
     Equal panels give equal text: no dates, and ids that depend on the title and content alone.
     """
@@ -147,7 +147,7 @@ def along_network(profiles: Sequence[RankProfile], view: str) -> Panel:
             values = [control.layers[name].value(view) for name in names]
             axes.plot(places, values, "--", color=_GREY, marker="o", ms=4, label="untrained")
         for number, profile in enumerate(shown):
-            color, last = colour(number, len(shown)), profile is shown[-1]
+            color, last = color_of(number, len(shown)), profile is shown[-1]
             values = [profile.layers[name].value(view) for name in names]
             axes.plot(places, values, color=color, marker="o", ms=4, lw=2.2 if last else 1.4,
                       label=_plain(profile.label))  # fmt: skip
@@ -171,7 +171,7 @@ def over_time(profiles: Sequence[RankProfile], view: str) -> Panel:
             values = [profile.layers[name].value(view) for profile in profiles]
             steps = [profile.step for profile in profiles]
             axes.plot(
-                steps, values, color=colour(number, len(names)), marker=".", label=_plain(name)
+                steps, values, color=color_of(number, len(names)), marker=".", label=_plain(name)
             )
         axes.set_xlabel("training steps (0: untrained)")
         axes.set_ylim(floor_of(profiles, view), 1.02)
@@ -252,7 +252,7 @@ def relation_panels(relation: Any) -> dict[str, Panel]:
         width = 0.8 / len(by_label)
         for number, (task, values) in enumerate(by_label.items()):
             places = np.arange(len(values)) + (number + 0.5) * width - 0.4
-            color = colour(number, len(by_label))
+            color = color_of(number, len(by_label))
             axes.bar(places, values, width, color=color, label=_plain(task))
         axes.set_xlabel("token")
         _finish(axes, axes.xaxis)
@@ -297,8 +297,8 @@ def most_tokens(profile: RankProfile) -> int:
     return max(ranks.tokens for ranks in profile.layers.values())
 
 
-def colour(number: int, count: int) -> Any:
-    """The `number`-th of `count` colours from light to dark, seen on white and on black."""
+def color_of(number: int, count: int) -> Any:
+    """The `number`-th of `count` colors from light to dark, seen on white and on black."""
     from matplotlib import colormaps
 
     return colormaps["viridis_r"](0.2 + 0.55 * number / max(1, count - 1))

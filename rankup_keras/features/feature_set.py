@@ -295,11 +295,11 @@ class FeatureSet(Layout, keras.layers.Layer):
         parts: list[tf.Tensor] = []
         # Neighbours that one operation encodes are encoded at once: in a step of a small model a
         # dozen small operations a column would count.
-        for kind, neighbours in groupby(self.in_slot_order(), key=joint_encoding):
+        for kind, neighbors in groupby(self.in_slot_order(), key=joint_encoding):
             if kind is None:
-                parts += [self._encode_column(f, raw[f.name]) for f in neighbours]
+                parts += [self._encode_column(f, raw[f.name]) for f in neighbors]
                 continue
-            run: list[Any] = list(neighbours)
+            run: list[Any] = list(neighbors)
             values = tf.stack([raw[f.name] for f in run], axis=1)
             if kind == "integer":
                 parts.append(encoding.integer_ids(values, [f.num_ids for f in run]))

@@ -1,5 +1,6 @@
 """Constructor arguments that all models share: resolved, as a config, and documented once."""
 
+import difflib
 import inspect
 import textwrap
 from collections.abc import Mapping
@@ -43,9 +44,17 @@ def settings_of(constructor: Mapping[str, Any]) -> dict[str, Any]:
 
     Initializer, regularizer and dtype policy stand in place of their names, so
     that layers and config hold the same ones.
+
+    Raises:
+        TypeError: an argument that the model does not have, which Keras would
+            swallow.
     """
     outside = ("self", "__class__", "kwargs", "features", "tasks")
     settings = {name: value for name, value in constructor.items() if name not in outside}
+    for name in constructor["kwargs"].keys() - {"trainable"}:
+        near = difflib.get_close_matches(name, settings, n=1)
+        hint = f"Did you mean `{near[0]}`?" if near else f"Its arguments: {sorted(settings)}."
+        raise TypeError(f"`{type(constructor['self']).__name__}` has no argument {name!r}. {hint}")
     settings["dtype"] = keras.dtype_policies.get(settings["dtype"] or keras.config.dtype_policy())
     settings["embeddings_initializer"] = keras.initializers.get(settings["embeddings_initializer"])
     settings["embeddings_regularizer"] = keras.regularizers.get(settings["embeddings_regularizer"])

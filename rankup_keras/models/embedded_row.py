@@ -61,7 +61,7 @@ class EmbeddedRow:
     Under a `TPUStrategy` the tables are on the TPU, see `TPUTables`.
 
     Args:
-        features: the adapted `FeatureSet`, which adapts no more from here on.
+        features: the adapted `FeatureSet`, which can no longer be adapted.
         settings: the model's settings, see `settings_of`.
         table_sets: dict from table set to the names of the fields that it
             holds, `None` for all. Defaults to one set, `"shared"`, of all.

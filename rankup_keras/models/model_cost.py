@@ -162,7 +162,7 @@ def _full_mixing(layer: FullMixing) -> int:
 
 
 def _slice_tokenizer(layer: SliceTokenizer) -> int:
-    # A shared projection runs once a token, and is counted once as a layer of its own.
+    # A shared projection runs once per token, and is counted once as a layer of its own.
     return 2 * _size(layer.projection.kernel) * (layer.num_tokens - 1) if layer.shared else 0
 
 

@@ -49,7 +49,7 @@ class RankMixer(RankingModel):
 
     Raises:
         ValueError: T does not divide D (the message names what would), or an
-            argument is none of its choices.
+            argument is not one of its choices.
 
     Example:
 

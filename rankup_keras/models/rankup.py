@@ -24,7 +24,7 @@ class RankUp(RankingModel):
     The token matrix holds, in this order: sparse tokens of randomly permuted
     fields; a global token that reads all fields from a table set of its own; a
     dense token of the numeric columns and of pretrained vectors in no cross;
-    one token per behaviour sequence; one per pair of interacting fields; one
+    one token per behavior sequence; one per pair of interacting fields; one
     per crossed pair of pretrained vectors; tokens of your own layers; one
     learned token per task. L pre-norm blocks mix them:
 
@@ -79,8 +79,9 @@ class RankUp(RankingModel):
             the names of the features that it reads. It gets their embeddings,
             numeric columns and pretrained vectors side by side (batch, width)
             and makes tokens (batch, n, D), such as
-            `(rk.layers.GlobalToken(64), ["hour", "weekday"])`. Defaults to
-            none.
+            `(rk.layers.GlobalToken(64), ["hour", "weekday"])`. A numeric feature
+            brings its missing-value indicator as a second column unless it has
+            `indicator=False`; the dense token reads it as well. Defaults to none.
         task_tokens: bool. Defaults to `True`.
         permutation: list of field indices, or `None` to draw one from
             `permutation_seed`.
@@ -100,7 +101,7 @@ class RankUp(RankingModel):
     Raises:
         ValueError: the tokens cannot divide the width (the message names what
             would), `crosses` names no pretrained feature, or another argument
-            is none of its choices.
+            is not one of its choices.
 
     Example:
 

@@ -13,7 +13,7 @@ TOKENIZERS = ("permutation", "semantic", "slice")
 
 
 class Sparse(TokenFamily):
-    """Tokens of the categorical fields of all its table sets; fewer tokens than fields."""
+    """Tokens of the categorical fields of all its table sets: one per field at most, or slices."""
 
     name = table_set = "sparse"
 

@@ -26,9 +26,9 @@ def choose_sparse_tokens(
             return max((n for n in possible if n + others <= limit), default=possible[0])
         total = others + min(fields, max(limit - others, 1))
         raise ValueError(
-            f"No number of sparse tokens makes the total divide token_dim={token_dim}: "
-            f"{others} tokens stand beside them and there are {fields} fields. Use a `token_dim` "
-            f"that is a multiple of a total from {others + 1} to {others + fields}, such as "
+            f"No number of sparse tokens makes the total divide token_dim={token_dim}: with "
+            f"{others} other tokens and fields={fields}, the total lies between {others + 1} and "
+            f"{others + fields}. Use a multiple of a total as `token_dim`, such as "
             f"{-(-token_dim // total) * total}."
         )
     if wanted in possible:

@@ -92,7 +92,7 @@ class Dense(TokenFamily):
 
 
 class Sequences(TokenFamily):
-    """One token of every behaviour sequence per table set."""
+    """One token of every behavior sequence per table set."""
 
     name, table_set = "sequence", "sparse"
 
@@ -180,7 +180,7 @@ class Crosses(TokenFamily):
 
 
 class Extra(TokenFamily):
-    """Tokens of layers of the user's, each of which reads a few features."""
+    """Tokens made by the user's own layers, each from a few features."""
 
     name, table_set = "extra", "sparse"
 
@@ -190,8 +190,9 @@ class Extra(TokenFamily):
             fine = isinstance(pair, list | tuple) and len(pair) == 2 and is_own_layer(pair[0])
             if not fine or not pair[1] or not set(pair[1]) <= set(known):
                 raise ValueError(
-                    "`extra_tokens` must be pairs of a layer and a list of features that are not "
-                    f"sequences, out of {known}. Received: {pair!r}."
+                    "`extra_tokens` must be pairs of a layer (an instance, not a class) and a "
+                    "list of features that are not sequences, chosen from "
+                    f"{known}. Received: {pair!r}."
                 )
         return bool(self.settings["extra_tokens"])
 

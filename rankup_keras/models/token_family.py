@@ -17,13 +17,13 @@ class TokenFamily:
     """One kind of tokens in one model.
 
     Attributes:
-        name: what `multi_embedding` calls the family.
+        name: what `multi_embedding` calls the family, if it reads tables.
         table_set: the table set that it reads where `multi_embedding` is
             `True`, `None` where it reads no tables.
         features: the adapted `FeatureSet`.
         settings: RankUp's arguments by name.
         sets: the table sets that it reads in this model.
-        row: the `EmbeddedRow`, once there is one.
+        row: the `EmbeddedRow`; `None` while `wanted` and `fields` run.
     """
 
     name = ""
@@ -43,7 +43,7 @@ class TokenFamily:
         return None
 
     def count(self) -> int:
-        """How many tokens there are, before any is made. Defaults to one per table set."""
+        """How many tokens it makes; asked before `make`. Defaults to one per table set."""
         return len(self.each_set())
 
     def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:

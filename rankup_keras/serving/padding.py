@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-_PADDING: dict[str, Any] = {"string": b"", "int64": -1, "float32": np.nan}
+from rankup_keras.features.conversion import PADDING
 
 
 def missing_value(spec: tf.TensorSpec) -> Any:
     """The value that preprocessing takes for a missing one in a column of that dtype."""
-    return _PADDING[spec.dtype.name]
+    return PADDING[spec.dtype.name]
 
 
 def widen(column: np.ndarray, width: int, spec: tf.TensorSpec) -> np.ndarray:

@@ -35,7 +35,7 @@ def test_equal_pictures_are_equal_text_and_hold_no_date():
     assert "<!DOCTYPE" not in first
 
 
-def test_pictures_take_the_colours_of_the_page():
+def test_pictures_take_the_colors_of_the_page():
     text = plots.svg("a", plots.over_time(PROFILES, "sample"))
     assert "var(--soft)" in text
     assert "var(--card)" in text

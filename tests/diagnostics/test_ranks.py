@@ -111,7 +111,7 @@ def test_zero_matrix_is_zero_and_does_not_warn(shape):
         np.testing.assert_allclose(measure(batch), [0.0, 1.0], atol=1e-7)
 
 
-def test_non_finite_matrices_read_nan_and_leave_their_neighbours_alone():
+def test_non_finite_matrices_read_nan_and_leave_their_neighbors_alone():
     batch = np.random.default_rng(0).normal(size=(3, 4, 6))
     clean = ranks.effective_rank(batch)
     batch[1, 2, 3] = np.inf

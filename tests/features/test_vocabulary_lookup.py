@@ -96,29 +96,29 @@ def test_file_is_not_needed_afterwards(tmp_path):
 def test_bad_file(tmp_path, dtype, content):
     path = tmp_path / "vocabulary.txt"
     path.write_text(content)
-    lookup = VocabularyLookup(dtype, feature="colour")
-    with pytest.raises(ValueError, match="vocabulary of feature 'colour'"):
+    lookup = VocabularyLookup(dtype, feature="color")
+    with pytest.raises(ValueError, match="vocabulary of feature 'color'"):
         lookup.set_vocabulary_file(path)
 
 
 @pytest.mark.parametrize("name", ["none.txt", "."])
 def test_no_file(tmp_path, name):
-    with pytest.raises(ValueError, match="`vocabulary` of feature 'colour' is not a file"):
-        VocabularyLookup(feature="colour").set_vocabulary_file(tmp_path / name)
+    with pytest.raises(ValueError, match="`vocabulary` of feature 'color' is not a file"):
+        VocabularyLookup(feature="color").set_vocabulary_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("values", [["a", "b", "a"], []])
 def test_bad_list(values):
-    with pytest.raises(ValueError, match="vocabulary of feature 'colour'"):
-        VocabularyLookup(feature="colour").set_vocabulary(values)
+    with pytest.raises(ValueError, match="vocabulary of feature 'color'"):
+        VocabularyLookup(feature="color").set_vocabulary(values)
 
 
 def test_nothing_learned_yet():
-    lookup = VocabularyLookup(feature="colour")
+    lookup = VocabularyLookup(feature="color")
     assert lookup.vocabulary() == []
-    with pytest.raises(RuntimeError, match=r"'colour' has no vocabulary yet\. Call `adapt`"):
+    with pytest.raises(RuntimeError, match=r"'color' has no vocabulary yet\. Call `adapt`"):
         lookup(strings("a"))
-    with pytest.raises(RuntimeError, match="'colour' has no vocabulary yet"):
+    with pytest.raises(RuntimeError, match="'color' has no vocabulary yet"):
         _ = lookup.rows
 
 

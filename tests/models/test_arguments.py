@@ -68,3 +68,15 @@ def test_shared_arguments_are_indented_as_the_others():
     assert lines[3:5] == ["    own: int.", lines[4]]
     assert lines[4].startswith("    embedding_dim: int.")
     assert lines[5].startswith("        Defaults")
+
+
+@pytest.mark.parametrize("model", [rk.RankUp, rk.RankMixer, rk.RankElastor, rk.DLRM, rk.DCNv2])
+def test_a_misspelt_argument_is_refused(model):
+    features = rk.FeatureSet([rk.Categorical("user", num_ids=9), rk.Categorical("item", num_ids=9)])
+    with pytest.raises(
+        TypeError, match=r"no argument 'embeding_dim'. Did you mean `embedding_dim`?"
+    ):
+        model(features, ["click"], embeding_dim=4)
+    with pytest.raises(TypeError, match=r"no argument 'zzz'. Its arguments: .*'embedding_dim'"):
+        model(features, ["click"], zzz=4)
+    assert not model(features, ["click"], trainable=False).trainable_weights

@@ -28,7 +28,7 @@ def test_trains_saves_and_reloads(option, tmp_path):
         )
 
 
-def test_tokens_enter_the_first_block_normalised():
+def test_tokens_enter_the_first_block_normalized():
     model = small_rows.rankup()
     names = ("assembled_tokens", "tokens")
     tokens = keras.Model(model.input, [model.get_layer(name).output for name in names])

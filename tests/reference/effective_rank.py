@@ -8,7 +8,7 @@ def singular_values(matrix):
 
 
 def effective_rank(matrix):
-    """Roy and Vetterli 2007: the exponential of the entropy of the normalised spectrum."""
+    """Roy and Vetterli 2007: the exponential of the entropy of the normalized spectrum."""
     sigma = singular_values(matrix)
     if sigma.sum() == 0.0:
         return 0.0

@@ -1,4 +1,4 @@
-"""A behaviour sequence as one vector."""
+"""A behavior sequence as one vector."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tokens of behaviour sequences."""
+"""Tokens of behavior sequences."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from rankup_keras.layers.tokens.sequence_pooling import SequencePooling
 
 @serializable
 class SequenceTokens(ConfiguredLayer):
-    """Makes one token of each behaviour sequence: its pooled items, projected.
+    """Makes one token of each behavior sequence: its pooled items, projected.
 
     `x_s = pool(e_i for items i of sequence s that are not padding) W_s + b_s`.
     An empty sequence gives `b_s`.

@@ -1,4 +1,4 @@
-"""A behaviour sequence as the candidate sees it."""
+"""A behavior sequence as the candidate sees it."""
 
 import math
 from collections.abc import Sequence

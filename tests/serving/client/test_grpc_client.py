@@ -87,7 +87,7 @@ def test_plain_values_and_a_frame(model, client):
     ("change", "error", "match"),
     [
         ({"age": None}, ValueError, r"Missing: \['age'\]"),
-        ({"colour": ["red"] * 4}, ValueError, r"Unknown: \['colour'\]"),
+        ({"color": ["red"] * 4}, ValueError, r"Unknown: \['color'\]"),
         ({"city": ["Paris"] * 4}, TypeError, "'city'"),
         ({"item_id": np.arange(4)}, TypeError, "'item_id'"),
         ({"item_vector": np.zeros((4, 9), np.float32)}, ValueError, "'item_vector'"),

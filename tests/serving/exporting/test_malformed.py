@@ -38,7 +38,7 @@ REFUSED = {
     "no columns": (request({}), ARGUMENT, ""),
     "a missing column": (request(change(age=None)), ARGUMENT, "age"),
     "two missing columns": (request(change(age=None, shop=None)), ARGUMENT, "shop"),
-    "an extra column": (request(change(colour=texts("red"))), ARGUMENT, "colour"),
+    "an extra column": (request(change(color=texts("red"))), ARGUMENT, "color"),
     "a misnamed column": (
         request({k.replace("price", "Price"): v for k, v in ROWS.items()}),
         ARGUMENT,
