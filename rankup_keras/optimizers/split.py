@@ -154,7 +154,10 @@ class Split(keras.optimizers.Optimizer):
         first = first_dense_rate or float(keras.ops.convert_to_numpy(rates[1]))
         if first:
             self._first_dense_rate = first
-            self.embeddings.rate_factor = lambda: dense.learning_rate / first
+            # Not `/`, which TensorFlow folds into other factors, on each replica in its own way.
+            self.embeddings.rate_factor = lambda: keras.ops.divide_no_nan(
+                dense.learning_rate, first
+            )
 
     def is_row_sparse(self, variable: Any) -> bool:
         """Whether `embeddings` trains the variable."""

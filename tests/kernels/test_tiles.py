@@ -125,14 +125,17 @@ def test_a_block_of_two(small_tiles):
 def test_the_step_of_a_model(small_tiles, model):
     features = rk.FeatureSet([rk.Categorical(f"c{i}", hash_buckets=5) for i in range(6)])
     made = model(features, ["click"], token_dim=8)
-    network = dense_part(made).network
-    vectors = [tf.constant(random_inputs((BATCH, *tensor.shape[1:]))) for tensor in network.inputs]
+    part = dense_part(made)
+    network = part.network
+    looked_up, others = network.inputs[: part.vectors], network.inputs[part.vectors :]
+    vectors = [tf.constant(random_inputs((BATCH, *tensor.shape[1:]))) for tensor in looked_up]
+    ids = [tf.zeros((BATCH, *tensor.shape[1:]), tensor.dtype) for tensor in others]
 
     @tf.function(jit_compile=True)
     def step(*vectors):
         with tf.GradientTape() as tape:
             tape.watch(vectors)
-            loss = tf.reduce_mean(tf.sin(3.0 * network(list(vectors), training=True)["click"]))
+            loss = tf.reduce_mean(tf.sin(3.0 * network([*vectors, *ids], training=True)["click"]))
         return [loss, *tape.gradient(loss, [*vectors, *network.trainable_variables])]
 
     plain = step(*vectors)
