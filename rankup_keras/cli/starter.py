@@ -110,7 +110,7 @@ def _model(categories: bool) -> list[str]:
     lines = ["  token_dim: 32", "  num_blocks: 2", "  embedding_dropout: 0.2"] if categories else []
     return [
         "model:",
-        f"  type: {'RankUp' if categories else 'DLRM'}  # or RankMixer, RankElastor, DLRM, DCNv2",
+        f"  type: {'RankUp' if categories else 'DCNv2'}  # or RankMixer, RankElastor, DLRM, DCNv2",
         *lines,
         "  # preset: rankup_base  # instead of `type`",
     ]

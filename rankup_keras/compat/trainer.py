@@ -47,3 +47,12 @@ def build_metrics(model: Any, batch: Any) -> None:
     """
     if model._distribute_strategy is None:
         model._symbolic_build(data_batch=batch)
+
+
+def in_compiled_order(model: Any, logs: Mapping[str, Any]) -> Any:
+    """Metrics as `train_on_batch` returns them without `return_dict`.
+
+    The order is that of `compile`, and no public name of Keras gives it. Read in Keras
+    3.15.1. It can go once `metrics_names` lists compiled metrics.
+    """
+    return model._flatten_metrics_in_order(logs)

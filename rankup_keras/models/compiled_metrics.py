@@ -1,10 +1,12 @@
 """Metrics of a model with several tasks, and the groups that some of them rank within."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
+from rankup_keras.compat.trainer import in_compiled_order
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.towers import Task
 from rankup_keras.metrics import GAUC
@@ -17,23 +19,33 @@ def metrics_by_task(metrics: Any, tasks: Sequence[Task]) -> Any:
     return {task.name: [_copy(metric) for metric in metrics] for task in tasks}
 
 
-def bind_groups(metrics: Any, features: FeatureSet) -> Callable[[Any], None]:
-    """Binds the metrics that have groups to a feature set.
+class GroupedMetrics:
+    """The metrics of a model that rank within groups, bound to its features.
 
-    Returns:
-        A function that hands them the groups of a batch, given a model's inputs.
-        It is a function, since Keras would take a list of metrics, kept by a
-        model, for more metrics of the model.
+    An object of its own, since Keras would take a list of metrics, kept by a
+    model, for more metrics of the model.
+
+    Args:
+        metrics: nest of metrics, as `compile` takes them.
+        features: the model's.
     """
-    grouped = [m for m in keras.tree.flatten(metrics) if isinstance(m, GAUC)]
-    for metric in grouped:
-        metric.bind(features)
 
-    def read(inputs: Any) -> None:
-        for metric in grouped:
+    def __init__(self, metrics: Any, features: FeatureSet) -> None:
+        self.metrics = [m for m in keras.tree.flatten(metrics) if isinstance(m, GAUC)]
+        for metric in self.metrics:
+            metric.bind(features)
+
+    def read(self, inputs: Any) -> None:
+        """Hands the groups of a batch over, given a model's inputs."""
+        for metric in self.metrics:
             metric.read_groups(inputs)
 
-    return read
+    def results(self, model: keras.Model, found: Any, as_dict: bool) -> Any:
+        """What `*_on_batch` return: within a step such metrics are not known."""
+        if not self.metrics:
+            return found
+        logs = keras.tree.map_structure(np.asarray, model.get_metrics_result())
+        return logs if as_dict else in_compiled_order(model, logs)
 
 
 def _is_metric(metric: Any) -> bool:

@@ -79,6 +79,12 @@ class DLRM(RankingModel):
         if "encoded_numeric" in row.inputs:
             units = [*bottom_units, embedding_dim]
             bottom = [dense_stack(row.inputs["encoded_numeric"], units, "bottom", policy)]
+        if len(fields.dims) + len(bottom) < 2:
+            raise ValueError(
+                "DLRM takes dot products of pairs of vectors, one per categorical feature and one "
+                f"of all numeric columns. Received {len(fields.dims)} categorical features and "
+                f"{len(bottom)} vectors of numeric columns. DCNv2 takes any features."
+            )
         dots = DotInteraction(len(fields.dims) + len(bottom), name="interaction", dtype=policy)(
             side_by_side([row.drop(fields.tensor), *bottom])
         )

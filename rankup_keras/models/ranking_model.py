@@ -14,7 +14,7 @@ from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import Task
 from rankup_keras.models import vocabulary_digest
-from rankup_keras.models.compiled_metrics import bind_groups, metrics_by_task
+from rankup_keras.models.compiled_metrics import GroupedMetrics, metrics_by_task
 from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
 from rankup_keras.models.raw_rows import RawRows
 
@@ -157,7 +157,7 @@ class RankingModel(RefusesGraphClone, keras.Model):
         )
         warn_of_dense_passes(self)
         with self.distribute_strategy.scope():
-            self._read_groups = bind_groups([metrics, weighted_metrics], self.features)
+            self._grouped = GroupedMetrics([metrics, weighted_metrics], self.features)
         for layer in self.layers:
             if isinstance(layer, FieldLookup):
                 layer.check_compiled(self.optimizer)
@@ -169,7 +169,7 @@ class RankingModel(RefusesGraphClone, keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        self._read_groups(x)
+        self._grouped.read(x)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def fit(
@@ -259,14 +259,16 @@ class RankingModel(RefusesGraphClone, keras.Model):
     ) -> Any:
         """One step on raw rows in memory; see `keras.Model.train_on_batch`."""
         x, y, sample_weight = self._rows.batch(x, y, sample_weight, class_weight)
-        return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+        found = super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+        return self._grouped.results(self, found, return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Loss and metrics of raw rows in memory; see `keras.Model.test_on_batch`."""
         x, y, sample_weight = self._rows.batch(x, y, sample_weight)
-        return super().test_on_batch(x, y, sample_weight, return_dict=return_dict)
+        found = super().test_on_batch(x, y, sample_weight, return_dict=return_dict)
+        return self._grouped.results(self, found, return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """`predict` of one batch of raw rows in memory."""
@@ -338,22 +340,21 @@ class RankingModel(RefusesGraphClone, keras.Model):
         super().save(filepath, *args, **kwargs)
 
     def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Loads weights that belong to the same vocabularies; see `keras.Model.load_weights`.
+        """Loads weights of the same features and vocabularies; see `keras.Model.load_weights`.
 
         Raises:
-            ValueError: they belong to other vocabularies; nothing is loaded.
+            ValueError: they belong to other ones; nothing is loaded.
         """
-        own = vocabulary_digest.digests(self.features)
-        if own:
-            theirs = vocabulary_digest.read_file(filepath)
-            if theirs is None:
-                warnings.warn(
-                    f"'{filepath}' does not say which vocabularies its weights belong to, as "
-                    "files of earlier versions: make sure that they are this model's.",
-                    stacklevel=2,
-                )
-            else:
-                vocabulary_digest.check_same(own, theirs, f"The weights in '{filepath}'")
+        theirs = vocabulary_digest.read_file(filepath)
+        if theirs is None:
+            warnings.warn(
+                f"'{filepath}' does not say which vocabularies its weights belong to, as "
+                "files of earlier versions: make sure that they are this model's.",
+                stacklevel=2,
+            )
+        else:
+            own = vocabulary_digest.description(self.features)
+            vocabulary_digest.check_same(own, theirs, f"The weights in '{filepath}'")
         super().load_weights(filepath, *args, **kwargs)
 
     def save_own_variables(self, store: Any) -> None:
@@ -362,8 +363,9 @@ class RankingModel(RefusesGraphClone, keras.Model):
 
     def load_own_variables(self, store: Any) -> None:
         theirs = vocabulary_digest.read(store)
-        own = vocabulary_digest.digests(self.features)
-        vocabulary_digest.check_same(own, theirs or {}, "The weights")
+        if theirs is not None:
+            own = vocabulary_digest.description(self.features)
+            vocabulary_digest.check_same(own, theirs, "The weights")
         super().load_own_variables(vocabulary_digest.variables_of(store))
 
     def get_config(self) -> dict[str, Any]:

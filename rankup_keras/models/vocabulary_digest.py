@@ -1,8 +1,9 @@
-"""Which vocabularies weights belong to: a row of a table means what the vocabulary says."""
+"""Which features and vocabularies weights belong to: they say what a row of a table means."""
 
 import hashlib
 import json
 import tempfile
+import warnings
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,12 @@ import numpy as np
 
 from rankup_keras.features import FeatureSet, VocabularyLookup
 
-KEY = "vocabularies"
+KEY = "feature_set"
+# Settings of a feature that decide what its ids and numbers mean.
+_MEANING = (
+    "hash_buckets", "num_hashes", "num_ids", "oov_buckets", "of", "normalize", "clip", "indicator",
+    "dim",
+)  # fmt: skip
 # A lookup that has a vocabulary keeps it: a model froze its feature set.
 _digests: weakref.WeakKeyDictionary[VocabularyLookup, str] = weakref.WeakKeyDictionary()
 _living: weakref.WeakValueDictionary[str, VocabularyLookup] = weakref.WeakValueDictionary()
@@ -49,53 +55,88 @@ def adopt(features: FeatureSet, wanted: Mapping[str, str]) -> None:
                 lookup.load_assets(folder)
 
 
-def check_same(own: Mapping[str, str], theirs: Mapping[str, str], of_theirs: str) -> None:
-    """Refuses weights whose rows belong to other values.
+def description(features: FeatureSet) -> dict[str, Any]:
+    """What weights rely on of a feature set, as JSON: its features in order, and what they mean."""
+    encodings = []
+    for feature in features.features:
+        config = feature.get_config()
+        told = {name: config[name] for name in _MEANING if config.get(name) is not None}
+        encodings.append([feature.name, f"{type(feature).__name__}({told})"])
+    moments = features.get_config()["learned"]["moments"]
+    return {"vocabularies": digests(features), "features": encodings, "moments": moments}
+
+
+def check_same(own: Mapping[str, Any], theirs: Mapping[str, Any], of_theirs: str) -> None:
+    """Refuses weights whose rows and columns belong to other values; see `description`.
+
+    Other means and standard deviations are warned of: values are scaled by the
+    model's own.
 
     Raises:
-        ValueError: it names the features whose vocabularies differ.
+        ValueError: it names the features that differ.
     """
-    other = sorted(name for name in own if theirs.get(name, own[name]) != own[name])
-    if other:
+    ours, others = dict(own["features"]), dict(theirs["features"])
+    if list(ours) != list(others):
         raise ValueError(
-            f"{of_theirs} belong to other vocabularies of the features {other}: their rows would "
+            f"{of_theirs} belong to other features, or to these in another order: {list(others)}. "
+            f"The model has {list(ours)}. Build it on the FeatureSet that the weights were trained "
+            "with, which the model's `.keras` file holds."
+        )
+    differ = [name for name in ours if ours[name] != others[name]]
+    encoded = [f"{name!r} by {others[name]}, here by {ours[name]}" for name in differ]
+    if encoded:
+        raise ValueError(
+            f"{of_theirs} belong to features that were encoded in another way: "
+            f"{'; '.join(encoded)}. Describe the features as they were."
+        )
+    vocabularies = (own["vocabularies"], theirs["vocabularies"])
+    differ = sorted(n for n in vocabularies[0] if vocabularies[0][n] != vocabularies[1].get(n))
+    if differ:
+        raise ValueError(
+            f"{of_theirs} belong to other vocabularies of the features {differ}: their rows would "
             "stand for other values. Build the model on the FeatureSet that the weights were "
             "trained with, which the model's `.keras` file holds."
+        )
+    scaled = [n for n, pair in own["moments"].items() if pair != theirs["moments"].get(n)]
+    if scaled:
+        warnings.warn(
+            f"{of_theirs} were trained with another mean and standard deviation of the features "
+            f"{scaled}; the model scales by its own, {own['moments'][scaled[0]]} for the first. "
+            "`FeatureSet.set_statistics` takes the former ones.",
+            stacklevel=4,
         )
 
 
 def write(features: FeatureSet, store: Any) -> None:
-    """Stores the digests beside a model's own variables."""
-    found = digests(features)
-    if found:  # a store that nothing is written to stays out of the file
-        store[KEY] = np.frombuffer(json.dumps(found).encode(), np.uint8)
+    """Stores the description beside a model's own variables."""
+    store[KEY] = np.frombuffer(json.dumps(description(features)).encode(), np.uint8)
 
 
-def read(store: Any) -> dict[str, str] | None:
-    """The digests in a model's store; `None` in files of earlier versions."""
+def read(store: Any) -> dict[str, Any] | None:
+    """The description in a model's store; `None` in files of earlier versions."""
     if KEY not in list(store.keys()):
         return None
     return json.loads(np.asarray(store[KEY]).tobytes())
 
 
 def variables_of(store: Any) -> dict[str, Any]:
-    """What a model's store holds beside the digests."""
+    """What a model's store holds beside the description."""
     return {key: store[key] for key in store.keys() if key != KEY}  # noqa: SIM118
 
 
-def read_file(path: Any) -> dict[str, str] | None:
-    """The digests in a file of weights, of any kind that Keras reads; `None` without any."""
+def read_file(path: Any) -> dict[str, Any] | None:
+    """The description in a file of weights, of any kind that Keras reads; `None` without any."""
     reader = _Reader()
     keras.saving.load_weights(reader, path, skip_mismatch=True)
     return reader.found
 
 
 class _Reader(keras.layers.Layer):
-    """Stands in the place of a model when Keras reads a file, and reads the digests alone."""
+    """Stands in the place of a model when Keras reads a file, and reads the description alone."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: dict[str, str] | None = None
+        self.found: dict[str, Any] | None = None
         self.built = True
 
     def load_own_variables(self, store: Any) -> None:

@@ -79,8 +79,8 @@ def copy_weights(source: RankingModel, target: RankingModel) -> None:
     ```
     """
     vocabulary_digest.check_same(
-        vocabulary_digest.digests(target.features),
-        vocabulary_digest.digests(source.features),
+        vocabulary_digest.description(target.features),
+        vocabulary_digest.description(source.features),
         "The weights of `source`",
     )
     if len(source.layers) != len(target.layers):

@@ -147,7 +147,7 @@ class Split(keras.optimizers.Optimizer):
         """Makes the tables' rate follow the dense part's, which was this at first."""
         self.embeddings.rate_factor = self._first_dense_rate = None
         rates = [part.learning_rate for part in (self.embeddings, self.dense)]
-        if not all(isinstance(rate, keras.Variable) for rate in rates):
+        if first_dense_rate is None and not all(isinstance(r, keras.Variable) for r in rates):
             return
         dense = self.dense
         # Under a strategy the rate is several variables, which `float` does not take.

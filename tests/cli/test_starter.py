@@ -53,3 +53,12 @@ def test_a_split_column_gives_the_parts(values, parts):
 def test_the_name_is_that_of_the_data():
     assert str(default_path("logs/day-*.csv.gz")) == "day.yaml"
     assert str(default_path("*.parquet")) == "config.yaml"
+
+
+def test_numbers_alone_get_a_model_that_takes_them(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{i % 2},{i * 37 % 1009 / 1009:.4f},{i * 7919 % 999983}" for i in range(500)]
+    (tmp_path / "numbers.csv").write_text("\n".join(["click,price,age", *lines]))
+    assert main(["init", "numbers.csv", "--label", "click"]) == 0, capfd.readouterr()
+    config = YAML(typ="safe").load((tmp_path / "numbers.yaml").read_text())
+    assert config["model"]["type"] == "DCNv2"

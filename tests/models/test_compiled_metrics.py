@@ -1,6 +1,7 @@
 """Metrics by task; the groups of a `GAUC` are tested in `tests/metrics/test_gauc.py`."""
 
 import keras
+import pytest
 
 import rankup_keras as rk
 from rankup_keras.models.compiled_metrics import metrics_by_task
@@ -19,3 +20,19 @@ def test_every_task_has_a_listed_metric_of_its_own():
 def test_other_forms_are_left_to_keras():
     for metrics in (None, {"click": ["auc"]}, [["auc"], ["mae"]]):
         assert metrics_by_task(metrics, TASKS) is metrics
+
+
+def test_groups_rank_in_batches_as_in_passes():
+    rows = {"user": list("aabbbcc") * 3, "item": list("xyzxyzx") * 3, "click": [0, 1, 1] * 7}
+    features = rk.FeatureSet([rk.Categorical("user"), rk.Categorical("item")]).adapt(rows)
+    model = rk.RankMixer(features, ["click"], token_dim=4, num_blocks=1)
+    model.compile(metrics=["auc", rk.metrics.GAUC("user")])
+    wanted = model.evaluate(rows, verbose=0, return_dict=True)
+    assert wanted["gauc"] > 0
+    found = model.test_on_batch(rows, return_dict=True)
+    assert found == pytest.approx(wanted, abs=1e-6)
+    model.reset_metrics()
+    assert sorted(model.test_on_batch(rows)) == pytest.approx(sorted(wanted.values()), abs=1e-6)
+    model.reset_metrics()
+    first = model.train_on_batch(rows, return_dict=True)
+    assert first["gauc"] == pytest.approx(wanted["gauc"], abs=1e-6)

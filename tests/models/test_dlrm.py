@@ -46,3 +46,11 @@ def test_config_round_trip():
     again = rk.DLRM.from_config(model.get_config())
     assert again.get_config() == model.get_config()
     assert [v.shape for v in again.weights] == [v.shape for v in model.weights]
+
+
+@pytest.mark.parametrize("feature", [rk.Numeric("a"), rk.Categorical("a", num_ids=9)])
+def test_a_single_vector_has_no_pair(feature):
+    features = rk.FeatureSet([feature]).adapt({"a": [1, 2, 3]})
+    with pytest.raises(ValueError, match=r"products of pairs of vectors.*DCNv2 takes any features"):
+        rk.DLRM(features, ["click"])
+    assert rk.DCNv2(features, ["click"]).predict({"a": [1, 2]}, verbose=0)["click"].shape == (2, 1)

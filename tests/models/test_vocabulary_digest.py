@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rankup_keras as rk
-from rankup_keras.models.vocabulary_digest import digests, read_file
+from rankup_keras.models.vocabulary_digest import description, digests, read_file
 from tests.models import tiny
 
 
@@ -41,7 +41,7 @@ def test_weights_of_other_vocabularies_are_refused(tmp_path, name):
         source.save(path)
     else:
         source.save_weights(path, max_shard_size=1 if name.endswith(".json") else None)
-    assert read_file(path) == digests(source.features)
+    assert read_file(path) == description(source.features)
     same.load_weights(path)
     np.testing.assert_array_equal(same.get_weights()[0], source.get_weights()[0])
     before = other.get_weights()
@@ -73,7 +73,7 @@ def test_checkpoints_of_callbacks_hold_digests(tmp_path):
     model.compile()
     save = keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
     model.fit(rows(), callbacks=[save], verbose=0)
-    assert read_file(path) == digests(model.features)
+    assert read_file(path) == description(model.features)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
@@ -103,3 +103,46 @@ def test_a_config_of_another_process_says_what_it_lacks():
     model = rk.DLRM.from_config(config)
     with pytest.raises(RuntimeError, match=r"no vocabulary yet.*load the model from a `.keras`"):
         model.predict(rows(), verbose=0)
+
+
+def model_of(*features, data=None):
+    features = rk.FeatureSet(features).adapt(data or {**rows(), "price": [1.0, 2.0, 3.0, 9.0]})
+    return rk.RankMixer(features, ["click"], token_dim=4, num_tokens=1, num_blocks=1)
+
+
+USER, ITEM, PRICE = rk.Categorical("user"), rk.Categorical("item"), rk.Numeric("price")
+
+
+@pytest.mark.parametrize(
+    ("saved", "model", "message"),
+    [
+        ([USER, ITEM], [ITEM, USER], r"in another order: \['user', 'item'\]"),
+        ([USER], [ITEM], "belong to other features"),
+        (
+            [rk.Categorical("user", num_ids=20)],
+            [rk.Categorical("user", hash_buckets=21)],
+            "encoded in another way: 'user' by .*num_ids.*here by .*hash_buckets",
+        ),
+        (
+            [rk.Categorical("user", hash_buckets=21)],
+            [rk.Categorical("user", hash_buckets=21, num_hashes=2)],
+            "num_hashes",
+        ),
+        ([PRICE], [rk.Numeric("price", normalize="log")], "encoded in another way: 'price'"),
+    ],
+)
+def test_weights_of_other_features_are_refused(tmp_path, saved, model, message):
+    path, ids = str(tmp_path / "m.weights.h5"), {"user": [1, 2, 3, 4], "click": [0, 1, 0, 1]}
+    data = ids if saved[0].get_config().get("num_ids") else None
+    model_of(*saved, data=data).save_weights(path)
+    with pytest.raises(ValueError, match=message):
+        model_of(*model).load_weights(path)
+
+
+def test_other_means_are_warned_of(tmp_path):
+    path = str(tmp_path / "m.weights.h5")
+    model_of(USER, PRICE).save_weights(path)
+    model_of(USER, PRICE).load_weights(path)
+    other = model_of(USER, PRICE, data={**rows(), "price": [10.0, 20.0, 30.0, 90.0]})
+    with pytest.warns(UserWarning, match=r"another mean and standard deviation.*\['price'\]"):
+        other.load_weights(path)

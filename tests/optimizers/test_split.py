@@ -237,6 +237,22 @@ def test_rates_survive_a_saved_model(tmp_path):
     assert float(loaded.embeddings.learning_rate) == pytest.approx(0.1)
 
 
+def test_the_ratio_survives_a_reload_with_an_assigned_schedule(tmp_path):
+    model = make_model()
+    model.compile(optimizers.Split(optimizers.Adagrad(0.05), "adam"), "mse")
+    model.optimizer.learning_rate = keras.optimizers.schedules.ExponentialDecay(1e-5, 10, 0.9)
+    model.fit(*data(), epochs=1, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras").optimizer
+    for optimizer in (model.optimizer, loaded):
+        # Adam's rate was 0.001 at first.
+        of_tables, of_rest = map(
+            float, (optimizer.embeddings.learning_rate, optimizer.dense.learning_rate)
+        )
+        assert of_tables == pytest.approx(50 * of_rest, rel=1e-5)
+        assert of_rest == pytest.approx(float(model.optimizer.dense.learning_rate))
+
+
 def test_setting_a_rate_over_a_schedule_is_refused():
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
     split = optimizers.Split(optimizers.Adagrad(schedule), "adam")
