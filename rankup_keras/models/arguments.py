@@ -51,7 +51,7 @@ def settings_of(constructor: Mapping[str, Any]) -> dict[str, Any]:
     """
     outside = ("self", "__class__", "kwargs", "features", "tasks")
     settings = {name: value for name, value in constructor.items() if name not in outside}
-    for name in constructor["kwargs"].keys() - {"trainable"}:
+    for name in constructor.get("kwargs", {}).keys() - {"trainable"}:
         near = difflib.get_close_matches(name, settings, n=1)
         hint = f"Did you mean `{near[0]}`?" if near else f"Its arguments: {sorted(settings)}."
         raise TypeError(f"`{type(constructor['self']).__name__}` has no argument {name!r}. {hint}")

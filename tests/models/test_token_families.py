@@ -120,8 +120,11 @@ def test_extra_tokens_may_have_a_table_set_of_their_own():
     [
         (["layer"], "`extra_tokens` must be pairs of a layer"),
         ([("mlp", ["city"])], "`extra_tokens` must be pairs of a layer"),
-        ([(rk.layers.GlobalToken(64), [])], "must be pairs of a layer and a list of features"),
-        ([(rk.layers.GlobalToken(64), ["town"])], r"out of \['user', .* 'item_vector'\]"),
+        (
+            [(rk.layers.GlobalToken(64), [])],
+            r"must be pairs of a layer \(an instance, not a class\) and a list of features",
+        ),
+        ([(rk.layers.GlobalToken(64), ["town"])], r"chosen from \['user', .* 'item_vector'\]"),
         ([(rk.layers.GlobalToken(64), ["history"])], "that are not sequences"),
         ([(keras.layers.Dense(64), ["city"])], r"must be layers that make \(batch, tokens"),
         ([(rk.layers.GlobalToken(32), ["city"])], r"token_dim=64, and .* widths \[32\]"),
