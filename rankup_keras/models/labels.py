@@ -51,6 +51,36 @@ class Labels:
         check = _checked_tensor if tf.inside_function() else _checked_array
         return {name: check(name, labels[name]) for name in self.columns}
 
+    def weights(
+        self,
+        labels: Mapping[str, Any],
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> Any:
+        """Checked weights (rows,), float32, those of samples or of classes; `None` for neither.
+
+        Args:
+            labels: what `read` has given.
+            sample_weight: one weight per row, (rows,) or (rows, 1), or a dict from task name to
+                such weights.
+            class_weight: dict from the classes 0 and 1 to weights.
+
+        Raises:
+            ValueError: both are given, weights have another shape, or a task has none.
+        """
+        if class_weight is not None:
+            if sample_weight is not None:
+                raise ValueError("Give `sample_weight` or `class_weight`, not both.")
+            return self.class_weights(labels, class_weight)
+        if not isinstance(sample_weight, Mapping):
+            return None if sample_weight is None else _one_per_row(sample_weight)
+        if set(sample_weight) != set(self.columns):
+            raise ValueError(
+                "`sample_weight` must be one weight per row, or a dict with one entry for each "
+                f"task, {list(self.columns)}. Received a dict of {sorted(sample_weight)}."
+            )
+        return {name: _one_per_row(sample_weight[name]) for name in self.columns}
+
     def class_weights(self, labels: Mapping[str, Any], class_weight: Mapping[int, float]) -> Any:
         """Each row's weight (rows,), that of its label's class.
 
@@ -72,13 +102,48 @@ class Labels:
         return where(positive, *(np.float32(class_weight.get(label, 1)) for label in (1, 0)))
 
 
-def _checked_array(name: str, labels: Any) -> np.ndarray:
+def check_lengths(rows: int, labels: Mapping[str, Any], weights: Any) -> None:
+    """Refuses labels and weights that are not one per row.
+
+    Raises:
+        ValueError: naming what has how many rows.
+    """
+    found = {f"labels of task {name!r}": len(column) for name, column in labels.items()}
+    if isinstance(weights, Mapping):
+        found |= {f"weights of task {name!r}": len(column) for name, column in weights.items()}
+    elif weights is not None:
+        found["weights"] = len(weights)
+    wrong = [f"{count} {what}" for what, count in found.items() if count != rows]
+    if wrong:
+        raise ValueError(
+            f"Labels and weights must be one per row. Received {', '.join(wrong)} for {rows} rows."
+        )
+
+
+def _one_per_row(weights: Any) -> Any:
+    """Weights (rows,), float32: one traced function takes no shapes of different ranks."""
+    weights = (
+        tf.cast(weights, tf.float32)
+        if tf.inside_function()
+        else _numbers("`sample_weight`", weights)
+    )
+    shape = tf.TensorShape(weights.shape)
+    if not any(shape.is_compatible_with(wanted) for wanted in ([None], [None, 1])):
+        raise ValueError(
+            f"`sample_weight` must have shape (rows,) or (rows, 1). Received shape {shape}."
+        )
+    return tf.reshape(weights, (-1,)) if tf.inside_function() else weights.reshape(-1)
+
+
+def _numbers(what: str, values: Any) -> np.ndarray:
     try:
-        array = np.asarray(labels, dtype=np.float32)
+        return np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError):
-        raise TypeError(
-            f"Labels of task {name!r} must be numbers. Received: {labels!r:.80}."
-        ) from None
+        raise TypeError(f"{what} must be numbers. Received: {values!r:.80}.") from None
+
+
+def _checked_array(name: str, labels: Any) -> np.ndarray:
+    array = _numbers(f"Labels of task {name!r}", labels)
     if array.ndim != 1 and array.shape[1:] != (1,):
         raise ValueError(
             f"Labels of task {name!r} must have shape (rows,) or (rows, 1). "

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from rankup_keras.compat.cloning import RefusesGraphClone
-from rankup_keras.compat.trainer import evaluates_within_fit
+from rankup_keras.compat.trainer import BuildsBeforeTracing, evaluates_within_fit
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import Task
@@ -32,7 +32,7 @@ def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
     return result
 
 
-class RankingModel(RefusesGraphClone, keras.Model):
+class RankingModel(BuildsBeforeTracing, RefusesGraphClone, keras.Model):
     """A Functional Keras model that also knows its features and tasks.
 
     Its Keras inputs are the packed tensors of `FeatureSet`, its output a dict
@@ -93,6 +93,9 @@ class RankingModel(RefusesGraphClone, keras.Model):
                     "name another column with `Task(name, label=...)`."
                 )
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        if "dtype" in settings:
+            # By it `compile` scales the loss, and an export chooses its tolerance.
+            self.dtype_policy = settings["dtype"]
         self.features = features
         self.tasks = tasks
         self._settings = settings
@@ -200,13 +203,13 @@ class RankingModel(RefusesGraphClone, keras.Model):
             validation_data: in any of the forms of `x`.
             class_weight: dict from label, 0 and 1, to the weight of its rows,
                 where there is one task. Defaults to 1 for both.
-            sample_weight: array (rows,), or dict from task name to one, where `x` is in memory.
+            sample_weight: of rows in memory, (rows,) or (rows, 1), or a dict of such by task name.
             **kwargs: as in Keras.
 
         Raises:
             ValueError: a column is missing, a task has no labels, a label is
-                not in [0, 1], `class_weight` with several tasks, or a strategy's
-                replicas cannot share a batch.
+                not in [0, 1], labels or weights are not one per row, `class_weight` with
+                several tasks, or a strategy's replicas cannot share a batch.
             TypeError: a column has another type than its feature declares.
         """
         x, y, sample_weight = self._rows.examples(x, y, sample_weight, class_weight)
@@ -332,11 +335,7 @@ class RankingModel(RefusesGraphClone, keras.Model):
         Raises:
             ValueError: an HDF5 file, which has no place for vocabularies.
         """
-        if str(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(
-                "An HDF5 file has no place for the vocabularies of features: save to a file whose "
-                f"name ends in `.keras`. Received: {str(filepath)!r}."
-            )
+        vocabulary_digest.refuse_hdf5(str(filepath))
         super().save(filepath, *args, **kwargs)
 
     def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
@@ -369,6 +368,7 @@ class RankingModel(RefusesGraphClone, keras.Model):
         super().load_own_variables(vocabulary_digest.variables_of(store))
 
     def get_config(self) -> dict[str, Any]:
+        vocabulary_digest.refuse_hdf5()
         return {
             "name": self.name,
             "features": keras.saving.serialize_keras_object(self.features),

@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.columns import as_mapping, dataset_columns
 from rankup_keras.layers.towers import Task
-from rankup_keras.models.labels import Labels
+from rankup_keras.models.labels import Labels, check_lengths
 
 
 class RawRows:
@@ -65,12 +64,10 @@ class RawRows:
         """Inputs, labels and weights of rows in memory."""
         columns = as_mapping(x)
         labels = self.labels.read(y, columns)
-        weights = self._weights(labels, sample_weight, class_weight)
-        if isinstance(weights, Mapping):
-            weights = {name: np.asarray(column) for name, column in weights.items()}
-        elif weights is not None:
-            weights = np.asarray(weights)
-        return self.inputs(columns), labels, weights
+        weights = self.labels.weights(labels, sample_weight, class_weight)
+        inputs = self.inputs(columns)
+        check_lengths(len(next(iter(inputs.values()))), labels, weights)
+        return inputs, labels, weights
 
     def _item(self, item: Any, class_weight: Any) -> tuple[Any, ...]:
         parts = item if isinstance(item, tuple | list) else (item,)
@@ -85,17 +82,10 @@ class RawRows:
         def read(*item: Any) -> Any:
             columns, y, *weights = (*item, None) if len(item) == 1 else item
             labels = self.labels.read(y, columns)
-            weights = self._weights(labels, weights[0] if weights else None, class_weight)
+            weights = self.labels.weights(labels, weights[0] if weights else None, class_weight)
             return (columns, labels) if weights is None else (columns, labels, weights)
 
         return self.inputs(data.map(read, num_parallel_calls=tf.data.AUTOTUNE))
-
-    def _weights(self, labels: Mapping[str, Any], sample_weight: Any, class_weight: Any) -> Any:
-        if class_weight is None:
-            return sample_weight
-        if sample_weight is not None:
-            raise ValueError("Give `sample_weight` or `class_weight`, not both.")
-        return self.labels.class_weights(labels, class_weight)
 
     def is_encoded(self, columns: Any) -> bool:
         """Whether columns are the model's inputs, by all their names, dtypes and shapes.

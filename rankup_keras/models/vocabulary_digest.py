@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from rankup_keras.compat.legacy_hdf5 import writes_hdf5
 from rankup_keras.features import FeatureSet, VocabularyLookup
 
 KEY = "feature_set"
@@ -141,3 +142,16 @@ class _Reader(keras.layers.Layer):
 
     def load_own_variables(self, store: Any) -> None:
         self.found = read(store)
+
+
+def refuse_hdf5(filepath: str = "") -> None:
+    """Refuses to save to an HDF5 file, by its name or while Keras writes one.
+
+    Raises:
+        ValueError: such a file has no place for vocabularies.
+    """
+    if filepath.endswith((".h5", ".hdf5")) or writes_hdf5():
+        raise ValueError(
+            "An HDF5 file has no place for the vocabularies of features: save to a file whose name "
+            f"ends in `.keras`.{f' Received: {filepath!r}.' if filepath else ''}"
+        )

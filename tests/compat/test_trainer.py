@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from rankup_keras.compat.trainer import (
+    BuildsBeforeTracing,
     build_metrics,
     evaluates_within_fit,
     in_compiled_order,
@@ -87,3 +88,26 @@ def test_compiled_metrics_have_an_order_that_names_do_not_give():
     assert in_compiled_order(model, logs) == pytest.approx([float(value) for value in wanted])
     # Once these are the same, the public names will do.
     assert model.metrics_names == ["loss", "compile_metrics"]
+
+
+@pytest.mark.parametrize(("bases", "traces"), [((), 2), ((BuildsBeforeTracing,), 1)])
+def test_steps_are_traced_once(bases, traces):
+    """Where Keras needs one trace by itself, the mixin can go."""
+    counted = {"train_step": 0, "test_step": 0}
+
+    class Counting(*bases, keras.Model):
+        def train_step(self, data):
+            counted["train_step"] += 1
+            return super().train_step(data)
+
+        def test_step(self, data):
+            counted["test_step"] += 1
+            return super().test_step(data)
+
+    x = keras.Input((2,))
+    data = (np.ones((4, 2)), np.ones((4, 1)))
+    for method in ("fit", "evaluate"):
+        model = Counting(x, keras.layers.Dense(1)(x))
+        model.compile("adam", "mse", metrics=["mae"], jit_compile=False)
+        getattr(model, method)(*data, verbose=0)
+    assert counted == {"train_step": traces, "test_step": traces}

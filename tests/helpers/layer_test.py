@@ -248,6 +248,8 @@ def _check_fit(layer: Any, inputs: Arrays, xla: bool, untrained: Collection[str]
     outputs = tree.flatten(model.predict(inputs, verbose=0))
     targets = [rng.normal(size=y.shape).astype("float32") for y in outputs]
     model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse", jit_compile=xla)
+    # Else the first step is traced twice.
+    model.optimizer.build(model.trainable_variables)
     # Gates at exactly zero would pass no gradient: start off such points.
     randomize_weights(layer)
     before = weights_by_name(layer)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import rankup_keras as rk
-from rankup_keras.models.labels import Labels
+from rankup_keras.models.labels import Labels, check_lengths
 
 TWO = Labels([rk.Task("click"), rk.Task("buy", label="bought")])
 ONE = Labels([rk.Task("click")])
@@ -47,3 +47,37 @@ def test_weights_of_classes_need_one_task_and_its_classes():
         TWO.class_weights(labels, {1: 2.0})
     with pytest.raises(ValueError, match=r"classes 0 and 1 to weights\. Received: {2: 1.0}"):
         ONE.class_weights({"click": np.ones((2, 1))}, {2: 1.0})
+
+
+def test_weights_of_rows_have_one_axis():
+    weights = [1.0, 0.0, 2.5]
+    for given in (weights, np.array(weights), np.array(weights)[:, None], tf.constant(weights)):
+        found = [ONE.weights({}, given), TWO.weights({}, {"buy": given, "click": given})["buy"]]
+        found.append(in_pipeline(lambda given: ONE.weights({}, given), given))
+        for one in found:
+            assert np.asarray(one).dtype == np.float32
+            np.testing.assert_array_equal(one, weights)
+    assert ONE.weights({}) is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        (np.ones((3, 2)), ValueError, r"must have shape \(rows,\) or \(rows, 1\).*\(3, 2\)"),
+        (np.float32(1), ValueError, r"must have shape \(rows,\).*Received shape \(\)"),
+        (["a"], TypeError, "`sample_weight` must be numbers"),
+        ({"click": [1.0]}, ValueError, r"each task, \['click', 'buy'\].*a dict of \['click'\]"),
+    ],
+)
+def test_wrong_weights(weights, error, message):
+    with pytest.raises(error, match=message):
+        TWO.weights({}, weights)
+
+
+def test_every_row_has_one_label_and_one_weight():
+    labels = {"click": np.ones((3, 1)), "buy": np.ones((2, 1))}
+    check_lengths(3, {"click": labels["click"]}, np.ones(3))
+    with pytest.raises(ValueError, match="Received 2 labels of task 'buy', 4 weights for 3 rows"):
+        check_lengths(3, labels, np.ones(4))
+    with pytest.raises(ValueError, match="Received 1 weights of task 'click' for 3 rows"):
+        check_lengths(3, {}, {"click": np.ones(1)})

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 import rankup_keras as rk
+from tests.helpers.workers import Program
 from tests.models import tiny
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -337,6 +338,8 @@ def test_hdf5_has_no_place_for_vocabularies(trained, tmp_path):
         with pytest.raises(ValueError, match=r"no place for the vocabularies.*`.keras`.*model.h"):
             trained.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=r"no place for the vocabularies.*`.keras`"):
+        keras.models.save_model(trained, tmp_path / "model.h5")
 
 
 def test_export_is_the_serving_export(trained, tmp_path):
@@ -373,12 +376,10 @@ def test_activations_can_be_tapped_by_name(trained):
     trained.summary(print_fn=lambda *args, **kwargs: None)
 
 
+@pytest.mark.processes
 def test_batches_that_replicas_cannot_share_are_refused():
-    program = pathlib.Path(__file__).with_name("two_devices.py")
-    done = subprocess.run(
-        [sys.executable, str(program)], capture_output=True, text=True, check=True, timeout=300
-    )
-    said, before, after = done.stdout.splitlines()
+    program = Program(pathlib.Path(__file__).with_name("two_devices.py"))
+    said, before, after = program.communicate()[0].splitlines()
     assert said == (
         "`batch_size` is the global one and must be divisible by the strategy's 2 replicas. "
         "Received: batch_size=3. The next that is: 4."

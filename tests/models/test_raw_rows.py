@@ -112,6 +112,20 @@ def test_single_batches(model):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_weights_of_either_shape_follow_each_other(model):
+    rows, labels = tiny.make_rows(), tiny.make_labels()
+    found = [model.test_on_batch(rows, labels, w) for w in (WEIGHTS, WEIGHTS[:, None], WEIGHTS)]
+    np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-6)
+
+
+def test_labels_of_another_length_than_the_rows_are_refused(model):
+    rows, labels = tiny.make_rows(), tiny.make_labels()
+    labels["buy"] = labels["buy"][1:]
+    for method in (model.fit, model.train_on_batch, model.test_on_batch, model.evaluate):
+        with pytest.raises(ValueError, match="Received 63 labels of task 'buy' for 64 rows"):
+            method(rows, labels)
+
+
 def test_rows_are_encoded_once_per_batch(model, monkeypatch):
     counts = []
     encode = model.features.encode
