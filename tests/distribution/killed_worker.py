@@ -1,6 +1,6 @@
 """A job that is to lose a worker; prints how it ended as JSON.
 
-python killed_worker.py FOLDER EPOCHS    # with TF_CONFIG set
+python killed_worker.py FOLDER EPOCHS SECONDS    # a pause after each step; with TF_CONFIG set
 """
 
 import json
@@ -16,7 +16,7 @@ import numpy as np
 from rankup_keras import distribution
 from rankup_keras.callbacks.resume import Resume
 
-folder, epochs = sys.argv[1], int(sys.argv[2])
+folder, epochs, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 strategy = distribution.strategy("multi_worker")
 keras.utils.set_random_seed(0)
 with strategy.scope():
@@ -24,12 +24,12 @@ with strategy.scope():
     model.compile(keras.optimizers.Adam(), "mse", metrics=["mae"])
 
 
-class Slow(keras.callbacks.Callback):
+class Counts(keras.callbacks.Callback):
     trained = 0
 
     def on_train_batch_end(self, batch, logs=None):
-        Slow.trained += 1
-        time.sleep(0.05)
+        Counts.trained += 1
+        time.sleep(seconds)
 
 
 rows = np.random.default_rng(0).normal(size=(32, 2))
@@ -39,7 +39,7 @@ try:
         rows[:, :1],
         batch_size=8,
         epochs=epochs,
-        callbacks=[Resume(folder, [Slow()], every=3)],
+        callbacks=[Resume(folder, [Counts()], every=3)],
         verbose=0,
     )
 except distribution.WorkerLostError as error:
@@ -48,7 +48,7 @@ else:
     found = {
         "epochs": history.epoch,
         "iterations": int(model.optimizer.iterations.numpy()),
-        "trained_here": Slow.trained,
+        "trained_here": Counts.trained,
         "weights": [w.tolist() for w in model.get_weights()],
     }
 print("RESULT " + json.dumps(found), flush=True)

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.distribution.training_run import STEPS, VALID
-from tests.helpers.workers import result_of, start, started_workers
+from tests.helpers.workers import Program, result_of, started_workers
 
 PROGRAM = pathlib.Path(__file__).parent / "under_strategy.py"
 pytestmark = pytest.mark.processes
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.processes
 
 @functools.cache
 def mirrored(folder):
-    return result_of(start([PROGRAM, "mirrored", folder]))
+    return result_of(Program(PROGRAM, "mirrored", folder))
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workers(folder):
-    with started_workers(2, [PROGRAM, "multi_worker", folder]) as processes:
+    with started_workers(2, PROGRAM, "multi_worker", folder) as processes:
         return [result_of(process) for process in processes]
 
 

@@ -1,11 +1,20 @@
-"""Starts the processes of a job on loopback, and ends them."""
+"""Starts programs in processes of their own, and ends them."""
 
 import contextlib
 import json
+import multiprocessing
 import os
+import pathlib
+import runpy
 import socket
 import subprocess
 import sys
+import tempfile
+
+# Processes are forked from one that has imported Keras and TensorFlow and started nothing: the
+# import takes longer than most programs of the tests.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["keras"])
 
 
 def free_addresses(count):
@@ -19,6 +28,7 @@ def free_addresses(count):
 
 
 def start(command, **environment):
+    """A new Python, for tests of what happens as it starts."""
     return subprocess.Popen(
         [sys.executable, *map(str, command)],
         env={**os.environ, **environment},
@@ -28,31 +38,65 @@ def start(command, **environment):
     )
 
 
+class Program:
+    """A Python file running in a process of its own.
+
+    Args:
+        path: the file.
+        arguments: those of its command line.
+        environment: variables beside those of this process.
+    """
+
+    def __init__(self, path, *arguments, **environment):
+        self._folder = tempfile.TemporaryDirectory()
+        self._said = [pathlib.Path(self._folder.name, name) for name in ("stdout", "stderr")]
+        argv = [str(path), *map(str, arguments)]
+        self._process = _FORKS.Process(target=_run, args=(argv, environment, self._said))
+        self._process.start()
+
+    def poll(self):
+        """Exit status, `None` while it runs."""
+        return self._process.exitcode
+
+    def kill(self):
+        self._process.kill()
+        self._process.join()
+        self._folder.cleanup()
+
+    def communicate(self, timeout=240):
+        """What it wrote to stdout and stderr, once it has ended."""
+        self._process.join(timeout)
+        assert self.poll() is not None, f"still running after {timeout} s"
+        said = [path.read_text() for path in self._said]
+        self._folder.cleanup()
+        return said
+
+
+def _run(argv, environment, said):
+    for number, path in enumerate(said, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    os.environ.update(environment)
+    sys.argv = argv
+    runpy.run_path(argv[0], run_name="__main__")
+
+
 @contextlib.contextmanager
-def started_workers(count, command):
-    """`count` processes of `command`, each with its own TF_CONFIG; killed at the end."""
+def started_workers(count, path, *arguments):
+    """`count` processes of a program, each with its own TF_CONFIG; killed at the end."""
     addresses = free_addresses(count)
-    workers = [
-        start(
-            command,
-            TF_CONFIG=json.dumps(
-                {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            ),
-        )
-        for index in range(count)
-    ]
+    tasks = [{"type": "worker", "index": index} for index in range(count)]
+    configs = [json.dumps({"cluster": {"worker": addresses}, "task": task}) for task in tasks]
+    workers = [Program(path, *arguments, TF_CONFIG=config) for config in configs]
     try:
         yield workers
     finally:
         for worker in workers:
             worker.kill()
-            if not worker.stdout.closed:
-                worker.communicate()
 
 
-def result_of(process, timeout=240):
-    """The JSON after RESULT in what a process printed."""
-    out, errors = process.communicate(timeout=timeout)
-    assert process.returncode == 0, errors[-3000:]
+def result_of(program, timeout=240):
+    """The JSON after RESULT in what a program printed."""
+    out, errors = program.communicate(timeout)
+    assert program.poll() == 0, errors[-3000:]
     (line,) = [line for line in out.splitlines() if line.startswith("RESULT ")]
     return json.loads(line.removeprefix("RESULT "))

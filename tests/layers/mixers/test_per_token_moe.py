@@ -1,6 +1,4 @@
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -10,6 +8,7 @@ import tensorflow as tf
 from rankup_keras.kernels import sparse_experts
 from rankup_keras.layers.mixers import PerTokenMoE
 from tests.helpers.layer_test import randomize_weights, run_layer_test, weights_by_name
+from tests.helpers.workers import Program
 from tests.reference.moe import per_token_moe
 
 T, D, E, BATCH = 3, 4, 3, 6
@@ -272,12 +271,10 @@ def test_use_of_experts_is_a_metric_of_training_alone(trained):
 
 @pytest.mark.processes
 def test_two_devices_agree_on_lambda():
-    script = pathlib.Path(__file__).parent / "moe_on_two_devices.py"
-    run = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    assert run.stdout.split()[-1] == "agreed"
+    program = Program(pathlib.Path(__file__).parent / "moe_on_two_devices.py")
+    out, errors = program.communicate()
+    assert program.poll() == 0, errors[-2000:]
+    assert out.split()[-1] == "agreed"
 
 
 @pytest.mark.parametrize(
