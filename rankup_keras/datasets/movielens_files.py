@@ -5,7 +5,7 @@ import hashlib
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -70,41 +70,30 @@ def read_tables(path: pathlib.Path) -> Tables:
     files = _open(path)
     for names, read in _FORMS.items():
         if all(name in files for name in names):
-            return read(*(files[name]() for name in names))
+            return read(*(files[name] for name in names))
     forms = " or ".join(", ".join(names) for names in _FORMS)
     raise FileNotFoundError(f"MovieLens-100k is not in {path}: it must hold {forms}.")
 
 
-def _open(path: pathlib.Path) -> Mapping[str, Callable[[], bytes]]:
-    """The reader of every file that a form needs and that is there, by its name."""
+def _open(path: pathlib.Path) -> dict[str, bytes]:
+    """The content of every file that a form needs and that is there, by its name."""
     wanted = {name for names in _FORMS for name in names}
     if path.is_dir():
         folders = (path, path / "ml-100k")
         found = [f / name for f in folders for name in wanted if (f / name).is_file()]
-        return {file.name: file.read_bytes for file in found}
+        return {file.name: file.read_bytes() for file in found}
     if not path.is_file():
         raise FileNotFoundError(f"MovieLens-100k is not at {path}: there is no such file.")
-    with _archive(path) as archive:
-        members = {m.rsplit("/", 1)[-1]: m for m in archive.namelist()}
-
-    def reader(member: str) -> Callable[[], bytes]:
-        def read() -> bytes:
-            with _archive(path) as archive:
-                try:
-                    return archive.read(member)
-                except Exception as error:  # zlib.error, BadZipFile, EOFError: all mean damage
-                    raise ValueError(f"{member} in {path} is damaged: {error}") from error
-
-        return read
-
-    return {name: reader(members[name]) for name in wanted if name in members}
-
-
-def _archive(path: pathlib.Path) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is not a whole zip archive: {error}") from error
+    with archive:
+        members = {m.rsplit("/", 1)[-1]: m for m in archive.namelist()}
+        try:
+            return {name: archive.read(members[name]) for name in wanted if name in members}
+        except Exception as error:  # zlib.error, BadZipFile, EOFError: all mean damage
+            raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def _read_grouplens(ratings: bytes, users: bytes, items: bytes) -> Tables:

@@ -7,11 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import urllib.request
 from collections.abc import Callable
-
-import numpy as np
 
 from rankup_keras.datasets.movielens_files import Tables, read_tables
 
@@ -23,7 +20,7 @@ CHECKSUMS = {
     "users": "a89f2c072111c1f28e466d716df901501580227dab2aeb7525bf6e00ec09f393",
     "items": "cdd7b8674360df9e30efa7eed1ff87a78d7cbe14e7d6a9935dc182ac132ef09d",
 }
-CACHE_FILE = "ml-100k.npz"
+CACHE_FILE = "ml-100k.zip"
 
 Say = Callable[[str], None]
 
@@ -48,16 +45,19 @@ def load_tables(
     """
     path = source or os.environ.get(ENVIRONMENT)
     if path:
-        tables = read_tables(pathlib.Path(path).expanduser())
-        _check(tables, checksums, f"the copy at {path}")
+        tables = _read(pathlib.Path(path).expanduser(), checksums, f"the copy at {path}")
         say(f"MovieLens-100k: the copy at {path}")
         return tables
 
     cached = cache_folder(cache_dir) / CACHE_FILE
-    kept = _read_cache(cached, checksums, say)
-    if kept is not None:
-        say(f"MovieLens-100k: the copy of an earlier run, {cached}")
-        return kept
+    if cached.is_file():
+        try:
+            tables = _read(cached, checksums, f"the cache {cached}")
+        except Exception as error:  # a damaged zip fails in many ways, all with the same cure
+            say(f"MovieLens-100k: {cached} is damaged and will be replaced: {error}")
+        else:
+            say(f"MovieLens-100k: the copy of an earlier run, {cached}")
+            return tables
 
     failures = []
     ways: dict[str, Callable[[pathlib.Path], pathlib.Path]] = {
@@ -68,13 +68,13 @@ def load_tables(
         say(f"MovieLens-100k: fetching {name}")
         try:
             with tempfile.TemporaryDirectory() as folder:
-                tables = read_tables(fetch(pathlib.Path(folder)))
-            _check(tables, checksums, "what was fetched")
+                archive = fetch(pathlib.Path(folder))
+                tables = _read(archive, checksums, "what was fetched")
+                _keep(archive, cached, say)
         except (OSError, ValueError, RuntimeError) as error:
             say(f"MovieLens-100k: not from there: {error}")
             failures.append(f"{name}: {error}")
         else:
-            _write_cache(cached, tables, say)
             return tables
     raise RuntimeError(
         "MovieLens-100k could not be had. "
@@ -99,7 +99,8 @@ def cache_folder(cache_dir: str | os.PathLike | None = None) -> pathlib.Path:
     return pathlib.Path.home() / ".keras" / "datasets" / "rankup_keras"
 
 
-def _check(tables: Tables, expected: dict[str, str], what: str) -> None:
+def _read(path: pathlib.Path, expected: dict[str, str], what: str) -> Tables:
+    tables = read_tables(path)
     actual = tables.checksums()
     wrong = [name for name in expected if actual[name] != expected[name]]
     if wrong:
@@ -109,75 +110,30 @@ def _check(tables: Tables, expected: dict[str, str], what: str) -> None:
             f"Expected: {[expected[name] for name in wrong]}. "
             f"Received: {[actual[name] for name in wrong]}"
         )
-
-
-def _read_cache(path: pathlib.Path, checksums: dict[str, str], say: Say) -> Tables | None:
-    if not path.is_file():
-        return None
-    try:
-        # NumPy leaves a path's file open when it is damaged; this one is closed.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            tables = Tables(**{name: arrays[name] for name in ("ratings", "users", "items")})
-        _check(tables, checksums, f"the cache {path}")
-    except Exception as error:  # a damaged zip fails in many ways, all with the same cure
-        say(f"MovieLens-100k: {path} is damaged and will be replaced: {error}")
-        return None
     return tables
 
 
-def _write_cache(path: pathlib.Path, tables: Tables, say: Say) -> None:
+def _keep(archive: pathlib.Path, cached: pathlib.Path, say: Say) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        cached.parent.mkdir(parents=True, exist_ok=True)
         # A rename at the end: another process sees the whole file or none.
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(
-                    file, ratings=tables.ratings, users=tables.users, items=tables.items
-                )
-            os.replace(partial, path)
-        finally:
-            pathlib.Path(partial).unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
+            partial = shutil.copy(archive, folder)
+            os.replace(partial, cached)
     except OSError as error:
         say(f"MovieLens-100k: not kept for the next run: {error}")
     else:
-        say(f"MovieLens-100k: kept for the next run in {path}")
+        say(f"MovieLens-100k: kept for the next run in {cached}")
 
 
 def _from_grouplens(url: str, folder: pathlib.Path) -> pathlib.Path:
-    _check_answer(url, seconds=6.0)
     path = folder / "ml-100k.zip"
     try:
-        with urllib.request.urlopen(url, timeout=30.0) as answer, path.open("wb") as file:
+        with urllib.request.urlopen(url, timeout=10.0) as answer, path.open("wb") as file:
             shutil.copyfileobj(answer, file)
     except http.client.HTTPException as error:
         raise RuntimeError(f"the download broke off: {error!r}") from error
     return path
-
-
-def _check_answer(url: str, seconds: float) -> None:
-    """Raises when the server does not answer in time.
-
-    In a thread, since a name server that is silent holds a call for longer
-    than the timeout of its socket.
-    """
-    outcome: list[BaseException | None] = []
-
-    def ask() -> None:
-        try:
-            request = urllib.request.Request(url, method="HEAD")
-            urllib.request.urlopen(request, timeout=seconds).close()
-            outcome.append(None)
-        except Exception as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not outcome:
-        raise RuntimeError(f"no answer in {seconds:g} s")
-    if outcome[0] is not None:
-        raise RuntimeError(outcome[0])
 
 
 def _from_package_index(folder: pathlib.Path) -> pathlib.Path:

@@ -2,6 +2,8 @@
 
 import functools
 import http.server
+import pathlib
+import shutil
 import threading
 
 import numpy as np
@@ -76,7 +78,7 @@ def test_first_the_server_then_the_cache(tmp_path, expected, index, server):
     load = Load(tmp_path / "cache", expected, url)
     first = load()
     assert load.heard(f"fetching {url}")
-    assert load.cached_files() == ["ml-100k.npz"]
+    assert load.cached_files() == ["ml-100k.zip"]
     (folder / "ml-100k.zip").unlink()
     second = load()
     assert load.heard("the copy of an earlier run")
@@ -91,7 +93,7 @@ def test_the_wheel_when_the_server_is_away(tmp_path, expected, index):
     assert load().checksums() == expected
     assert load.heard("not from there")
     assert load.heard("fetching recbole==1.2.1 from the package index")
-    assert load.cached_files() == ["ml-100k.npz"]
+    assert load.cached_files() == ["ml-100k.zip"]
 
 
 def test_the_wheel_when_the_server_has_something_else(tmp_path, expected, index, server):
@@ -148,7 +150,7 @@ def test_damaged_cache_is_replaced(tmp_path, expected, index, keep):
     movielens.write_wheel(index, movielens.write_recbole(tmp_path / "r"))
     load = Load(tmp_path / "cache", expected)
     load()
-    cached = tmp_path / "cache" / "ml-100k.npz"
+    cached = tmp_path / "cache" / "ml-100k.zip"
     cached.write_bytes(cached.read_bytes()[:keep])
     assert load().checksums() == expected
     assert load.heard("is damaged and will be replaced")
@@ -159,10 +161,11 @@ def test_damaged_cache_is_replaced(tmp_path, expected, index, keep):
 def test_changed_cache_is_replaced(tmp_path, expected, index):
     movielens.write_wheel(index, movielens.write_recbole(tmp_path / "r"))
     load = Load(tmp_path / "cache", expected)
-    tables = load()
-    tables.ratings[0, 2] = 1
-    cached = tmp_path / "cache" / "ml-100k.npz"
-    np.savez(cached, ratings=tables.ratings, users=tables.users, items=tables.items)
+    load()
+    changed = movielens.write_grouplens(tmp_path / "changed")
+    text = (changed / "u.data").read_text().replace("\t5\t", "\t4\t", 1)
+    (changed / "u.data").write_text(text)
+    movielens.write_zip(tmp_path / "cache" / "ml-100k.zip", changed, "ml-100k")
     assert load().checksums() == expected
     assert load.heard("checksum of the ratings in the cache")
 
@@ -179,12 +182,12 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, expected, index, monkeypa
     movielens.write_wheel(index, movielens.write_recbole(tmp_path / "r"))
     load = Load(tmp_path / "cache", expected)
 
-    def stop(file, **arrays):
-        file.write(b"half")
+    def stop(archive, folder):
+        pathlib.Path(folder, "half").write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(np, "savez_compressed", stop)
+        patch.setattr(shutil, "copy", stop)
         with pytest.raises(KeyboardInterrupt):
             load()
     assert load.cached_files() == []
