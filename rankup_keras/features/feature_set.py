@@ -134,6 +134,8 @@ class FeatureSet(Layout, keras.layers.Layer):
         self.check_not_frozen()
         self._infer_dtypes(data)
         spec = self.raw_spec()
+        # Of those that learn nothing too: now, not at the first batch.
+        columns.check_types(data, spec)
         targets = {
             f.name: Target.of_spec(spec[f.name], getattr(f, "num_ids", None))
             for f in self.features
