@@ -1,5 +1,6 @@
 """What an export will contain, decided and checked before anything is built."""
 
+import numbers
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -101,7 +102,9 @@ def _check_model(model: Any) -> None:
 
 
 def _ascending(sizes: Sequence[int]) -> list[int]:
-    if not sizes or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sizes):
+    if not sizes or any(
+        isinstance(s, bool) or not isinstance(s, numbers.Integral) or s < 1 for s in sizes
+    ):
         raise ValueError(
             f"`batch_sizes` must be positive integers. Received: batch_sizes={sizes!r}"
         )
