@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
 from rankup_keras.features.columns import as_mapping
-from rankup_keras.features.conversion import family, numbers_in_text, show
+from rankup_keras.features.conversion import decoded, family, numbers_in_text, show
 from rankup_keras.metrics.exact import auc
 
 # Rows of files that are looked at, from so many of their stretches at most.
@@ -255,8 +255,7 @@ def _sampled(files: Files) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
 def _as_array(values: Any) -> pa.Array:
     if not isinstance(values, pa.Array | pa.ChunkedArray):
         values = pa.array(values, from_pandas=True)
-    array = one_chunk(values) if isinstance(values, pa.ChunkedArray) else values
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    return decoded(one_chunk(values) if isinstance(values, pa.ChunkedArray) else values)
 
 
 def _labels(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:

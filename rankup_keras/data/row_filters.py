@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.source import Chunk
+from rankup_keras.features.conversion import decoded
 from rankup_keras.features.splitmix64 import STEP, splitmix64
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d(\.\d+)?)?)?$")
@@ -205,8 +206,7 @@ class Share:
 
 
 def _column(chunk: Chunk, name: str) -> pa.Array:
-    column = chunk.batch.column(chunk.batch.schema.get_field_index(name))
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return decoded(chunk.batch.column(chunk.batch.schema.get_field_index(name)))
 
 
 def _as_local_times(column: pa.Array) -> pa.Array:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from rankup_keras.data.data_error import DataError
 from rankup_keras.features import Categorical, FeatureSet, History
 from rankup_keras.features.conversion import Target, family
+from rankup_keras.features.statistics import wide_target
 from rankup_keras.layers.towers import Task
 
 
@@ -30,7 +31,8 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
             found = family(schema.field(owner.name).type) if owner.name in schema.names else ""
             integers = found.removeprefix("list of ") in ("integer", "number")
             kind = "int64" if integers else "string"
-        targets.append(dataclasses.replace(target, kind=kind, strict=False))
+        target = dataclasses.replace(target, kind=kind, strict=False)
+        targets.append(wide_target(feature, target))
     return targets
 
 

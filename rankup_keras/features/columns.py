@@ -112,6 +112,8 @@ def arrow_column(value: Any, target: Target) -> list[pa.Array]:
         array = _as_arrow(part, target) if len(part) else pa.nulls(0)
         if target.shape == "single" and family(array.type).startswith("list of "):
             array = _unlisted(array)
+        if target.kind == "string" and family(array.type) == "number" and _is_empty(array):
+            array = pa.nulls(len(array))  # as pandas has text that is missing everywhere
         try:
             target.check_type(array.type)
         except (TypeError, ValueError) as error:
@@ -124,6 +126,12 @@ def arrow_column(value: Any, target: Target) -> list[pa.Array]:
         result.append(converted)
         first += len(part)
     return result
+
+
+def _is_empty(array: pa.Array) -> bool:
+    if pa.types.is_dictionary(array.type):
+        return not len(array.dictionary)
+    return bool(pc.all(pc.is_null(array, nan_is_null=True)).as_py())
 
 
 def _unlisted(array: pa.Array) -> pa.Array:
@@ -146,7 +154,7 @@ def _parts(value: Any, target: Target) -> list[Any]:
     if hasattr(value, "iloc") and not isinstance(getattr(value, "dtype", np.dtype("O")), np.dtype):
         try:
             value = pa.array(value)  # a series of one of pandas's own types
-        except UnicodeEncodeError:
+        except (UnicodeEncodeError, OverflowError, pa.ArrowException):
             value = value.to_numpy()
     elif hasattr(value, "to_numpy") and not isinstance(value, pa.Array | pa.ChunkedArray):
         value = value.to_numpy()

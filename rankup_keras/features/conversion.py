@@ -171,7 +171,7 @@ def convert(
         single = target.shape == "single" and target.kind == "string"
         if coded and single and len(array.dictionary) <= len(array):
             return _recoded(array), []
-        array = array.dictionary_decode()
+        array = decoded(array)
     if target.shape == "single":
         result, problems = _scalars(array, target)
         if target.role in ("label", "weight"):
@@ -180,7 +180,18 @@ def convert(
     return _lists(array, target, separator)
 
 
+def decoded(array: pa.Array) -> pa.Array:
+    """A dictionary-encoded array as its values, of types too that pyarrow takes from no array."""
+    if not pa.types.is_dictionary(array.type):
+        return array
+    values = array.dictionary
+    if family(values.type) == "text" and not pa.types.is_string(values.type):
+        values = values.cast(pa.binary())
+    return values.take(array.indices)
+
+
 def _scalars(array: pa.Array, target: Target) -> tuple[pa.Array, list[Problem]]:
+    array = decoded(array)
     found = family(array.type)
     if found == "null":
         return pa.array([PADDING[target.kind]] * len(array), ARROW[target.kind]), []

@@ -71,9 +71,11 @@ class ExportDescription:
 
     def _chosen(self, names: Sequence[str] | None) -> list[str]:
         """The signatures to write, `serving_default` first: clients that name none get it."""
-        # One regression returns one number: further tasks get signatures of their own.
-        available = ["serving_default", "classify", "regress"]
-        available += [f"regress_{task}" for task in self.tasks[1:]]
+        available = ["serving_default"]
+        # Numbers of a `tf.Example` are float32, which has no room for such a column.
+        if not any(spec.dtype == "float64" for spec in self.inputs.spec.values()):
+            # One regression returns one number: further tasks get signatures of their own.
+            available += ["classify", "regress", *(f"regress_{task}" for task in self.tasks[1:])]
         available += ["rank"] if self.inputs.user else []
         if any(layer.name == self.pooled for layer in self.model.layers):
             available.append("embed")
