@@ -62,10 +62,13 @@ def nearest(name: object, names: Iterable[str]) -> str:
 def guarded(action: Callable[[], int | None], debug: bool = False) -> int:
     """Runs a command, and turns what it raises into a message on stderr and an exit code."""
     try:
-        return action() or OK
+        code = action() or OK
+        if code != INTERRUPTED:  # which typer makes of an interruption
+            return code
+        message = "Interrupted."
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) or interrupts.was_pressed() or _is_abort(error):
-            # Typer and other libraries make exceptions of their own of it.
+        if isinstance(error, KeyboardInterrupt) or interrupts.was_pressed():
+            # Libraries make exceptions of their own of it.
             message, code = "Interrupted.", INTERRUPTED
         elif not isinstance(error, Exception):
             raise
@@ -80,10 +83,6 @@ def guarded(action: Callable[[], int | None], debug: bool = False) -> int:
             message, code = _told(error)
     print(message, file=sys.stderr, flush=True)
     return code
-
-
-def _is_abort(error: BaseException) -> bool:
-    return type(error).__name__ == "Abort" and isinstance(error.__cause__, KeyboardInterrupt)
 
 
 def _full(error: Exception) -> str:

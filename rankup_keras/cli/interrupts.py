@@ -7,10 +7,14 @@ from typing import Any
 
 INTERRUPTED = 130
 _pressed = False
+_stderr = 2
 
 
 def install() -> None:
     """For the process of a command: Ctrl-C is remembered, and closed pipes are borne."""
+    global _stderr
+    # A copy: while TensorFlow is loaded, what it writes to stderr is held back.
+    _stderr = os.dup(2)
     signal.signal(signal.SIGINT, _on_interrupt)
     sys.unraisablehook = _on_unraisable
     sys.stdout, sys.stderr = Enduring(sys.stdout), Enduring(sys.stderr)
@@ -39,7 +43,7 @@ def _on_interrupt(number: int, frame: Any) -> None:
 def _on_unraisable(problem: Any) -> None:
     """What Python cannot raise, as in a destructor, would be printed and forgotten."""
     if _pressed:
-        print("Interrupted.", file=sys.stderr)
+        os.write(_stderr, b"Interrupted.\n")
         leave()
     sys.__unraisablehook__(problem)
 

@@ -1,6 +1,7 @@
 """CSV and TSV files, plain or compressed, in blocks."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ class CsvSource:
         quoting: Any = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
         reader = csv.reader([text], delimiter=delimiter, quotechar=quote, quoting=quoting)
         names = next(reader)
-        duplicates = sorted({name for name in names if names.count(name) > 1})
+        duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
         if duplicates:
             raise DataError(f"The header has duplicate columns: {duplicates}.", file, line=1)
         if self.options.columns is not None and list(self.options.columns) != names:

@@ -21,13 +21,13 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
         text: whether the files are text, in which every value is a string.
     """
     targets = []
-    spec = features.raw_spec()
+    spec, names = features.raw_spec(), set(schema.names)
     for feature in features.features:
         owner = features[feature.of] if isinstance(feature, History) else feature
         target = Target.of_spec(spec[feature.name], getattr(owner, "num_ids", None))
         kind = target.kind
         if isinstance(owner, Categorical) and owner.dtype is None and not text:
-            found = family(schema.field(owner.name).type) if owner.name in schema.names else ""
+            found = family(schema.field(owner.name).type) if owner.name in names else ""
             integers = found.removeprefix("list of ") in ("integer", "number")
             kind = "int64" if integers else "string"
         targets.append(dataclasses.replace(target, kind=kind, strict=False))
@@ -48,8 +48,9 @@ def check_schema(
     Raises:
         DataError: names the column, the nearest one there is, and the types.
     """
+    names = set(schema.names)
     for target in targets:
-        if target.column not in schema.names:
+        if target.column not in names:
             raise missing_column(target.column, schema.names, file)
         try:
             target.check_type(schema.field(target.column).type, split_lists)
