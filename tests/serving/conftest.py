@@ -101,9 +101,9 @@ def any_server(kind, base, config_directory):
 
 
 @contextlib.contextmanager
-def real_server(base, config_directory, **settings):
+def real_server(base, config_directory, ports=None, **settings):
     """A `tensorflow_model_server` with the generated configuration, ended by its process id."""
-    ports = [free_port(), free_port()]
+    ports = ports or (free_port(), free_port())
     config = ServerConfig(base, grpc_port=ports[0], rest_port=ports[1], **settings)
     config.write(config_directory)
     with open(config_directory / "log", "wb") as log:
