@@ -234,7 +234,7 @@ def export(
     project.out.result({"export": str(path)}, f"Exported to {path}, checked against the model.")
 
 
-@_on_project("ads.yaml --port 8500", "ads.yaml --clients 64 --latency-ms 10")
+@_on_project("ads.yaml --port 8500", "ads.yaml --clients 64 --latency-ms 10 --write serving")
 def serve(
     project: "Project",
     path: Annotated[Path | None, typer.Option(help="Base path of the export.")] = None,
@@ -242,6 +242,9 @@ def serve(
     rest_port: Annotated[int, typer.Option(help="REST port, of the real server.")] = 8501,
     clients: Annotated[int, typer.Option(help="Calls at the same time.", min=1)] = 32,
     latency_ms: Annotated[float, typer.Option(help="What a call should take.", min=0.1)] = 20.0,
+    write: Annotated[
+        Path | None, typer.Option(help="Only write the server's files, into this folder.")
+    ] = None,
 ) -> None:
     """Serve the newest export until interrupted."""
     from rankup_keras.serving.server.serve import serve as serve_export
@@ -249,6 +252,13 @@ def serve(
     base = path or project.export_path
     if not rk.serving.versions(base):
         raise RunError(f"There is no export in {base}. Run `rankup-keras export` first.")
+    if write is not None:
+        config = rk.serving.ServerConfig(
+            base, clients=clients, latency_ms=latency_ms, grpc_port=port, rest_port=rest_port
+        )
+        names = sorted(config.files(config.write(write)))
+        project.out.result({"files": names}, f"Wrote {', '.join(names)} into {write}")
+        return
     status = serve_export(
         base, grpc_port=port, rest_port=rest_port, clients=clients, latency_ms=latency_ms
     )

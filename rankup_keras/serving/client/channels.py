@@ -1,5 +1,6 @@
 """Connections to servers: their options, and which of several servers a call goes to."""
 
+import importlib
 import itertools
 import json
 import time
@@ -28,19 +29,18 @@ _OPTIONS = [
 ]
 
 
-def open_channel(address: str, credentials: Any = None, grpc: Any = None) -> Any:
+def open_channel(address: str, credentials: Any = None, module: Any = None) -> Any:
     """A channel to one address, with the package's options.
 
     Args:
         address: `host:port`, or another target of gRPC such as `dns:///ranker:8500`.
         credentials: `grpc.ChannelCredentials` for TLS. Defaults to none.
-        grpc: the module that makes it: `grpc.aio` for an event loop. Defaults to `grpc`.
+        module: what makes it: `grpc.aio` for an event loop. Defaults to `grpc`.
     """
-    if grpc is None:
-        import grpc
+    module = module or importlib.import_module("grpc")
     if credentials is None:
-        return grpc.insecure_channel(address, _OPTIONS)
-    return grpc.secure_channel(address, credentials, _OPTIONS)
+        return module.insecure_channel(address, _OPTIONS)
+    return module.secure_channel(address, credentials, _OPTIONS)
 
 
 def token_metadata(token: str | None) -> list[tuple[str, str]]:
