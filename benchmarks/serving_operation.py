@@ -12,6 +12,8 @@
   rollback: how many were lost.
 - `first`: the first call of every signature, and of every single output, after a swap, over the
   median of later ones; and what a server does with `output_filter`, which `Client` does not send.
+- `memory`: resident MiB of the process of server and clients: at first, after 20 requests of 50,000
+  rows, after 5,000 small ones, after 20 swaps.
 - `half`: exports of one model in float32 and mixed_bfloat16: largest difference from the model's
   own scores, bytes, milliseconds of the session by rows.
 
@@ -105,7 +107,7 @@ def clients(base: Path, options: argparse.Namespace) -> Result:
     try:
         config = ServerConfig(base, clients=32)
         found = rk.serving.load_test(
-            address, base.name, ["rank", "serving_default"], 1600, 32, export=base / "1"
+            address, base.name, ["rank", "serving_default"], 1600, 32, export=base / "1", timeout=60
         )
     finally:
         process.terminate()
@@ -230,6 +232,38 @@ def first(base: Path, options: argparse.Namespace) -> Result:
     }
 
 
+def memory(base: Path, options: argparse.Namespace) -> Result:
+    small, large, found = rows(3), rows(50_000), {}
+    with (
+        DevelopmentServer(base, port=0, poll_seconds=0.2) as server,
+        Client(server.address, base.name, timeout=120) as client,
+    ):
+        for _ in range(200):
+            client.predict(small)
+        found["at_first"] = resident()
+        for _ in range(20):
+            client.predict(large)
+        found["after_large_requests"] = resident()
+        for _ in range(5000):
+            client.predict(small)
+        found["after_small_requests"] = resident()
+        for number in range(20):
+            version = int(max(rk.serving.versions(base))) + 1
+            shutil.copytree(base / "1", base / "copy")
+            os.rename(base / "copy", base / str(version))
+            while server.version != version:
+                time.sleep(0.05)
+            client.predict(small)
+            found[f"after_swap_{number + 1}"] = resident()
+    return {"resident_mib": found, "missed": False}
+
+
+def resident() -> int:
+    """MiB; Linux."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") // 2**20
+
+
 def half(base: Path, options: argparse.Namespace) -> Result:
     found: Result = {"missed": False}
     sessions, full = {}, rows(1000)
@@ -265,7 +299,14 @@ def seconds(call: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-PARTS = {"clients": clients, "outage": outage, "swaps": swaps, "first": first, "half": half}
+PARTS = {
+    "clients": clients,
+    "outage": outage,
+    "swaps": swaps,
+    "first": first,
+    "memory": memory,
+    "half": half,
+}
 
 
 def main() -> int:
