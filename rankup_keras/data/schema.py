@@ -66,7 +66,8 @@ def check_column(name: str, times: Mapping[str, int], file: str) -> None:
         raise missing_column(name, list(times), file)
     if times[name] > 1:
         raise DataError(
-            f"The column is there {times[name]} times, as a join leaves it. Rename or drop the others.",
+            f"The column is there {times[name]} times, as a join leaves it. "
+            "Rename or drop the others.",
             file,
             column=name,
         )
