@@ -15,7 +15,8 @@ import keras
 
 from rankup_keras.distribution.tpu.chips import Chip, chip_of
 from rankup_keras.distribution.tpu.hlo_traffic import count_traffic
-from rankup_keras.distribution.tpu.training_step import RefusedOpsError, dense_part, lower
+from rankup_keras.distribution.tpu.training_step import RefusedOpsError, lower
+from rankup_keras.models.dense_part import dense_part
 from rankup_keras.models.model_cost import measure
 
 # The compiler has two ways of saying how much memory is needed.
