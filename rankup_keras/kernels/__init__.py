@@ -29,7 +29,7 @@ FORMS: dict[str, dict[str, Callable[..., Any]]] = {
         "cpu training": training.cpu_layer_norm,
         "gpu training": training.layer_norm,
         "xla training": training.layer_norm,
-        "xla-gpu training": training.layer_norm,
+        "xla-gpu training": training.gpu_layer_norm,
         "tpu training": training.layer_norm,
         "cpu inference": cpu_inference.layer_norm,
     },
