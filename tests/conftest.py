@@ -24,6 +24,9 @@ _threads = max(1, min(8, (os.cpu_count() or 1) // _workers))
 tf.config.threading.set_intra_op_parallelism_threads(_threads)
 tf.config.threading.set_inter_op_parallelism_threads(_threads)
 
+# On a GPU float32 means float32 here, as the bounds of the tests do.
+tf.config.experimental.enable_tensor_float_32_execution(False)
+
 # No deadline: the first call of a TensorFlow function traces it.
 hypothesis.settings.register_profile(
     "tests",

@@ -1,6 +1,7 @@
 """What lies behind a model's tables, compiled by XLA inside of a step that is not."""
 
 import contextvars
+import re
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,10 @@ class CompiledRegion:
             rows: the size.
         """
         self._rows[key].assign(rows or 0)
+
+    def full_batch(self, key: str) -> int:
+        """The size of the batches that are compiled where batches are not all of one size."""
+        return int(self._rows[key].numpy())
 
     def takes_training(self, data: Any) -> bool:
         """Whether XLA takes the training step; if not, a warning has said why."""
@@ -201,7 +206,8 @@ class CompiledRegion:
         layers = nested_layers(self.part.network)
         for layer in layers:
             if not layer.supports_jit and layer.name not in self.part.tables:
-                return f"Layer '{layer.name}' says that XLA cannot compile it (`supports_jit`)"
+                who = f"Layer '{layer.name}' ({type(layer).__name__})"
+                return f"{who} says that XLA cannot compile it (`supports_jit`)"
         flat = keras.tree.flatten(arguments)
         specs = [tf.TensorSpec((PROBE_ROWS, *t.shape[1:]), t.dtype) for t in flat if t is not None]
 
@@ -215,8 +221,14 @@ class CompiledRegion:
             with ThreadPoolExecutor(1) as pool:
                 pool.submit(contextvars.copy_context().run, lowered, probe, specs).result()
         except RefusedByXLAError as error:
-            found = [x.name for x in layers if any(f"/{x.name}/" in node for node in error.nodes)]
-            who = f"Layer '{found[-1]}'" if found else "The step"
+            # Keras numbers the scope of a layer that is called again; the longest name is nearest.
+            layers.sort(key=lambda layer: -len(layer.name))
+            found = [
+                f"Layer '{layer.name}' ({type(layer).__name__})"
+                for layer in layers
+                if any(re.search(rf"/{layer.name}(_\d+)?/", node) for node in error.nodes)
+            ]
+            who = found[0] if found else "The step"
             return f"{who} has operations that XLA does not compile ({error})"
         return ""
 

@@ -15,7 +15,9 @@ import tempfile
 from typing import Any
 
 
-def compile_module(hlo: bytes, platform: str, target: str, folder: str) -> tuple[dict[str, Any], str]:
+def compile_module(
+    hlo: bytes, platform: str, target: str, folder: str
+) -> tuple[dict[str, Any], str]:
     """Compiles for one device: memory and cost, or the compiler's refusal; the compiled text.
 
     Args:
