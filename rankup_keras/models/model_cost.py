@@ -140,13 +140,14 @@ def measure(model: keras.Model) -> Cost:
     assert rk.models.measure(model).parameters == 8
     ```
     """
-    parts, idle = [], getattr(model, "auxiliary_heads", [])
+    parts = []
     for layer in model.layers:
-        # Inference does not know the heads of auxiliary losses.
-        nested = [] if layer in idle else nested_layers(layer, include_self=True)
-        flops = sum(map(_flops, nested))
+        flops = sum(_flops(part) for part in nested_layers(layer, include_self=True))
         if layer.weights or flops:
             parts.append(Part(layer.name, layer.count_params(), flops))
+    # Of auxiliary losses, which inference does not compute.
+    heads = getattr(model, "auxiliary_heads", [])
+    parts += [Part(head.name, head.count_params(), 0) for head in heads]
     return Cost(tuple(parts))
 
 

@@ -15,8 +15,8 @@ from rankup_keras.models.rankup import RankUp
 # makes the hidden layer 2,176 wide; 1.1B at (D 1536, T 32, L 2) gives k = 3.64, for which 175/48
 # makes it 5,600 wide.
 #
-# Published is the size of the models below, and that of TokenMixer-Large's experts; D, T, L, H and n
-# are not ("sizes ours"). A block of TokenMixer-Large has 6 n T D^2 parameters where H = T, one of
+# TokenMixer-Large and UniMixer publish the sizes of whole models, but not D, T, H and n ("sizes
+# ours"). A block of TokenMixer-Large has 6 n T D^2 parameters where H = T, one of
 # UniMixer-Lite 3 n T D^2 in its network and few in its mixing.
 LARGE: dict[str, Any] = {"norm": "rms_norm", "inter_residual": 2, "auxiliary_loss": 0.1}
 LARGE |= {"multi_embedding": False, "task_tokens": False, "max_tokens": 32, "num_blocks": 4}

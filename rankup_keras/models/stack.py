@@ -96,8 +96,8 @@ def mixing_layer(mixing: LayerChoice, make_ffn: Any, name: str, dtype: Any, **bl
     layer: Any = MIXINGS[kind]
     if kind == "tokenmixer_large":
         paper = {"residual": "input", "norm_on": "mixed"}
-        own = {key: block[key] for key in ("norm", "placement", "dropout") if key in block}
-        given = {**paper, **own, **given}
+        own = {key: block[key] for key in ("placement", "dropout") if key in block}
+        given = {**paper, "norm": plain_norm(block.get("norm")), **own, **given}
     if layer is MixAndRevert:
         given = {"ffn": make_ffn("mixed"), **given}
     return layer(**given, dtype=dtype)

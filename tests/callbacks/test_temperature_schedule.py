@@ -48,7 +48,8 @@ def test_errors(model):
         TemperatureSchedule(end=0)
     x = np.zeros((2, 2, 4), "float32")
     with pytest.raises(ValueError, match="`steps` must be given"):
-        model.fit(((x, x) for _ in range(1)), callbacks=[TemperatureSchedule()], verbose=0)
+        rows = ((x, x) for _ in range(1))
+        model.fit(rows, callbacks=[TemperatureSchedule()], shuffle=False, verbose=0)
     other = keras.Sequential([keras.Input((2, 4)), keras.layers.Dense(4)])
     other.compile("sgd", "mse")
     with pytest.raises(ValueError, match="has no UniMixing layer"):

@@ -33,8 +33,9 @@ def model():
 
 def read(model, *names):
     rows = model.encode(small_rows.raw_rows())
-    outputs = [model.get_layer(name).output for name in names]
-    return [np.asarray(x) for x in keras.Model(model.input, outputs)(rows)]
+    outputs = {name: model.get_layer(name).output for name in names}
+    found = keras.Model(model.input, outputs)(rows)
+    return [np.asarray(found[name]) for name in names]
 
 
 def test_a_residual_leads_around_every_second_block_but_into_the_last(model):
@@ -94,7 +95,8 @@ def test_inference_does_not_know_the_heads(model, tmp_path):
     assert costs[0].parameters == costs[1].parameters + 2 * (12 + 1) == model.count_params()
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    for a, b in zip(loaded.auxiliary_heads[0].weights, model.auxiliary_heads[0].weights):
+    heads = (made.auxiliary_heads[0].weights for made in (loaded, model))
+    for a, b in zip(*heads, strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_allclose(
         loaded.predict(rows, verbose=0)["buy"], model.predict(rows, verbose=0)["buy"], atol=1e-6
