@@ -15,11 +15,26 @@ STRENGTHS = {"main": 0.5, "user_item": 1.0, "pairs": 1.0, "triples": 0.7, "histo
 
 
 @dataclasses.dataclass(frozen=True)
-class Bayes:
-    """What nobody can beat on some rows: log loss and AUC of the true probabilities."""
+class Expected:
+    """Log loss and AUC of predictions, expected over labels that follow true probabilities."""
 
-    entropy: float
+    log_loss: float
     auc: float
+
+
+def expected(true: np.ndarray, predicted: np.ndarray) -> Expected:
+    """What predictions (rows,) score if row i is clicked with probability `true[i]`.
+
+    No noise of labels is in it: the log loss less that of `true` itself is the
+    mean divergence from `true` to `predicted`.
+    """
+    order = np.argsort(predicted, kind="stable")
+    true, predicted = true[order], np.clip(predicted[order], 1e-7, 1 - 1e-7)
+    log_loss = -np.mean(true * np.log(predicted) + (1 - true) * np.log1p(-predicted))
+    # Of every pair of rows, the chance that the likelier is clicked and the other is not.
+    below = np.cumsum(1 - true) - (1 - true)
+    pairs = true.sum() * (1 - true).sum() - (true * (1 - true)).sum()
+    return Expected(float(log_loss), float(true @ below / pairs))
 
 
 class PlantedClicks:
@@ -200,18 +215,10 @@ class PlantedClicks:
             made = made.apply(tf.data.experimental.assert_cardinality(-(-rows // batch_size)))
         return made.prefetch(2)
 
-    def bayes(self, start: int, count: int) -> Bayes:
-        """Expected log loss and AUC of the true probabilities over the labels of these rows.
+    def bayes(self, start: int, count: int) -> Expected:
+        """What nobody can beat on these rows: the entropy of their labels, and the AUC.
 
-        The expectation is over labels; over rows it is a mean, with that sampling error.
+        Expected over labels; over rows it is a mean, with that sampling error.
         """
-        true = np.sort(self.rows(start, count)[2])
-        entropy = -np.mean(true * np.log(true) + (1 - true) * np.log1p(-true))
-        # Of every pair of rows, the chance that the likelier is clicked and the other is not.
-        below = np.cumsum(1 - true) - (1 - true)
-        return Bayes(float(entropy), float((true @ below) / _discordant(true)))
-
-
-def _discordant(true: np.ndarray) -> float:
-    """Expected pairs of a clicked and another row, a row and itself left out."""
-    return float(true.sum() * (1 - true).sum() - (true * (1 - true)).sum())
+        true = self.rows(start, count)[2]
+        return expected(true, true)

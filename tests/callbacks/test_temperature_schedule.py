@@ -47,8 +47,8 @@ def test_errors(model):
     with pytest.raises(ValueError, match="`end` must be positive"):
         TemperatureSchedule(end=0)
     x = np.zeros((2, 2, 4), "float32")
+    rows = ((x, x) for _ in range(1))
     with pytest.raises(ValueError, match="`steps` must be given"):
-        rows = ((x, x) for _ in range(1))
         model.fit(rows, callbacks=[TemperatureSchedule()], shuffle=False, verbose=0)
     other = keras.Sequential([keras.Input((2, 4)), keras.layers.Dense(4)])
     other.compile("sgd", "mse")

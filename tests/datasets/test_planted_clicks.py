@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from rankup_keras.datasets import PlantedClicks
-from rankup_keras.datasets.planted_clicks import BLOCK
+from rankup_keras.datasets.planted_clicks import BLOCK, expected
 
 SMALL = {"rank": 3, "num_fields": 5, "num_users": 50, "num_items": 40, "num_values": 9}
 
@@ -60,14 +60,16 @@ def test_entropy_and_auc_are_what_the_true_probabilities_reach():
     _, labels, true = clicks.rows(0, count)
     y = labels["click"]
     error = 4 * np.sqrt(np.mean(true * (1 - true) * np.log(true / (1 - true)) ** 2) / count)
-    assert abs(log_loss(y, true) - best.entropy) < error
+    assert abs(log_loss(y, true) - best.log_loss) < error
     assert abs(roc_auc_score(y, true) - best.auc) < 0.01
     noisy = true * np.exp(np.random.default_rng(0).normal(size=count))
     assert roc_auc_score(y, noisy) < best.auc - 0.02
     # By hand: two rows; the pairs of a click and none are weighed by their chance.
     p, q = 0.8, 0.3
-    clicks.rows = lambda start, count: (None, None, np.array([q, p]))
-    assert clicks.bayes(0, 2).auc == pytest.approx(p * (1 - q) / (p * (1 - q) + q * (1 - p)))
+    found = expected(np.array([q, p]), np.array([0.1, 0.2]))
+    assert found.auc == pytest.approx(p * (1 - q) / (p * (1 - q) + q * (1 - p)))
+    by_hand = [t * np.log(s) + (1 - t) * np.log(1 - s) for t, s in ((q, 0.1), (p, 0.2))]
+    assert found.log_loss == pytest.approx(-np.mean(by_hand))
 
 
 def test_ids_follow_zipfs_law_and_stay_in_range():

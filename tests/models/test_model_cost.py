@@ -18,7 +18,7 @@ from tests.models import small_rows
 
 LARGE = {"kind": "tokenmixer_large", "num_heads": 3}
 LITE = {"kind": "unimixing", "bases": 2, "rank": 4}
-TOP_K = {"kind": "sparse_moe", "num_experts": 4, "num_active": 2}
+TOP_K = {"kind": "sparse_moe", "num_experts": 4, "num_active": 2, "sparse": False}
 MOE = {"kind": "moe", "num_experts": 3, "expansion": 1.5}
 
 CONFIGURATIONS = {
