@@ -32,6 +32,7 @@ from rankup_keras.datasets.planted_clicks import expected
 
 TEST_START = 10**12  # rows far behind any that are trained on
 SHARES = (0.125, 0.25, 0.5, 1.0)  # of the rows, after which a model is tested
+TABLES_RATE, DENSE_RATE = 3e-3, 1e-3
 DEEP = ("rankmixer", "rankup", "tokenmixer_large", "unimixer_lite")
 
 
@@ -54,11 +55,11 @@ class Form:
 
 SHORT = Form(
     base=50_000,
-    rows=400_000,
+    rows=500_000,
     batch=512,
     test_rows=50_000,
     seeds=1,
-    clicks={"num_users": 2000, "num_items": 1000, "num_values": 50},
+    clicks={"num_users": 500, "num_items": 300, "num_values": 20},
     depths=(2, 8, 16),
     data=(),
 )
@@ -68,7 +69,7 @@ FULL = Form(
     batch=4096,
     test_rows=200_000,
     seeds=3,
-    clicks={"num_users": 50_000, "num_items": 10_000, "num_values": 500},
+    clicks={"num_users": 20_000, "num_items": 5_000, "num_values": 100},
     depths=(2, 8, 16),
     data=((4, 16), (16, 16), (8, 48)),
 )
@@ -148,7 +149,9 @@ def train(key: Run, form: Form) -> Run:
     settings = fitted(key["model"], features, key["size"] * form.base, key["depth"])
     own = rk.FeatureSet.from_config(features.get_config())
     model = ALL[key["model"]].model(own, ["click"], **settings)
-    model.compile(rk.optimizers.Split(rk.optimizers.Adagrad(0.05), "adam"), metrics=[])
+    # Adagrad's steps on tables are too small for one pass where the loss is a mean over the batch.
+    tables = rk.optimizers.LazyAdam(TABLES_RATE)
+    model.compile(rk.optimizers.Split(tables, rk.optimizers.Adam(DENSE_RATE)), metrics=[])
     best, steps = expected(true, true), -(-key["rows"] // form.batch)
     callbacks = []
     if key["model"] == "unimixer_lite":

@@ -1,9 +1,12 @@
 """UniMixing and its Lite form, against the equation, and as what token mixing is a case of."""
 
+import keras
 import numpy as np
 import pytest
 
 from rankup_keras.layers.mixers import TokenMixing, UniMixing
+from rankup_keras.layers.towers import TaskTowers, TokenPooling
+from rankup_keras.models.stack import mixer_stack
 from tests.helpers.layer_test import random_inputs, run_layer_test
 from tests.reference import unimixer
 
@@ -104,6 +107,38 @@ def test_a_graph_can_hold_the_finished_matrices():
         layer.whole.assign(np.zeros((16, 16)))
         np.testing.assert_allclose(layer(x), before, rtol=0, atol=1e-6)
     assert np.abs(np.array(layer(x)) - before).max() > 0.01
+
+
+def test_four_lite_blocks_learn_no_worse_than_two():
+    """Over three seeds, beyond whose spread the mean log loss does not rise with depth."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2048, 4, 8)).astype("float32")
+    logits = 2 * (x[:, 0, 0] * x[:, 1, 1] + x[:, 2, 2] * x[:, 3, 3])
+    y = (rng.random(2048) < 1 / (1 + np.exp(-logits))).astype("float32")[:, None]
+    losses = {}
+    for depth in (2, 4):
+        inputs = keras.Input((4, 8))
+        lite = {"kind": "unimixing", "bases": 2, "rank": 8}
+        policy = keras.config.dtype_policy()
+        tokens = mixer_stack(
+            inputs, depth, "swiglu", {"expansion": 1}, policy, lite, norm="siamese"
+        )
+        model = keras.Model(inputs, TaskTowers(["y"])(TokenPooling()(tokens))["y"])
+        model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
+        start = [v for v in model.trainable_variables if v.ndim > 1]
+        for seed in range(3):
+            # One compiled model for all seeds: weights and the optimizer's start anew.
+            draw = np.random.default_rng(seed)
+            for variable in start:
+                noise = draw.normal(size=variable.shape) * np.std(variable)
+                variable.assign(noise.astype("float32"))
+            for variable in model.optimizer.variables[2:]:
+                variable.assign(np.zeros(variable.shape))
+            history = model.fit(x, y, batch_size=256, epochs=8, verbose=0, shuffle=False)
+            losses.setdefault(depth, []).append(history.history["loss"][-1])
+    spread = np.std(losses[2], ddof=1) + np.std(losses[4], ddof=1)
+    assert np.mean(losses[4]) <= np.mean(losses[2]) + spread
+    assert np.mean(losses[4]) < 0.6
 
 
 @pytest.mark.parametrize(
