@@ -49,6 +49,8 @@ FORMS: dict[str, dict[str, Callable[..., Any]]] = {
         "eager inference": sparse_experts.per_token_moe,
         "cpu inference": sparse_experts.per_token_moe,
         "gpu inference": sparse_experts.per_token_moe,
+        "cpu training": sparse_experts.per_token_moe,
+        "gpu training": sparse_experts.per_token_moe,
     },
 }
 
@@ -101,6 +103,7 @@ def per_token_moe(
     up: Affine,
     down: Affine,
     activation: Callable[[Any], Any],
+    gated: bool,
     sparse: bool,
     training: bool | None,
 ) -> Any:
@@ -109,15 +112,16 @@ def per_token_moe(
     Args:
         x: (batch, T, D).
         gates: `G` (batch, T, E), not negative.
-        up: `U` (T, D, E H) and `a` (T, 1, E H), the experts side by side.
-        down: `W` (T, E H, D), and `b` (T, E, D).
+        up: `U` (T, D, E H) and `a` (T, 1, E H) or `None`, the experts side by side.
+        down: `W` (T, E H, D), and `b` (T, E, D) or `None`.
         activation: f.
-        sparse: whether inference may leave out experts whose gate is zero.
+        gated: whether `U` is (T, D, 2 E H), the gates of all experts and then their values, and
+            an expert's hidden layer is `f(gate) * value`.
+        sparse: whether an expert may leave out rows whose gate is zero.
         training: whether the program trains.
     """
-    sparse = sparse and not training
     form = _form("sparse_per_token_moe", training) if sparse else reference.per_token_moe
-    return form(x, gates, up, down, activation)
+    return form(x, gates, up, down, activation, gated)
 
 
 def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float, training: bool | None) -> Any:

@@ -16,6 +16,7 @@ from rankup_keras.layers.towers import Task
 from rankup_keras.models import vocabulary_digest
 from rankup_keras.models.compiled_metrics import GroupedMetrics, metrics_by_task
 from rankup_keras.models.compiled_steps import CompiledSteps
+from rankup_keras.models.lower_blocks import TrainsLowerBlocks
 from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
 from rankup_keras.models.raw_rows import RawRows
 
@@ -33,7 +34,7 @@ def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
     return result
 
 
-class RankingModel(CompiledSteps, RefusesGraphClone, keras.Model):
+class RankingModel(CompiledSteps, RefusesGraphClone, TrainsLowerBlocks, keras.Model):
     """A Functional Keras model that also knows its features and tasks.
 
     Its Keras inputs are the packed tensors of `FeatureSet`, its output a dict

@@ -40,7 +40,13 @@ def residual(form, x, weights, placement):
 
 def experts(form, x, weights, threshold):
     gates = tf.nn.relu(x[..., :EXPERTS] - threshold)
-    return form(x, gates, weights["up"], weights["experts"], keras.activations.gelu)
+    return form(x, gates, weights["up"], weights["experts"], keras.activations.gelu, False)
+
+
+def gated_experts(form, x, weights, threshold):
+    gates = tf.nn.relu(x[..., :EXPERTS] - threshold)
+    up, down = (weights["gated"][0], None), (weights["experts"][0], None)
+    return form(x, gates, up, down, keras.activations.silu, True)
 
 
 CASES = {
@@ -72,6 +78,7 @@ CASES = {
         lambda form, x, w: experts(form, x, w, 0.0),
         # Few rows for each expert.
         lambda form, x, w: experts(form, x, w, 1.0),
+        lambda form, x, w: gated_experts(form, x, w, 1.0),
     ],
 }
 

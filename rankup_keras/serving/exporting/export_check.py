@@ -140,6 +140,8 @@ def score_problems(
                 yield f"{key!r} of {who}: shape {got[key].shape}, not {want.shape}"
                 continue
             gap = np.abs(got[key].astype(np.float64) - want)
+            # Float32 has as many digits of a large embedding as of a probability.
+            gap /= max(1.0, np.abs(want).max(initial=0.0))
             # `not <=` rather than `>`, so that NaN is a difference.
             if gap.size and not gap.max() <= described.tolerance:
                 yield (
