@@ -1,3 +1,5 @@
+from .calibrated import Calibrated as Calibrated
+from .calibrated import calibrate as calibrate
 from .dcnv2 import DCNv2 as DCNv2
 from .dlrm import DLRM as DLRM
 from .model_cost import Cost as Cost
