@@ -15,11 +15,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
 
-.PHONY: help demo test notebooks bench lint types format clean
+.PHONY: help demo test chaos notebooks bench lint types format clean
 
 help:
 	@echo "make demo       train on MovieLens-100k, track the effective rank, export, score"
 	@echo "make test       run the tests"
+	@echo "make chaos      kill, fill up, change and damage what a training needs, for ten minutes"
 	@echo "make notebooks  run the notebooks"
 	@echo "make bench      run the short benchmarks; docs/performance.md describes the full ones"
 	@echo "make lint       check style and formatting"
@@ -53,6 +54,9 @@ test: $(VENV)/installed-test
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile \
 		--no-loadscope-reorder
 
+chaos: $(VENV)/installed-test
+	$(BIN)/python -m tests.chaos
+
 $(VENV)/installed-notebooks: $(VENV)/installed
 	@echo "== Installing what the notebooks need"
 	@$(PIP) install --quiet --editable '.[notebooks]'
@@ -73,6 +77,8 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.served_graph --short
 	$(BIN)/python -m benchmarks.dlrm --short
 	$(BIN)/python -m benchmarks.dlrm --short --model dcnv2
+	$(BIN)/python -m benchmarks.mixers --short
+	$(BIN)/python -m benchmarks.scale --short
 	$(BIN)/python -m benchmarks.growth --short
 	$(BIN)/python -m benchmarks.effective_rank speed
 	$(BIN)/python -m benchmarks.embeddings_step --short

@@ -1,7 +1,6 @@
 """What all models share: raw rows in, one probability per task out."""
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +11,12 @@ from rankup_keras.compat.cloning import RefusesGraphClone
 from rankup_keras.compat.trainer import BuildsBeforeTracing, evaluates_within_fit
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
-from rankup_keras.layers.towers import Task
+from rankup_keras.layers.towers import EntireSpace, Task
 from rankup_keras.models import vocabulary_digest
-from rankup_keras.models.compiled_metrics import GroupedMetrics, metrics_by_task
+from rankup_keras.models.compiled_metrics import GroupedMetrics, metrics_by_task, with_weights
+from rankup_keras.models.compiled_steps import CompiledSteps
+from rankup_keras.models.labels import labelled_rows
+from rankup_keras.models.lower_blocks import TrainsLowerBlocks
 from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
 from rankup_keras.models.raw_rows import RawRows
 
@@ -29,10 +31,23 @@ def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
         raise ValueError(
             f"`tasks` must be tasks of different names, at least one. Received: {names}."
         )
+    for task in result:
+        if task.after is not None and task.after not in names[: names.index(task.name)]:
+            raise ValueError(
+                f"`after` of task {task.name!r} must name a task that stands before it among "
+                f"`tasks`: {names}. Received: after={task.after!r}."
+            )
     return result
 
 
-class RankingModel(BuildsBeforeTracing, RefusesGraphClone, keras.Model):
+class RankingModel(
+    BuildsBeforeTracing,
+    CompiledSteps,
+    RefusesGraphClone,
+    TrainsLowerBlocks,
+    vocabulary_digest.KnowsVocabularies,
+    keras.Model,
+):
     """A Functional Keras model that also knows its features and tasks.
 
     Its Keras inputs are the packed tensors of `FeatureSet`, its output a dict
@@ -92,6 +107,9 @@ class RankingModel(BuildsBeforeTracing, RefusesGraphClone, keras.Model):
                     "the model would read what it predicts. Take it out of the FeatureSet, or "
                     "name another column with `Task(name, label=...)`."
                 )
+        after = {task.name: task.after for task in tasks if task.after is not None}
+        if after:
+            outputs = EntireSpace(after, name="entire_space")(outputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         if "dtype" in settings:
             # By it `compile` scales the loss, and an export chooses its tolerance.
@@ -148,8 +166,12 @@ class RankingModel(BuildsBeforeTracing, RefusesGraphClone, keras.Model):
             loss_weights = loss_weights or {task.name: task.weight for task in self.tasks}
         if metrics is None:
             metrics = {task.name: task.metrics() for task in self.tasks}
-        metrics = metrics_by_task(metrics, self.tasks)
-        weighted_metrics = metrics_by_task(weighted_metrics, self.tasks)
+        with self.distribute_strategy.scope():
+            metrics = metrics_by_task(metrics, self.tasks)
+            weighted_metrics = metrics_by_task(weighted_metrics, self.tasks)
+            metrics, weighted_metrics = with_weights(
+                metrics, weighted_metrics, self._rows.labels.skipping
+            )
         super().compile(
             optimizer=default_optimizer(self) if optimizer is None else optimizer,
             loss=loss,
@@ -171,7 +193,23 @@ class RankingModel(BuildsBeforeTracing, RefusesGraphClone, keras.Model):
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        skipping = self._rows.labels.skipping
+        if skipping and y is not None:
+            y, sample_weight = labelled_rows(y, sample_weight, skipping, mean=True)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        skipping = self._rows.labels.skipping
+        if skipping:
+            y, sample_weight = labelled_rows(y, sample_weight, skipping, mean=False)
         self._grouped.read(x)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
@@ -328,44 +366,6 @@ class RankingModel(BuildsBeforeTracing, RefusesGraphClone, keras.Model):
                 f"preprocessing of raw columns. Received: format={format!r}."
             )
         return export(self, path, *args, **kwargs)
-
-    def save(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Saves to a `.keras` file, vocabularies included; see `keras.Model.save`.
-
-        Raises:
-            ValueError: an HDF5 file, which has no place for vocabularies.
-        """
-        vocabulary_digest.refuse_hdf5(str(filepath))
-        super().save(filepath, *args, **kwargs)
-
-    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Loads weights of the same features and vocabularies; see `keras.Model.load_weights`.
-
-        Raises:
-            ValueError: they belong to other ones; nothing is loaded.
-        """
-        theirs = vocabulary_digest.read_file(filepath)
-        if theirs is None:
-            warnings.warn(
-                f"'{filepath}' does not say which vocabularies its weights belong to, as "
-                "files of earlier versions: make sure that they are this model's.",
-                stacklevel=2,
-            )
-        else:
-            own = vocabulary_digest.description(self.features)
-            vocabulary_digest.check_same(own, theirs, f"The weights in '{filepath}'")
-        super().load_weights(filepath, *args, **kwargs)
-
-    def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)
-        vocabulary_digest.write(self.features, store)
-
-    def load_own_variables(self, store: Any) -> None:
-        theirs = vocabulary_digest.read(store)
-        if theirs is not None:
-            own = vocabulary_digest.description(self.features)
-            vocabulary_digest.check_same(own, theirs, "The weights")
-        super().load_own_variables(vocabulary_digest.variables_of(store))
 
     def get_config(self) -> dict[str, Any]:
         vocabulary_digest.refuse_hdf5()

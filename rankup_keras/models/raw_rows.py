@@ -10,7 +10,7 @@ import tensorflow as tf
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.columns import as_mapping, dataset_columns
 from rankup_keras.layers.towers import Task
-from rankup_keras.models.labels import Labels, check_lengths
+from rankup_keras.models.labels import Labels, check_lengths, checked_weights
 
 
 class RawRows:
@@ -64,7 +64,7 @@ class RawRows:
         """Inputs, labels and weights of rows in memory."""
         columns = as_mapping(x)
         labels = self.labels.read(y, columns)
-        weights = self.labels.weights(labels, sample_weight, class_weight)
+        weights = self._weights(labels, sample_weight, class_weight)
         inputs = self.inputs(columns)
         check_lengths(len(next(iter(inputs.values()))), labels, weights)
         return inputs, labels, weights
@@ -82,10 +82,17 @@ class RawRows:
         def read(*item: Any) -> Any:
             columns, y, *weights = (*item, None) if len(item) == 1 else item
             labels = self.labels.read(y, columns)
-            weights = self.labels.weights(labels, weights[0] if weights else None, class_weight)
+            weights = self._weights(labels, weights[0] if weights else None, class_weight)
             return (columns, labels) if weights is None else (columns, labels, weights)
 
         return self.inputs(data.map(read, num_parallel_calls=tf.data.AUTOTUNE))
+
+    def _weights(self, labels: Mapping[str, Any], sample_weight: Any, class_weight: Any) -> Any:
+        if class_weight is None:
+            return None if sample_weight is None else checked_weights(sample_weight)
+        if sample_weight is not None:
+            raise ValueError("Give `sample_weight` or `class_weight`, not both.")
+        return self.labels.class_weights(labels, class_weight)
 
     def is_encoded(self, columns: Any) -> bool:
         """Whether columns are the model's inputs, by all their names, dtypes and shapes.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import tempfile
 import warnings
 import weakref
@@ -155,3 +156,45 @@ def refuse_hdf5(filepath: str = "") -> None:
             "An HDF5 file has no place for the vocabularies of features: save to a file whose name "
             f"ends in `.keras`.{f' Received: {filepath!r}.' if filepath else ''}"
         )
+
+
+class KnowsVocabularies:
+    """Mixed into a model with a `FeatureSet`, keeps its files to the vocabularies they belong to."""
+
+    def save(self: Any, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """Saves to a `.keras` file, vocabularies included; see `keras.Model.save`.
+
+        Raises:
+            ValueError: an HDF5 file, which has no place for vocabularies.
+        """
+        refuse_hdf5(str(filepath))
+        super().save(filepath, *args, **kwargs)  # type: ignore[misc]
+
+    def load_weights(self: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Loads weights of the same features and vocabularies; see `keras.Model.load_weights`.
+
+        Raises:
+            ValueError: they belong to other ones; nothing is loaded.
+        """
+        theirs = read_file(filepath)
+        if theirs is None:
+            warnings.warn(
+                f"'{filepath}' does not say which vocabularies its weights belong to, as "
+                "files of earlier versions: make sure that they are this model's.",
+                stacklevel=2,
+            )
+        else:
+            own = description(self.features)
+            check_same(own, theirs, f"The weights in '{filepath}'")
+        super().load_weights(filepath, *args, **kwargs)  # type: ignore[misc]
+
+    def save_own_variables(self: Any, store: Any) -> None:
+        super().save_own_variables(store)  # type: ignore[misc]
+        write(self.features, store)
+
+    def load_own_variables(self: Any, store: Any) -> None:
+        theirs = read(store)
+        if theirs is not None:
+            own = description(self.features)
+            check_same(own, theirs, "The weights")
+        super().load_own_variables(variables_of(store))  # type: ignore[misc]
