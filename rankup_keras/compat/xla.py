@@ -2,7 +2,6 @@
 
 import re
 import warnings
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
