@@ -159,7 +159,7 @@ def refuse_hdf5(filepath: str = "") -> None:
 
 
 class KnowsVocabularies:
-    """Mixed into a model with a `FeatureSet`, keeps its files to the vocabularies they belong to."""
+    """Mixed into a model with a `FeatureSet`: its files know their vocabularies."""
 
     def save(self: Any, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Saves to a `.keras` file, vocabularies included; see `keras.Model.save`.
