@@ -3,6 +3,7 @@
 import functools
 import inspect
 import json
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from rankup_keras.cli import failures
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import Output
 from rankup_keras.cli.startup import load_tensorflow
+from rankup_keras.cli.yaml_file import YamlFile
 
 if TYPE_CHECKING:
     from rankup_keras.cli.project import Project
@@ -29,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress: results and errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as one JSON object on stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
@@ -82,6 +84,8 @@ def _on_project(*examples: str) -> Callable[[Callable[..., None]], Callable[...,
     def add(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(**given: Any) -> None:
+            # A file that is missing or no YAML is told at once, before TensorFlow is loaded.
+            YamlFile(given["config"], given["changes"] or [])
             load_tensorflow()
             project = _open_project(**{name: given.pop(name) for name in shared})
             function(project, **given)
@@ -106,10 +110,15 @@ def _on_project(*examples: str) -> Callable[[Callable[..., None]], Callable[...,
 def init(
     paths: Annotated[list[str], typer.Argument(help="File, folder or pattern.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="YAML to write.")] = None,
-    label: Annotated[list[str] | None, typer.Option(help="A label column; repeatable.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="A label: a column, or column>=4, column=yes. May be repeated."),
+    ] = None,
     file_format: Annotated[str | None, typer.Option("--format", help="parquet, csv, …")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Of text files.")] = None,
-    header: Annotated[bool, typer.Option(help="Whether text files have a header.")] = True,
+    header: Annotated[
+        bool | None, typer.Option(help="Whether text files have a header. Default: seen by itself.")
+    ] = None,
     columns: Annotated[str | None, typer.Option(help="Names, where no header has them.")] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -121,23 +130,25 @@ def init(
     from rankup_keras.cli.column_roles import read_columns
     from rankup_keras.cli.run_folder import write_text
     from rankup_keras.cli.starter import default_path, starter
-    from rankup_keras.data.csv_options import CsvOptions
 
     csv: dict[str, Any] = {}
     if delimiter is not None:
         csv["delimiter"] = delimiter.encode().decode("unicode_escape")
-    if not header:
-        csv["header"] = False
+    if header is not None:
+        csv["header"] = header
     if columns is not None:
         csv["columns"] = [name.strip() for name in columns.split(",")]
+        csv.setdefault("header", False)
     path = output or default_path(paths[0])
     if path.exists() and not overwrite:
         raise RunError(f"{path} exists. Name another file with --output, or use --overwrite.")
-    found, rows, kind = read_columns(paths, file_format, CsvOptions(**csv), label or [])
-    write_text(path, starter(paths, found, rows, kind, csv))
+    out = Output(quiet, as_json)
+    out.say(f"Reading {', '.join(paths)} to see what its columns are")
+    found = read_columns(paths, file_format, csv, label or [])
+    write_text(path, starter(paths, found))
     load(path)
-    Output(quiet, as_json).result(
-        {"config": str(path), "columns": {column.name: column.role for column in found}},
+    out.result(
+        {"config": str(path), "columns": {c.name: c.role for c in found.columns}},
         f"Wrote {path}. Look it over, then: rankup-keras train {path}",
     )
 
@@ -189,8 +200,10 @@ def predict(
     project: "Project",
     output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet or .csv file.")],
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", "-i", help="Rows. Default: those for test.")
+        list[str] | None,
+        typer.Option("--input", "-i", help="Files of rows. Default: those of the configuration."),
     ] = None,
+    part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     keep: Annotated[list[str] | None, typer.Option(help="A column to carry over.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -201,7 +214,7 @@ def predict(
     if inputs:
         files = project.inputs(inputs, model.features, keep)
     else:
-        files = project.files("test", model.features, keep)
+        files = project.files(part, model.features, keep)
     rows = write_predictions(model, files, output, keep, project.scoring_batch, overwrite)
     project.out.result(
         {"rows": rows, "output": str(output), "bad_rows": project.bad_rows.count},
@@ -247,8 +260,19 @@ def serve(
     base = path or project.export_path
     if not rk.serving.versions(base):
         raise RunError(f"There is no export in {base}. Run `rankup-keras export` first.")
+    _check_free(port)
     if serve_export(base, grpc_port=port, rest_port=rest_port):
         raise typer.Exit(failures.RUN)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            message = f"Port {port} is taken by another program. Name another one with --port."
+            raise RunError(message) from None
 
 
 @_on_project("ads.yaml --rows 2048")

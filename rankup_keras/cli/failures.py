@@ -9,8 +9,6 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 
 OK, UNEXPECTED, CONFIG, DATA, RUN, INTERRUPTED = 0, 1, 2, 3, 4, 130
-# Rooms whose errors tell users what to do, whatever their type.
-_TELLING = ("rankup_keras.serving", "rankup_keras.diagnostics", "rankup_keras.models")
 _OUT_OF_MEMORY = (
     "Out of memory. Use a smaller `training.batch_size`, smaller tables (`min_count`, "
     "`max_tokens`, `hash_buckets`) or a smaller `data.shuffle_rows`."
@@ -70,12 +68,15 @@ def guarded(action: Callable[[], int | None], debug: bool = False) -> int:
 
 def _told(error: Exception) -> tuple[str, int]:
     """The message and the exit code of an error."""
+    if isinstance(error, ConfigError):
+        return str(error), CONFIG
+    if isinstance(error, RunError):
+        return str(error), RUN
+    # Not before: what is wrong with a configuration is told without TensorFlow.
     import tensorflow as tf
 
     from rankup_keras.data.data_error import DataError
 
-    if isinstance(error, ConfigError):
-        return str(error), CONFIG
     if isinstance(error, DataError):
         return f"Data: {error}", DATA
     if isinstance(error, tf.errors.OpError):
@@ -83,15 +84,24 @@ def _told(error: Exception) -> tuple[str, int]:
         for line in str(error).splitlines():
             if "DataError: " in line:
                 return f"Data: {line.split('DataError: ', 1)[1].strip()}", DATA
-    if isinstance(error, RunError | FileExistsError | FileNotFoundError | PermissionError):
+    if isinstance(error, OSError | ImportError):
         return str(error), RUN
     if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
         return _OUT_OF_MEMORY, RUN
-    if isinstance(error, ValueError) or type(error).__module__.startswith(_TELLING):
+    if isinstance(error, ValueError) or _raised_here(error):
         lines = [line for line in str(error).splitlines() if line.strip()]
         if len(lines) <= 12:
             return " ".join(lines), RUN
     return _unexpected(error), UNEXPECTED
+
+
+def _raised_here(error: Exception) -> bool:
+    """Whether a check of this package raised it, so that its message tells what to do."""
+    frames = traceback.extract_tb(error.__traceback__)
+    package = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    return bool(frames) and (
+        frames[-1].filename.startswith(package) and (frames[-1].line or "").startswith("raise")
+    )
 
 
 def _unexpected(error: Exception) -> str:

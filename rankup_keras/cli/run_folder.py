@@ -29,7 +29,8 @@ class RunFolder:
         self.best = self.checkpoints / "best.keras"
         self.model = path / "model.keras"
         self.summary = path / "summary.json"
-        self.export = path / "export"
+        # Its last part is the name that the model is served under.
+        self.export = path / "export" / path.resolve().name
 
     def load_model(self) -> Any:
         """The trained model, without its optimizer."""

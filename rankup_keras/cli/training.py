@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import json
+import operator
 import time
 import warnings
 from collections.abc import Iterator
@@ -44,13 +46,18 @@ def train(project: Project, resume: bool, overwrite: bool) -> dict[str, Any]:
     model = project.build_model()
     project.compile(model)
     out.say(f"{model.name}: {model.count_params():,} parameters")
+    out.say("Building the training step: the first step takes some seconds, the others do not")
     run.note(f"{model.name}, {model.count_params()} parameters, {found.rows} rows")
     begun = time.perf_counter()
     with _warnings_told(project):
         _fit(project, model)
     seconds = time.perf_counter() - begun
-    if config.training.early_stopping is not None and run.best.is_file():
-        model = keras.saving.load_model(run.best, compile=False)
+    kept = _kept_epoch(project)
+    if kept is not None:
+        model = keras.saving.load_model(run.best)
+        text = f"Kept the weights of epoch {kept} of {run.epochs()}"
+        out.say(text)
+        run.note(text)
     run.save_model(model)
     summary: dict[str, Any] = {
         "run": str(run.path),
@@ -59,6 +66,7 @@ def train(project: Project, resume: bool, overwrite: bool) -> dict[str, Any]:
         "rows": found.rows,
         "bad_rows": project.bad_rows.count,
         "epochs": run.epochs(),
+        "kept_epoch": kept or run.epochs(),
         "seconds": round(seconds, 1),
     }
     for part in ("validation", "test"):
@@ -106,16 +114,24 @@ def _fit(project: Project, model: Any) -> None:
     valid = parts.get("validation")
     callbacks: list[Any] = [MetricsLog(run)]
     ranks = None
-    if training.rank_log:
+    if training.rank_log and not any(layer.name == "tokens" for layer in model.layers):
+        out = (
+            f"The rank log is off: {type(model).__name__} has no tokens whose rank could be taken."
+        )
+        project.out.say(out)
+        run.note(out)
+    elif training.rank_log:
         probe = (valid or parts["train"]).dataset(training.rank_rows).take(1)
         ranks = rk.callbacks.EffectiveRank(probe, probe_samples=training.rank_rows, path=run.ranks)
         callbacks.insert(0, ranks)
     stopping = training.early_stopping
     if stopping is not None:
+        steps = -(-(parts["train"].rows or 1) // training.batch_size)
+        patience = max(stopping.patience, -(-stopping.patience_steps // steps))
         watched = {"monitor": stopping.monitor, "mode": stopping.mode}
         callbacks += [
             keras.callbacks.ModelCheckpoint(str(run.best), save_best_only=True, **watched),
-            keras.callbacks.EarlyStopping(patience=stopping.patience, **watched),
+            keras.callbacks.EarlyStopping(patience=patience, **watched),
         ]
     every = training.checkpoint_every or "epoch"
     model.fit(
@@ -126,8 +142,25 @@ def _fit(project: Project, model: Any) -> None:
         callbacks=[rk.callbacks.Resume(run.checkpoints, callbacks, every=every)],
     )
     if ranks is not None and ranks.measured:
-        ranks.report(run.report)
+        kept = _kept_epoch(project) or run.epochs()
+        profiles = [profile for profile in ranks.profiles if profile.epoch <= kept]
+        rk.diagnostics.report(profiles, run.report)
         run.note(f"effective rank, share of the ceiling\n{ranks.table()}")
+
+
+def _kept_epoch(project: Project) -> int | None:
+    """The epoch whose weights early stopping has kept, `None` where it has kept none."""
+    stopping = project.config.training.early_stopping
+    if stopping is None or not project.run.best.is_file():
+        return None
+    better = operator.lt if stopping.mode == "min" else operator.gt
+    best, kept = None, None
+    for line in project.run.metrics.read_text(encoding="utf-8").splitlines():
+        values = json.loads(line)
+        value = values.get(stopping.monitor)
+        if value is not None and (best is None or better(value, best)):
+            best, kept = value, int(values["epoch"])
+    return kept
 
 
 def _prepare(project: Project, resume: bool, overwrite: bool) -> None:

@@ -1,6 +1,7 @@
 """Filters on the rows of files: the parts of a split, by a column or at random."""
 
 import dataclasses
+import datetime as dt
 import zlib
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -62,11 +63,13 @@ class OneOf:
 
 @dataclasses.dataclass(frozen=True)
 class Between:
-    """Rows whose number in a column is in `[low, high)`, as in a split by time.
+    """Rows whose number or time in a column is in `[low, high)`, as in a split by time.
 
     Args:
-        column: name of the column.
-        low: lower bound, inclusive, or `None` for none.
+        column: name of the column: numbers; or, with bounds in text, dates, timestamps or ISO text.
+            What has no time zone is taken as UTC.
+        low: lower bound, inclusive: a number, or text such as `"2024-01-08"` or
+            `"2024-01-08 12:00"`. `None` for none.
         high: upper bound, exclusive, or `None` for none.
 
     Example:
@@ -79,34 +82,75 @@ class Between:
     late = rk.data.Files("logs", features, ["click"], where=where)
     print(rk.data.scan(late).rows)
     ```
+
+    Raises:
+        ValueError: a bound in text that is no date.
     """
 
     column: str
-    low: float | None = None
-    high: float | None = None
+    low: float | str | None = None
+    high: float | str | None = None
+
+    def __post_init__(self) -> None:
+        self._bounds()
 
     @property
     def columns(self) -> list[str]:
         return [self.column]
 
+    def _bounds(self) -> tuple[float | None, float | None]:
+        low, high = (_moment(v) if isinstance(v, str) else v for v in (self.low, self.high))
+        return low, high
+
     def mask(self, chunk: Chunk) -> np.ndarray:
         column = chunk.batch.column(chunk.batch.schema.get_field_index(self.column))
+        in_text = isinstance(self.low, str) or isinstance(self.high, str)
         try:
             if pa.types.is_binary(column.type):
                 column = column.cast(pa.string())
+            if in_text:
+                column = _moments(column)
             values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         except pa.ArrowException as error:
+            wanted = "times or ISO dates" if in_text else "numbers"
             raise DataError(
-                f"The column must hold numbers, to be split by: {str(error).splitlines()[0]}",
+                f"The column must hold {wanted}, to be split by: {str(error).splitlines()[0]}",
                 chunk.file,
                 column=self.column,
             ) from error
         mask = ~np.isnan(values)
-        if self.low is not None:
-            mask &= values >= self.low
-        if self.high is not None:
-            mask &= values < self.high
+        low, high = self._bounds()
+        if low is not None:
+            mask &= values >= low
+        if high is not None:
+            mask &= values < high
         return mask
+
+
+def _moment(text: str) -> float:
+    """Microseconds since 1970 in UTC."""
+    try:
+        moment = dt.datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(
+            f"A bound must be a number or a date such as '2024-01-08 12:00'. Received: {text!r}."
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return (moment - dt.datetime.fromtimestamp(0, dt.UTC)) / dt.timedelta(microseconds=1)
+
+
+def _moments(column: pa.Array) -> pa.Array:
+    """Dates, timestamps or ISO text as microseconds since 1970 in UTC."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+        text = pc.utf8_trim_whitespace(column.cast(pa.string()))
+        column = pc.if_else(pc.is_in(text, pa.array(["", "\\N"])), None, text)
+        zoned = pc.any(pc.match_substring_regex(column, r":\d\d.*(Z|[+-]\d\d:?\d\d)$")).as_py()
+        column = column.cast(pa.timestamp("us", "UTC") if zoned else pa.timestamp("us"))
+    zone = getattr(column.type, "tz", None)
+    return column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,9 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
 def label_targets(tasks: Iterable[Task | str]) -> list[Target]:
     """The targets of the labels of tasks."""
     listed = [Task(task) if isinstance(task, str) else task for task in tasks]
-    return [Target(task.name, task.label, "float32", role="label") for task in listed]
+    return [
+        Target(task.name, task.label, "float32", role="label", rule=task.rule) for task in listed
+    ]
 
 
 def check_schema(

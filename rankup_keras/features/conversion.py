@@ -55,6 +55,7 @@ class Target:
         num_ids: ids must lie below, where given.
         strict: whether text and numbers are not read as each other, and no
             text marks a missing value, as for columns in memory.
+        rule: what tells the positive values of a label, a `Positive`, or `None`.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Target:
     dim: int = 0
     num_ids: int | None = None
     strict: bool = False
+    rule: Any = None
 
     @classmethod
     def of_spec(cls, spec: tf.TensorSpec, num_ids: int | None = None) -> "Target":

@@ -18,6 +18,7 @@ class Labels:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.columns = {task.name: task.label for task in tasks}
+        self.rules = {task.name: task.rule for task in tasks if task.rule is not None}
 
     def read(self, labels: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Task name → checked labels, float32 (rows, 1), as the outputs are.
@@ -36,6 +37,8 @@ class Labels:
         """
         if labels is None:
             labels = {name: columns[key] for name, key in self.columns.items() if key in columns}
+            for name in self.rules.keys() & labels.keys():
+                labels[name] = self.rules[name](labels[name])
         if not isinstance(labels, Mapping):
             if len(self.columns) > 1:
                 raise ValueError(

@@ -1,12 +1,22 @@
 """Filters on rows."""
 
-from rankup_keras.data import Between, Files, OneOf, Share
+import datetime as dt
+import pathlib
+
+import pyarrow as pa
+import pytest
+
+from rankup_keras.data import Between, DataError, Files, OneOf, Share
+from rankup_keras.data.source import Chunk
 from tests.helpers.data_files import (
     make_columns,
     make_features,
     read,
     write_parquet,
 )
+
+TIMES = [(7, 5), (8, 0), (8, 20), (9, 0)]
+STAMPS = [dt.datetime(2024, 1, day, hour) for day, hour in TIMES]
 
 
 def test_conditions_on_rows(tmp_path):
@@ -40,3 +50,37 @@ def test_a_share_is_the_same_however_the_file_is_cut(tmp_path):
         files = Files(path, make_features(), ["click"], where=[Share(0.2, 0.6)])
         found.append(read(files)[0]["row"].tolist())
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["2024-01-07", "2024-01-08", "2024-01-08 23:59:59", "2024-01-09", None, ""],
+        pa.array([dt.datetime(2024, 1, day, hour) for day, hour in TIMES], pa.timestamp("ms")),
+        pa.array(
+            [dt.datetime(2024, 1, day, hour) for day, hour in TIMES], pa.timestamp("s", "UTC")
+        ),
+        [f"2024-01-{day:02}T{hour:02}:00:00Z" for day, hour in TIMES],
+        [f"2024-01-{day:02}T{hour + 1:02}:00:00+01:00" for day, hour in TIMES],
+    ],
+    ids=["text", "timestamp", "zone", "text of UTC", "text of a zone"],
+)
+def test_between_dates(column):
+    array = column if isinstance(column, pa.Array) else pa.array(column, pa.string())
+    chunk = Chunk(pa.record_batch({"at": array}), pathlib.Path("a.csv"), 0)
+    mask = Between("at", "2024-01-08", "2024-01-09").mask(chunk).tolist()
+    assert mask[:4] == [False, True, True, False]
+    assert not any(mask[4:])
+    late = Between("at", "2024-01-08 12:00").mask(chunk).tolist()
+    assert late[:4] == [False, False, True, True]
+
+
+def test_a_bound_that_is_no_date():
+    with pytest.raises(ValueError, match=r"a date such as.*Received: 'monday'"):
+        Between("at", "monday")
+
+
+def test_dates_in_a_form_of_their_own_are_told():
+    batch = pa.record_batch({"at": ["1/2/2024"]})
+    with pytest.raises(DataError, match="must hold times or ISO dates"):
+        Between("at", "2024-01-01").mask(Chunk(batch, pathlib.Path("a.csv"), 0))

@@ -42,7 +42,12 @@ def write_saved_model(place: Path, model: keras.Model, endpoints: Mapping[str, E
     # --enable_signature_method_name_check wants the real names.
     saved = read_saved_model(place)
     for name, endpoint in endpoints.items():
-        saved.meta_graphs[0].signature_def[name].method_name = endpoint.method
+        signature = saved.meta_graphs[0].signature_def[name]
+        signature.method_name = endpoint.method
+        # Requests name columns as the data do; TensorFlow does not take all of these names.
+        for tensor, column in endpoint.columns.items():
+            if tensor != column:
+                signature.inputs[column].CopyFrom(signature.inputs.pop(tensor))
     (place / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
 
 
