@@ -44,7 +44,7 @@ def _json(capfd):
 
 def test_init_writes_what_the_columns_seem_to_be(trained):
     text = (trained / "clicks.yaml").read_text()
-    assert "{type: categorical, name: user_id, dtype: string, min_count: 2, side: user}" in text
+    assert "{type: categorical, name: user_id, dtype: string, side: user}" in text
     assert "{type: numeric, name: price}" in text
     assert "name: tags, max_length: 2" in text
     assert "column: split" in text
