@@ -17,6 +17,7 @@ from rankup_keras.cli.time_columns import times_of
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.csv_source import CsvSource
+from rankup_keras.data.leaks import find_leaks
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
 from rankup_keras.data.tfrecord_source import TFRecordSource
@@ -321,23 +322,14 @@ def _as_numbers(array: pa.Array, decimal: str = ".") -> np.ndarray | None:
 
 
 def _leave_out_leaks(columns: list[Column], sample: Sample) -> None:
-    """Leaves out columns whose value gives a label away, which mostly are known after the fact."""
+    """Leaves out columns that tell a label by themselves: mostly they are written after it."""
     labels = {}
     for column in columns:
         if column.role == "label":
             rule = Positive("> 0.5" if column.positive is None else column.positive)
-            values = rule(sample.array(column.name))
-            if 0 < np.nanmean(values) < 1:
-                labels[column.name] = values
-    for column in columns:
-        if column.role not in ("numeric", "categorical") or column.distinct > 200:
-            continue
-        codes = _as_text(sample.array(column.name)).dictionary_encode("encode").indices
-        for label, values in labels.items():
-            known = ~np.isnan(values)
-            index, y = codes.to_numpy(zero_copy_only=False)[known], values[known]
-            sums, counts = np.bincount(index, y), np.bincount(index)
-            wrong = np.minimum(sums, counts - sums).sum() / len(y)
-            if wrong < 0.02 * min(y.mean(), 1 - y.mean()):
-                column.role = "skip"
-                column.why = f"it gives {label!r} away: is it known beforehand?"
+            labels[column.name] = pa.array(rule(sample.array(column.name)), from_pandas=True)
+    features = {c.name: c for c in columns if c.role in ("numeric", "categorical")}
+    rows = {name: sample.array(name) for name in features}
+    for leak in find_leaks(rows, labels) if rows else ():
+        features[leak.column].role = "skip"
+        features[leak.column].why = f"it {leak.reason}: is it known beforehand?"

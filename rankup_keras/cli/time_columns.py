@@ -92,8 +92,9 @@ def _bounds(times: pa.Array) -> tuple[str, str] | None:
     known = times.drop_null()
     if not len(known):
         return None
-    unit = pa.timestamp("us")
-    stamps = known.cast(unit, safe=False).cast(pa.int64()).to_numpy()
+    if known.type.tz is not None:
+        known = pc.local_timestamp(known)  # as a split's bounds are
+    stamps = known.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy()
     cuts = [
         dt.datetime.fromtimestamp(int(v) / 1e6, dt.UTC).replace(tzinfo=None)
         for v in np.quantile(stamps, [0.8, 0.9])

@@ -39,6 +39,9 @@ def train(project: Project, resume: bool, overwrite: bool) -> dict[str, Any]:
     found = learn(project)
     run.path.mkdir(parents=True, exist_ok=True)
     found.write(run.path)
+    for leak in () if resume else rk.data.find_leaks(parts["train"]):
+        out.say(f"Warning: {leak}")
+        run.note(f"warning: {leak}")
     text = io.StringIO()
     YAML().dump(config.model_dump(mode="json"), text)
     write_text(run.config, text.getvalue())

@@ -15,7 +15,7 @@ from rankup_keras.data.statistics import Statistics, scan
 from rankup_keras.features import Categorical, FeatureSet, Numeric
 
 # Raised when what is learned, or how it is kept, changes.
-FORM = 1
+FORM = 2
 
 
 def adapt(

@@ -9,6 +9,7 @@ import pyarrow as pa
 from rankup_keras.data.data_error import DataError
 from rankup_keras.features import Categorical, FeatureSet, History
 from rankup_keras.features.conversion import Target, family
+from rankup_keras.features.statistics import wide_target
 from rankup_keras.layers.towers import Task
 
 
@@ -30,7 +31,8 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
             found = family(schema.field(owner.name).type) if owner.name in schema.names else ""
             integers = found.removeprefix("list of ") in ("integer", "number")
             kind = "int64" if integers else "string"
-        targets.append(dataclasses.replace(target, kind=kind, strict=False))
+        target = dataclasses.replace(target, kind=kind, strict=False)
+        targets.append(wide_target(feature, target))
     return targets
 
 
@@ -51,17 +53,28 @@ def check_schema(
         DataError: names the column, the nearest one there is, and the types.
     """
     for target in targets:
-        if target.column not in schema.names:
-            raise missing_column(target.column, schema.names, file)
+        check_column(target.column, schema.names, file)
         try:
             target.check_type(schema.field(target.column).type, split_lists)
         except (TypeError, ValueError) as error:
             raise DataError(f"The column {error}", file, column=target.column) from None
 
 
+def check_column(name: str, names: Sequence[str], file: str) -> None:
+    """Raises `DataError` unless a column is there once."""
+    if name not in names:
+        raise missing_column(name, names, file)
+    if (times := list(names).count(name)) > 1:
+        raise DataError(
+            f"The column is there {times} times, as a join leaves it. Rename or drop the others.",
+            file,
+            column=name,
+        )
+
+
 def missing_column(name: str, names: Sequence[str], file: str | None) -> DataError:
     """The error of a column that is not there."""
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    close = get_close_matches(name, names, n=1, cutoff=0.75)
     nearest = f" The nearest is {close[0]!r}." if close else ""
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return DataError(f"There is no column {name!r}.{nearest} Columns: {shown}.", file)

@@ -13,6 +13,7 @@ from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
 from rankup_keras.features.conversion import Target
 from rankup_keras.features.statistics import Learner
+from rankup_keras.strict_json import strict_json
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 SAMPLE = 100_000
@@ -52,7 +53,7 @@ class Statistics:
         """Writes `statistics.json`."""
         content = dataclasses.asdict(self)
         content.pop("folder")
-        text = json.dumps(content, indent=1, ensure_ascii=False)
+        text = strict_json(content, indent=1)
         (folder / "statistics.json").write_text(text + "\n", encoding="utf-8")
 
     @classmethod

@@ -76,11 +76,11 @@ def test_between_dates(column):
 
 
 def test_a_bound_that_is_no_date():
-    with pytest.raises(ValueError, match=r"a date such as.*Received: 'monday'"):
+    with pytest.raises(ValueError, match=r"a time such as.*low='monday'"):
         Between("at", "monday")
 
 
 def test_dates_in_a_form_of_their_own_are_told():
     batch = pa.record_batch({"at": ["1/2/2024"]})
-    with pytest.raises(DataError, match="must hold times or ISO dates"):
+    with pytest.raises(DataError, match="must hold times"):
         Between("at", "2024-01-01").mask(Chunk(batch, pathlib.Path("a.csv"), 0))

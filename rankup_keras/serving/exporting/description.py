@@ -1,5 +1,6 @@
 """What an export will contain, decided and checked before anything is built."""
 
+import numbers
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,9 +71,11 @@ class ExportDescription:
 
     def _chosen(self, names: Sequence[str] | None) -> list[str]:
         """The signatures to write, `serving_default` first: clients that name none get it."""
-        # One regression returns one number: further tasks get signatures of their own.
-        available = ["serving_default", "classify", "regress"]
-        available += [f"regress_{task}" for task in self.tasks[1:]]
+        available = ["serving_default"]
+        # Numbers of a `tf.Example` are float32, which has no room for such a column.
+        if not any(spec.dtype == "float64" for spec in self.inputs.spec.values()):
+            # One regression returns one number: further tasks get signatures of their own.
+            available += ["classify", "regress", *(f"regress_{task}" for task in self.tasks[1:])]
         available += ["rank"] if self.inputs.user else []
         if any(layer.name == self.pooled for layer in self.model.layers):
             available.append("embed")
@@ -101,7 +104,9 @@ def _check_model(model: Any) -> None:
 
 
 def _ascending(sizes: Sequence[int]) -> list[int]:
-    if not sizes or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sizes):
+    if not sizes or any(
+        isinstance(s, bool) or not isinstance(s, numbers.Integral) or s < 1 for s in sizes
+    ):
         raise ValueError(
             f"`batch_sizes` must be positive integers. Received: batch_sizes={sizes!r}"
         )

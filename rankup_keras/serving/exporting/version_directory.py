@@ -1,6 +1,7 @@
 """Version directories: the next number, a private sibling to write to, the atomic rename."""
 
 import contextlib
+import numbers
 import os
 import shutil
 import socket
@@ -72,7 +73,7 @@ def check_destination(base: str | os.PathLike, version: int | None) -> None:
         )
     if version is None:
         return
-    if isinstance(version, bool) or not isinstance(version, int) or version < 0:
+    if isinstance(version, bool) or not isinstance(version, numbers.Integral) or version < 0:
         raise ValueError(
             f"`version` must be an integer that is not negative. Received: version={version!r}"
         )
