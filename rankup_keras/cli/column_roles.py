@@ -27,7 +27,9 @@ from rankup_keras.features.positive import Positive
 # Beside labels that were asked for: what is called a label is not known before they are.
 _OTHER_LABEL = re.compile(r"(^|_)(label|target)(_|$)")
 _ID = re.compile(r"(^|_)(id|user|item|uid|iid|ad|campaign|category|cat|code|city|country)(_|$)|id$")
-_NUMBER = re.compile(r"(^|_)(age|price|count|num|amount|score|rating|mean|rate|ctr|sum)s?(_|$)")
+_NUMBER = re.compile(
+    r"(^|_)(age|price|cost|count|num|amount|score|rating|mean|rate|ctr|sum|duration|dwell|length|ms)s?(_|$)"
+)
 _INDEX = re.compile(r"^$|^unnamed_\d+$|^index$|^index_level_\d+$|^row(_?(id|number|num|nr))?$")
 _SPLITS = {"train", "training", "valid", "validation", "val", "dev", "test", "eval"}
 # From as many rows on, a value of its own in every row says that the column names rows.
@@ -56,6 +58,7 @@ class Column:
     rate: float = 0.0  # share of positives of a label
     positive: Any = None  # rule of a label
     missing: int = 0  # rows without a label
+    unit: str = ""  # of a time in whole numbers: s, ms, us or ns
     of: str = ""  # the column whose values a history has
     repeated: bool = False  # whether enough values are frequent to leave out the rare ones
     lines: bool = False  # whether values hold line breaks, which no vocabulary file can
@@ -160,7 +163,10 @@ def _judge(
     if kind in ("text", "integer", "number") or kind.startswith(("timestamp", "date")):
         times = times_of(lower, array, None if _ID.search(lower) else numbers)
         if times is not None:
-            return Column(name, "time", times.what, values=times.bounds or ())
+            # A row without a time would be in no part of a split.
+            whole = _as_text(array).null_count == 0
+            bounds = (times.bounds or ()) if whole else ()
+            return Column(name, "time", times.what, values=bounds, unit=times.unit)
     if kind not in ("text", "integer", "number"):
         return Column(name, "skip", f"no feature takes its type {array.type}")
     values = _as_text(array)

@@ -109,13 +109,14 @@ def _written_task(task: Any) -> Any:
     return task
 
 
+FEATURES: tuple[Any, ...] = (rk.Categorical, rk.Numeric, rk.History, rk.Pretrained)
+
 if TYPE_CHECKING:
     from typing import Any as Csv
     from typing import Any as Feature
     from typing import Any as Model
     from typing import Any as Task
 else:
-    FEATURES = (rk.Categorical, rk.Numeric, rk.History, rk.Pretrained)
     MODELS = (rk.RankUp, rk.RankMixer, rk.RankElastor, rk.DLRM, rk.DCNv2)
     Feature = _one_of({feature.__name__.lower(): feature for feature in FEATURES})
     Model = _one_of(

@@ -8,6 +8,7 @@ from typing import Any
 from rankup_keras.cli.column_roles import Column, Found
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.label_columns import plain
+from rankup_keras.cli.settings import FEATURES
 
 # Distinct values in the sample from which on a column is hashed.
 MANY = 20_000
@@ -150,10 +151,12 @@ def _feature(column: Column, user: str | None) -> list[str]:
     if column.role == "skip":
         return [f"  # {name} is left out: {column.why}"]
     if column.role == "time":
-        return [
-            f"  # {name} is left out: {column.why}; who knows times knows no later ones:",
-            "  # give the hour or the weekday as columns of their own, or split by it (above).",
-        ]
+        why = f"{column.why}; a time itself teaches nothing of later ones"
+        offer = ["  # give its hour or weekday as columns of their own, or split by it"]
+        if any(kind.__name__ == "Timestamp" for kind in FEATURES):
+            unit = f", unit: {column.unit}" if column.unit else ""
+            offer = [f"  # - {{type: timestamp, name: {name}{unit}}}  # its hour and weekday"]
+        return [f"  # {name} is left out: {why}", *offer]
     if column.role == "numeric":
         return [f"  - {{type: numeric, name: {name}}}  # {column.why}"]
     if column.role == "vector":

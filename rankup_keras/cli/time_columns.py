@@ -19,6 +19,7 @@ _ISO = re.compile(r"\d{4}-\d{2}-\d{2}.*")
 _NAME = re.compile(r"(^|_)(ts|time|timestamp|date|datetime|day|created|when|at)(_|$)|time$")
 # From 2000 to 2100, in seconds.
 _FIRST, _LAST = 946_684_800, 4_102_444_800
+_SHORT = {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 _UNITS = {"seconds": 1, "milliseconds": 1000, "microseconds": 1_000_000, "nanoseconds": 10**9}
 
 
@@ -28,12 +29,14 @@ class Times:
 
     Attributes:
         what: for people: `"dates"`, `"Unix seconds"`, ...
+        unit: of whole numbers, `"s"`, `"ms"`, `"us"` or `"ns"`.
         bounds: values at 80 and 90 % of the rows, as a split in YAML takes them; `None` where the
             form has no order that is known.
     """
 
     what: str
     bounds: tuple[Any, Any] | None
+    unit: str = ""
 
 
 def times_of(name: str, array: pa.Array, numbers: np.ndarray | None) -> Times | None:
@@ -66,7 +69,7 @@ def _unix(name: str, numbers: np.ndarray) -> Times | None:
             if not (_NAME.search(name) or (some and unit != "nanoseconds" and low > 1e9)):
                 return None
             cuts = [int(v) for v in np.quantile(known, [0.8, 0.9])]
-            return Times(f"Unix {unit}", (cuts[0], cuts[1]))
+            return Times(f"Unix {unit}", (cuts[0], cuts[1]), _SHORT[unit])
     return None
 
 

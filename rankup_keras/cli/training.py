@@ -2,8 +2,6 @@
 
 import contextlib
 import io
-import json
-import operator
 import time
 import warnings
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import json_text
 from rankup_keras.cli.project import Project
 from rankup_keras.cli.run_folder import MetricsLog, write_text
+from rankup_keras.cli.run_report import kept_epoch, write_report
 from rankup_keras.data.adapt_from_files import adapt
 from rankup_keras.data.statistics import Statistics, scan
 from rankup_keras.training.resume_store import CheckpointStore
@@ -53,9 +52,9 @@ def train(project: Project, resume: bool, overwrite: bool) -> dict[str, Any]:
     run.note(f"{model.name}, {model.count_params()} parameters, {found.rows} rows")
     begun = time.perf_counter()
     with _warnings_told(project):
-        _fit(project, model)
+        ranks = _fit(project, model)
     seconds = time.perf_counter() - begun
-    kept = _kept_epoch(project)
+    kept = kept_epoch(project)
     if kept is not None:
         model = keras.saving.load_model(run.best)
         text = f"Kept the weights of epoch {kept} of {run.epochs()}"
@@ -77,6 +76,8 @@ def train(project: Project, resume: bool, overwrite: bool) -> dict[str, Any]:
             out.say(f"Evaluating on the rows for {part}")
             summary[part] = evaluate(project, model, part)[1]
     write_text(run.summary, json_text(summary, indent=1) + "\n")
+    if ranks is not None and ranks.measured:
+        write_report(project, ranks, summary)
     run.note(f"done in {seconds:.1f} s")
     return summary
 
@@ -105,7 +106,8 @@ def evaluate(project: Project, model: Any, part: str) -> tuple[int, dict[str, di
     return scoring.evaluate(model, files, project.scoring_batch, group)
 
 
-def _fit(project: Project, model: Any) -> None:
+def _fit(project: Project, model: Any) -> Any:
+    """Trains, and returns the rank log, `None` where there is none."""
     run, parts, training = project.run, project.parts, project.config.training
     rows = parts["train"].dataset(
         training.batch_size,
@@ -118,11 +120,9 @@ def _fit(project: Project, model: Any) -> None:
     callbacks: list[Any] = [MetricsLog(run)]
     ranks = None
     if training.rank_log and not any(layer.name == "tokens" for layer in model.layers):
-        out = (
-            f"The rank log is off: {type(model).__name__} has no tokens whose rank could be taken."
-        )
-        project.out.say(out)
-        run.note(out)
+        text = f"The rank log is off: {type(model).__name__} has no tokens to take ranks of"
+        project.out.say(text)
+        run.note(text)
     elif training.rank_log:
         probe = (valid or parts["train"]).dataset(training.rank_rows).take(1)
         ranks = rk.callbacks.EffectiveRank(probe, probe_samples=training.rank_rows, path=run.ranks)
@@ -145,25 +145,8 @@ def _fit(project: Project, model: Any) -> None:
         callbacks=[rk.callbacks.Resume(run.checkpoints, callbacks, every=every)],
     )
     if ranks is not None and ranks.measured:
-        kept = _kept_epoch(project) or run.epochs()
-        profiles = [profile for profile in ranks.profiles if profile.epoch <= kept]
-        rk.diagnostics.report(profiles, run.report)
         run.note(f"effective rank, share of the ceiling\n{ranks.table()}")
-
-
-def _kept_epoch(project: Project) -> int | None:
-    """The epoch whose weights early stopping has kept, `None` where it has kept none."""
-    stopping = project.config.training.early_stopping
-    if stopping is None or not project.run.best.is_file():
-        return None
-    better = operator.lt if stopping.mode == "min" else operator.gt
-    best, kept = None, None
-    for line in project.run.metrics.read_text(encoding="utf-8").splitlines():
-        values = json.loads(line)
-        value = values.get(stopping.monitor)
-        if value is not None and (best is None or better(value, best)):
-            best, kept = value, int(values["epoch"])
-    return kept
+    return ranks
 
 
 def _prepare(project: Project, resume: bool, overwrite: bool) -> None:

@@ -94,7 +94,8 @@ class Between:
         column: name of the column: of numbers, of timestamps or dates, or of text
             that reads as either.
         low: lower bound, inclusive, or `None` for none: a number, or a time such as
-            `"2024-01-31"` or `"2024-01-31 18:00"`, in the zone of the column; of text with zones in UTC.
+            `"2024-01-31"` or `"2024-01-31 18:00"`, in the zone of the
+            column; of text with zones in UTC.
         high: upper bound, exclusive, or `None` for none.
 
     Example:
