@@ -88,7 +88,9 @@ class EffectiveRank(keras.callbacks.Callback):
             stands for anything. Defaults to `"summary"`.
         log_dir: Directory for TensorBoard: scalars of every measurement, and
             heat maps (layers by time, tokens by layers) and spectra, drawn as
-            often as 1 % of the time allows and at the end. `None` for none.
+            often as 1 % of the time allows and at the end, as the run `effective_rank`
+            beside Keras's own `train` and `validation`, in any order of callbacks. Their
+            step is the optimizer's, not the epoch. `None` for none.
         path: File for one line of JSON per measurement, which
             `rk.diagnostics.report` reads. Where training resumes, the file is
             read and continued, else overwritten. `None` for none.

@@ -28,7 +28,7 @@ from rankup_keras.features.positive import Positive
 _OTHER_LABEL = re.compile(r"(^|_)(label|target)(_|$)")
 _ID = re.compile(r"(^|_)(id|user|item|uid|iid|ad|campaign|category|cat|code|city|country)(_|$)|id$")
 _NUMBER = re.compile(
-    r"(^|_)(age|price|cost|count|num|amount|score|rating|mean|rate|ctr|sum|duration|dwell|length|ms)s?(_|$)"
+    r"(^|_)(age|price|count|num|amount|score|rating|mean|rate|ctr|sum|duration|dwell|length|ms)s?(_|$)"
 )
 _INDEX = re.compile(r"^$|^unnamed_\d+$|^index$|^index_level_\d+$|^row(_?(id|number|num|nr))?$")
 _SPLITS = {"train", "training", "valid", "validation", "val", "dev", "test", "eval"}
