@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankup_keras.cli.label_columns import Label, find_labels, plain
-from rankup_keras.cli.list_columns import as_lists, list_separator, name_histories
+from rankup_keras.cli.list_columns import as_lists, list_separator, name_histories, name_times
 from rankup_keras.cli.sampling import Sample, draw
 from rankup_keras.cli.text_dialect import format_by_content, sniff
 from rankup_keras.cli.time_columns import times_of
@@ -135,6 +135,7 @@ def judge(
         for name in names
     ]
     _drop_unknown(columns, sample)
+    name_times(columns, sample)
     name_histories(columns, sample)
     _leave_out_leaks(columns, sample)
     return columns

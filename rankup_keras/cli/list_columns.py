@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankup_keras.cli.sampling import Sample
+from rankup_keras.cli.time_columns import unix_times
 from rankup_keras.features.conversion import family
 
 if TYPE_CHECKING:
@@ -82,6 +83,38 @@ def name_histories(columns: "list[Column]", sample: Sample) -> None:
         if best is not None and shares[best] >= _SHARED:
             column.role, column.of = "history", best
             column.why = f"{shares[best]:.0%} of its values are among those of {best!r}"
+
+
+def name_times(columns: "list[Column]", sample: Sample) -> None:
+    """Leaves out lists of times in their order, which say when the events of another list were."""
+    lists = {c.name: sample.array(c.name) for c in columns if c.role in ("list", "history")}
+    for column in columns:
+        if column.name not in lists:
+            continue
+        array = lists[column.name]
+        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+        try:
+            values = array.flatten().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            continue
+        steps = np.diff(values)
+        within = np.ones(len(steps), bool)
+        ends = np.cumsum(lengths)
+        within[[end - 1 for end in ends if 0 < end <= len(steps)]] = False
+        ordered = np.all(steps[within] >= 0) or np.all(steps[within] <= 0)
+        times = unix_times(column.name.lower(), values)
+        if times is None or not ordered:
+            continue
+        aligned = [
+            name
+            for name, other in lists.items()
+            if name != column.name
+            and pc.list_value_length(other).equals(pc.list_value_length(array))
+        ]
+        column.role = "skip"
+        column.why = f"its lists are {times.what}" + (
+            f", of the events in {', '.join(map(repr, aligned))}" if aligned else ""
+        )
 
 
 def _text(array: pa.Array) -> pa.Array:

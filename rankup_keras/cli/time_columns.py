@@ -51,13 +51,14 @@ def times_of(name: str, array: pa.Array, numbers: np.ndarray | None) -> Times | 
         what = "dates" if pa.types.is_date(array.type) else "timestamps"
         return Times(what, _bounds(array.cast(pa.timestamp("us")) if what == "dates" else array))
     if numbers is not None:
-        return _unix(name, numbers)
+        return unix_times(name, numbers)
     if family(array.type) == "text":
         return _text(array)
     return None
 
 
-def _unix(name: str, numbers: np.ndarray) -> Times | None:
+def unix_times(name: str, numbers: np.ndarray) -> Times | None:
+    """What numbers of time since 1970 are; `None` where they are none."""
     known = numbers[np.isfinite(numbers)]
     if not len(known):
         return None

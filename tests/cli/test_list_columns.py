@@ -21,3 +21,15 @@ def test_lists_in_text(tmp_path):
     (tmp_path / "a.csv").write_text("click,item,seen\n" + "\n".join(lines) + "\n")
     found = read_columns([tmp_path / "a.csv"], None, {}, [])
     assert [column.role for column in found.columns] == ["label", "categorical", "history"]
+
+
+def test_times_of_events_are_no_values():
+    lengths = [i % 4 for i in range(ROWS)]
+    seen = [[f"i{v}" for v in rng.integers(0, 40, n)] for n in lengths]
+    times = [sorted((1_700_000_000 + rng.integers(0, 10**6, n)).tolist()) for n in lengths]
+    found = judged(seen=seen, seen_at=times)
+    assert found["seen"].role == "list"
+    assert found["seen_at"].role == "skip"
+    assert found["seen_at"].why == "its lists are Unix seconds, of the events in 'seen'"
+    shuffled = judged(codes=[rng.permutation(99)[:n].tolist() for n in lengths])
+    assert shuffled["codes"].role == "list"
