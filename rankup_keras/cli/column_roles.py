@@ -215,9 +215,8 @@ def _names_rows(
 
 def _judge_text(name: str, values: pa.Array, distinct: int, known: int) -> Column:
     shown = values.drop_null().unique()[:1000].to_pylist()
-    if sum(value.strip()[:1] in "[{" and value.strip()[-1:] in "]}" for value in shown) > 0.9 * len(
-        shown
-    ):
+    objects = [v.strip().startswith(("[", "{")) and v.strip().endswith(("]", "}")) for v in shown]
+    if sum(objects) > 0.9 * len(shown):
         why = "its values are lists or objects as text; write lists as `a|b|c`"
         return Column(name, "skip", why)
     words = np.mean([len(value.split()) for value in shown])

@@ -105,12 +105,9 @@ def name_times(columns: "list[Column]", sample: Sample) -> None:
         times = unix_times(column.name.lower(), values)
         if times is None or not ordered:
             continue
-        aligned = [
-            name
-            for name, other in lists.items()
-            if name != column.name
-            and pc.list_value_length(other).equals(pc.list_value_length(array))
-        ]
+        counts = pc.list_value_length(array)
+        same = [name for name, other in lists.items() if pc.list_value_length(other).equals(counts)]
+        aligned = [name for name in same if name != column.name]
         column.role = "skip"
         column.why = f"its lists are {times.what}" + (
             f", of the events in {', '.join(map(repr, aligned))}" if aligned else ""
