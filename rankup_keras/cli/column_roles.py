@@ -302,9 +302,12 @@ def _drop_unknown(columns: list[Column], sample: Sample) -> None:
 
 def _as_text(array: pa.Array) -> pa.Array:
     if family(array.type) == "text" and not pa.types.is_string(array.type):
-        values = array.cast(pa.binary()).to_pylist()
-        texts = [None if v is None else v.decode("utf-8", "replace") for v in values]
-        array = pa.array(texts, pa.string())
+        array = array.cast(pa.binary())
+        try:
+            array = array.cast(pa.string())
+        except pa.ArrowInvalid:  # not UTF-8
+            text = [None if v is None else v.decode("utf-8", "replace") for v in array.to_pylist()]
+            array = pa.array(text, pa.string())
     elif not pa.types.is_string(array.type):
         array = array.cast(pa.string())
     return pc.if_else(pc.is_in(array, pa.array(["", "\\N"])), pa.scalar(None, pa.string()), array)

@@ -56,7 +56,7 @@ def starter(paths: list[str], found: Found) -> str:
         f"  format: {found.format}",
         *([f"  csv: {{{options}}}"] if options else []),
         *split,
-        *_bad_rows(labels, found),
+        _bad_rows(found),
         "",
         "tasks:  # columns of 0 and 1, or of values that `positive` tells apart",
         *_tasks(labels, names),
@@ -107,17 +107,12 @@ def _split(columns: list[Column], user: str | None, rows: int) -> tuple[list[str
     return lines, {"train", "validation", "test"}
 
 
-def _bad_rows(labels: list[Column], found: Found) -> list[str]:
-    missing = sum(label.missing for label in labels)
-    if not missing and not found.bad_rows:
-        return ["  # bad_rows: {policy: skip, limit: 1000}  # default: stop at the first one"]
-    parts = [
-        f"{label.missing:,} of the rows lack {label.name!r}" for label in labels if label.missing
-    ]
-    parts += [f"{found.bad_rows:,} lines are malformed"] if found.bad_rows else []
-    limit = max(1000, 20 * (missing + found.bad_rows), found.rows)
-    why = f"{'; '.join(parts)}: left out, counted, written to bad_rows.jsonl"
-    return [f"  bad_rows: {{policy: skip, limit: {limit}}}  # {why}"]
+def _bad_rows(found: Found) -> str:
+    if not found.bad_rows:
+        return "  # bad_rows: {policy: skip, limit: 1000}  # default: stop at the first one"
+    limit = max(1000, 2 * found.bad_rows)
+    why = f"{found.bad_rows:,} lines are malformed: left out, written to bad_rows.jsonl"
+    return f"  bad_rows: {{policy: skip, limit: {limit}}}  # {why}"
 
 
 def _task_names(labels: list[Column]) -> list[str]:
@@ -134,13 +129,17 @@ def _tasks(labels: list[Column], names: list[str]) -> list[str]:
     lines = []
     for label, name in zip(labels, names, strict=True):
         why = f"  # {label.rate:.1%} positive; {label.why}"
+        given = []
         if label.positive is not None:
             rule = f"{{column: {_quoted(label.name)}, positive: {_quoted(label.positive)}}}"
-            lines.append(f"  - {{name: {_quoted(name)}, label: {rule}}}{why}")
+            given.append(f"label: {rule}")
         elif name != label.name:
-            lines.append(f"  - {{name: {_quoted(name)}, label: {_quoted(label.name)}}}{why}")
-        else:
-            lines.append(f"  - {_quoted(name)}{why}")
+            given.append(f"label: {_quoted(label.name)}")
+        if label.missing:
+            given.append("missing_labels: skip")
+            why += f"; {label.missing:,} of the rows that were looked at lack it"
+        task = f"{{{', '.join([f'name: {_quoted(name)}', *given])}}}" if given else _quoted(name)
+        lines.append(f"  - {task}{why}")
     return lines
 
 

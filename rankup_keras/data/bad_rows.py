@@ -63,8 +63,13 @@ class BadRows:
         """Counts the rows that an earlier run wrote to `path`, and writes none of them again."""
         if self.path is not None and self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines():
-                record = json.loads(line)
-                self._seen.add((record["file"], record["line"]))
+                try:
+                    record = json.loads(line)
+                    self._seen.add((record["file"], record["line"]))
+                except (ValueError, TypeError, KeyError):
+                    raise DataError(
+                        "The line is no record of a malformed row.", self.path
+                    ) from None
 
     @property
     def count(self) -> int:

@@ -61,6 +61,7 @@ class Target:
         role: what it is for.
         dim: width of a vector.
         num_ids: ids must lie below, where given.
+        nullable: whether a label may be missing.
         strict: whether text and numbers are not read as each other, and no
             text marks a missing value, as for columns in memory.
         rule: what tells the positive values of a label, a `Positive`, or `None`.
@@ -75,6 +76,7 @@ class Target:
     num_ids: int | None = None
     strict: bool = False
     rule: Any = None
+    nullable: bool = False
 
     @classmethod
     def of_spec(cls, spec: tf.TensorSpec, num_ids: int | None = None) -> "Target":
@@ -320,7 +322,7 @@ def _check_numbers(
 ) -> list[Problem]:
     values = result.to_numpy(zero_copy_only=False)
     if target.role == "label":
-        good = (values == 0) | (values == 1)
+        good = (values == 0) | (values == 1) | (target.nullable & np.isnan(values))
         rule = "a label must be 0 or 1."
     else:
         good = (values >= 0) & np.isfinite(values)

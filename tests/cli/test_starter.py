@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from rankup_keras.cli import main
 from rankup_keras.cli.checks import load
@@ -26,7 +26,7 @@ def _written(place, columns, rows=5000, **found):
     path = place / "a.yaml"
     path.write_text(text)
     load(path)  # refuses what `train` would
-    return text, YAML(typ="safe").load(text)
+    return text, yaml.safe_load(text)
 
 
 def test_init_asks_for_a_label(place, capfd):
@@ -97,12 +97,13 @@ def test_labels_with_rules_and_names_that_an_export_takes(place):
     ]
 
 
-def test_rows_that_cannot_be_trained_on_are_left_out_and_told(place):
-    text, config = _written(
-        place, [Column("click", "label", "0 and 1", missing=7), PRICE], bad_rows=2
-    )
-    assert config["data"]["bad_rows"]["policy"] == "skip"
-    assert "7 of the rows lack 'click'; 2 lines are malformed" in text
+def test_what_cannot_be_trained_on_is_left_out_and_told(place):
+    click = Column("click", "label", "0 and 1", missing=7)
+    text, config = _written(place, [click, PRICE], bad_rows=2)
+    assert config["tasks"] == [{"name": "click", "missing_labels": "skip"}]
+    assert "7 of the rows that were looked at lack it" in text
+    assert config["data"]["bad_rows"] == {"policy": "skip", "limit": 1000}
+    assert "2 lines are malformed" in text
 
 
 def test_a_user_alone_is_no_side(place):

@@ -3,14 +3,17 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rankup_keras.compat.trainer import (
     build_metrics,
     build_training,
     evaluates_within_fit,
     in_compiled_order,
+    loss_of_step,
     skip_validation,
     start_at_epoch,
+    track_loss,
 )
 
 
@@ -107,3 +110,15 @@ def test_a_step_that_makes_variables_is_traced_twice():
             build_training(model)
         model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
         assert model.steps == traces
+
+
+def test_a_step_takes_the_losses_that_it_is_given():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activity_regularizer="l2")])
+    model.compile("sgd", "mse")
+    x, y = np.ones((2, 1), "float32"), np.zeros((2, 1), "float32")
+    predicted = model(x)
+    own = model.compute_loss(x, y, predicted)
+    given = loss_of_step(model, [tf.constant(3.0)], x, y, predicted, None, True)
+    assert float(own) - float(model.losses[0]) + 3.0 == pytest.approx(float(given))
+    track_loss(model, given, 2)
+    assert model.get_metrics_result()["loss"] == pytest.approx(float(given))
