@@ -41,7 +41,9 @@ class Positive:
         self._bound = 0.0 if form is None else float(form[2])
         values = [rule] if isinstance(rule, str | int | float) else rule
         sound = isinstance(values, Sequence) and len(values) > 0
-        if not sound or not all(isinstance(v, str | int | float) and v != "" for v in values):
+        # True would be text in one file and 1 in another.
+        kinds = (str, int, float)
+        if not sound or any(type(v) not in kinds or v == "" for v in values):
             raise ValueError(
                 "`positive` must be a comparison with a number such as '>= 4', or a value or a "
                 f"list of values such as 'yes'. Received: positive={rule!r}."
