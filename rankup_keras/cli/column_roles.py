@@ -15,7 +15,8 @@ from rankup_keras.data.data_error import DataError
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
 from rankup_keras.data.tfrecord_source import TFRecordSource
-from rankup_keras.features.conversion import NO_NUMBER, family
+from rankup_keras.features.conversion import NO_NUMBER
+from rankup_keras.features.target import family
 
 SAMPLE = 50_000
 # Beside labels that were asked for: what is called a label is not known before they are.

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
 from rankup_keras.features.columns import as_mapping
-from rankup_keras.features.conversion import decoded, family, numbers_in_text, show
+from rankup_keras.features.conversion import decoded, numbers_in_text, show
+from rankup_keras.features.target import family
 from rankup_keras.metrics.exact import auc
 
 # Rows of files that are looked at, from so many of their stretches at most.

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from rankup_keras.data.data_error import DataError
 from rankup_keras.features import Categorical, FeatureSet, History
-from rankup_keras.features.conversion import Target, family
 from rankup_keras.features.statistics import wide_target
+from rankup_keras.features.target import Target, family
 from rankup_keras.layers.towers import Task
 
 

@@ -1,6 +1,15 @@
 """Filters on rows."""
 
-from rankup_keras.data import Between, Files, OneOf, Share
+import datetime as dt
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import rankup_keras as rk
+from rankup_keras.data import Between, DataError, Files, OneOf, Share
+from rankup_keras.data.source import Chunk
 from tests.helpers.data_files import (
     make_columns,
     make_features,
@@ -40,3 +49,46 @@ def test_a_share_is_the_same_however_the_file_is_cut(tmp_path):
         files = Files(path, make_features(), ["click"], where=[Share(0.2, 0.6)])
         found.append(read(files)[0]["row"].tolist())
     assert found[0] == found[1]
+
+
+DAYS = ["2024-01-01", "2024-01-01", "2024-01-02", None]
+TIMES = {
+    "text": DAYS,
+    "date": pd.to_datetime(DAYS).date,
+    "timestamp": pd.to_datetime(DAYS),
+    "zone": pd.to_datetime(DAYS).tz_localize("Asia/Tokyo"),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_days_of_every_type(tmp_path, kind):
+    days = [day if day == day else None for day in TIMES[kind]] if kind == "date" else TIMES[kind]
+    pd.DataFrame({"row": range(4), "day": days}).to_parquet(tmp_path / "a.parquet")
+
+    def rows(where):
+        features = rk.FeatureSet([rk.Categorical("row", num_ids=9)])
+        tables = Files(tmp_path, features, where=[where]).tables(9)
+        return [row for table in tables for row in table["feature/row"].to_pylist()]
+
+    assert rows(OneOf("day", ["2024-01-01"])) == [0, 1]
+    assert rows(OneOf("day", ["2024-01-02", "2024-01-01"])) == [0, 1, 2]
+    assert rows(Between("day", "2024-01-01", "2024-01-02")) == [0, 1]
+    assert rows(Between("day", dt.date(2024, 1, 2))) == [2]
+    assert rows(Between("day", high="2024-01-01 00:00:00.000001")) == [0, 1]
+    if kind in ("timestamp", "zone"):
+        assert rows(OneOf("day", ["2024-01-02T00:00"])) == [2]
+        with pytest.raises(DataError, match="timestamps, which read as '2024-01-01 00:00:00"):
+            rows(OneOf("day", ["1 January"]))
+    if kind != "text":
+        with pytest.raises(DataError, match=r"'day': The column must hold numbers.*'2024-01-31'"):
+            rows(Between("day", 20))
+
+
+def test_bounds_and_their_columns():
+    with pytest.raises(ValueError, match=r"`low` must be a number or a time.*low='yesterday'"):
+        Between("day", "yesterday")
+    chunk = Chunk(pa.RecordBatch.from_pydict({"day": [1, 2]}), Path("a"), 0)
+    with pytest.raises(DataError, match=r"must hold times.*int64, and bounds may be numbers"):
+        Between("day", "2024-01-01").mask(chunk)
+    flags = Chunk(pa.RecordBatch.from_pydict({"x": [True, False]}), Path("a"), 0)
+    assert OneOf("x", [True]).mask(flags).tolist() == [True, False]

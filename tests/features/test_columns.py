@@ -10,8 +10,6 @@ import tensorflow as tf
 
 from rankup_keras.features.columns import (
     as_mapping,
-    cast_tensor,
-    check_dataset_spec,
     convert_column,
     convert_columns,
     holds_integers,
@@ -350,66 +348,38 @@ def test_holds_integers(column, expected):
     assert holds_integers(column) is expected
 
 
-def ragged_spec(dtype):
-    return tf.RaggedTensorSpec((None, None), dtype, 1)
+def test_columns_that_are_there_twice_are_refused_where_they_are_wanted():
+    arrays = [pa.array(["a"]), pa.array(["b"]), pa.array(["c"])]
+    table = pa.Table.from_arrays(arrays, names=["x", "y", "x"])
+    frame = pd.DataFrame([["a", "b", "c"]], columns=["x", "y", "x"])
+    for data in (table, frame, pd.DataFrame([["a", "b", "c"]], columns=[1, "y", "1"])):
+        wanted = "x" if data is table or data is frame else "1"
+        assert texts(convert_columns(data, {"y": STRING})["y"]) == ["b"]
+        with pytest.raises(ValueError, match=f"Column '{wanted}' is there 2 times"):
+            convert_columns(data, {wanted: tf.TensorSpec((None,), tf.string, name=wanted)})
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted"),
+    "column",
     [
-        (tf.TensorSpec((None,), tf.int32), INT),
-        (tf.TensorSpec((8,), tf.int64), INT),
-        (tf.TensorSpec((None,), tf.bool), INT),
-        (tf.TensorSpec((None, 1), tf.int64), INT),
-        (tf.TensorSpec(None, tf.int64), INT),
-        (tf.TensorSpec((None,), tf.float64), FLOAT),
-        (tf.TensorSpec((None,), tf.bool), FLOAT),
-        (tf.TensorSpec((None,), tf.int64), FLOAT),
-        (tf.TensorSpec((None, 7), tf.string), STRINGS),
-        (ragged_spec(tf.string), STRINGS),
-        (tf.SparseTensorSpec((None, None), tf.string), STRINGS),
-        (tf.TensorSpec((None, 2), tf.float64), VECTOR),
+        [None, ["b"]],
+        [[], ["b"]],
+        pa.array([None, ["b"]]),
+        pa.array([[], ["b"]]),
+        pa.array([None, ["b"]], pa.list_(pa.string(), 1)),
+        tf.ragged.constant([[], ["b"]]),
+        tf.SparseTensor([[1, 0]], ["b"], (2, 1)),
     ],
 )
-def test_dataset_columns_that_fit(found, wanted):
-    check_dataset_spec({"x": found, "unused": None}, {"x": wanted})
+def test_lists_of_at_most_one_value_are_values(column):
+    assert texts(convert_column(column, STRING)) == ["", "b"]
 
 
-@pytest.mark.parametrize(
-    ("found", "wanted", "error", "message"),
-    [
-        (tf.TensorSpec((), tf.int64), INT, ValueError, "without a batch dimension. Batch the data"),
-        (tf.TensorSpec((None,), tf.string), STRINGS, ValueError, "without a batch dimension"),
-        (tf.TensorSpec((2,), tf.float32), VECTOR, ValueError, "without a batch dimension"),
-        (tf.TensorSpec((None, 3), tf.float32), VECTOR, ValueError, r"shape \(None, 2\)"),
-        (tf.TensorSpec((None, 3), tf.int64), INT, ValueError, r"Received shape \(None, 3\)"),
-        (tf.TensorSpec((None,), tf.string), INT, TypeError, "dtype int64. Received dtype string"),
-        (tf.TensorSpec((None,), tf.float32), INT, TypeError, "dtype int64. Received dtype float32"),
-        (tf.TensorSpec((None,), tf.int64), STRING, TypeError, "dtype string. Received dtype int64"),
-        (tf.TensorSpec((None,), tf.string), FLOAT, TypeError, "dtype float32"),
-        (ragged_spec(tf.int64), STRINGS, TypeError, "dtype string. Received dtype int64"),
-    ],
-)
-def test_dataset_columns_that_do_not_fit(found, wanted, error, message):
-    with pytest.raises(error, match=f"Column 'x'.*{message}"):
-        check_dataset_spec({"x": found}, {"x": wanted})
-
-
-def test_dataset_without_a_column():
-    with pytest.raises(ValueError, match=r"Columns are missing: \['x'\].*\['y'\]"):
-        check_dataset_spec({"y": INT}, {"x": INT})
-
-
-def test_tensors_in_the_graph():
-    assert cast_tensor(np.array([[3], [4]], "int32"), INT).numpy().tolist() == [3, 4]
-    assert cast_tensor(RAGGED, STRINGS).numpy().tolist()[1] == [b"", b""]
-    assert (
-        cast_tensor(SPARSE, STRINGS).numpy().tolist()
-        == cast_tensor(RAGGED, STRINGS).numpy().tolist()
+def test_text_that_is_missing_everywhere():
+    columns = (
+        pd.Series([NAN, NAN]),
+        np.array([NAN, NAN]),
+        pd.Series([None, None], dtype="category"),
     )
-    assert cast_tensor(tf.ragged.constant([[1], [2, 3]]), INTS).numpy().tolist() == [
-        [1, -1],
-        [2, 3],
-    ]
-    with pytest.raises(TypeError, match="must have dtype int64"):
-        cast_tensor(tf.constant([1.7]), INT)
+    for column in columns:
+        assert texts(convert_column(column, STRING)) == ["", ""]
