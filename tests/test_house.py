@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(rankup_keras.__file__).parent
 
 # A room imports from those before it, from its neighbors in the same line, and from itself.
 ROOMS = (
-    "_registry strict_json text_tables",
+    "_registry strict_json text_tables durable",
     "compat",
     "kernels",
     "features",

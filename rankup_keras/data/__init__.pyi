@@ -1,4 +1,5 @@
 from .adapt_from_files import adapt as adapt
+from .adapt_from_files import recall as recall
 from .bad_rows import BadRows as BadRows
 from .csv_options import CsvOptions as CsvOptions
 from .data_error import DataError as DataError

@@ -1,11 +1,12 @@
 """What happens to malformed rows."""
 
 import json
-import numbers
 import os
 import threading
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rankup_keras.data.data_error import DataError
 from rankup_keras.strict_json import strict_json
@@ -51,7 +52,7 @@ class BadRows:
     ) -> None:
         if policy not in POLICIES:
             raise ValueError(f"`policy` must be one of {POLICIES}. Received: policy={policy!r}.")
-        if isinstance(limit, bool) or not isinstance(limit, numbers.Integral) or limit < 0:
+        if isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 0:
             raise ValueError(f"`limit` must be an integer, 0 or more. Received: limit={limit!r}.")
         self.policy = policy
         self.limit = limit
@@ -63,8 +64,13 @@ class BadRows:
         """Counts the rows that an earlier run wrote to `path`, and writes none of them again."""
         if self.path is not None and self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines():
-                record = json.loads(line)
-                self._seen.add((record["file"], record["line"]))
+                try:
+                    record = json.loads(line)
+                    self._seen.add((record["file"], record["line"]))
+                except (ValueError, TypeError, KeyError):
+                    raise DataError(
+                        "The line is no record of a malformed row.", self.path
+                    ) from None
 
     @property
     def count(self) -> int:

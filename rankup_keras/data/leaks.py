@@ -92,10 +92,9 @@ def find_leaks(
         columns, truth = _sampled(rows)
     else:
         given = as_mapping(rows)
-        names = [str(name) for name in given]
-        truth = labels if isinstance(labels, Mapping) else {name: given[name] for name in labels}
-        truth = {name: _as_array(values) for name, values in truth.items()}
-        columns = {name: _as_array(given[name]) for name in names if name not in truth}
+        named = labels if isinstance(labels, Mapping) else {name: given[name] for name in labels}
+        truth = {name: _as_array(values) for name, values in named.items()}
+        columns = {name: _as_array(given[name]) for name in given if name not in truth}
     views = {name: view for name, array in columns.items() if (view := _View.of(array)) is not None}
     found = []
     for label, values in truth.items():
@@ -106,14 +105,9 @@ def find_leaks(
             leak = _of_values(name, label, view.rows(known), y)
             if leak is not None:
                 found.append(leak)
-    told = {leak.column for leak in found}
-    late = [(name, *found) for name, *found in _after_the_event(views, time) if name not in told]
-    return found + [Leak(*each, "time", share, why) for each, share, why in _with(late, truth)]
-
-
-def _with(late: Iterable[Any], labels: Iterable[str]) -> Iterator[Any]:
-    first = next(iter(labels), "")
-    return (((name, first), share, why) for name, share, why in late)
+    told, first = {leak.column for leak in found}, next(iter(truth), "")
+    late = _after_the_event(views, time)
+    return found + [Leak(n, first, "time", share, why) for n, share, why in late if n not in told]
 
 
 @dataclasses.dataclass(frozen=True)

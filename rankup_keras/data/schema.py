@@ -1,7 +1,8 @@
 """What the columns of files are to become, and whether they can."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 import pyarrow as pa
@@ -22,13 +23,13 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
         text: whether the files are text, in which every value is a string.
     """
     targets = []
-    spec = features.raw_spec()
+    spec, names = features.raw_spec(), set(schema.names)
     for feature in features.features:
         owner = features[feature.of] if isinstance(feature, History) else feature
         target = Target.of_spec(spec[feature.name], getattr(owner, "num_ids", None))
         kind = target.kind
         if isinstance(owner, Categorical) and owner.dtype is None and not text:
-            found = family(schema.field(owner.name).type) if owner.name in schema.names else ""
+            found = family(schema.field(owner.name).type) if owner.name in names else ""
             integers = found.removeprefix("list of ") in ("integer", "number")
             kind = "int64" if integers else "string"
         target = dataclasses.replace(target, kind=kind, strict=False)
@@ -50,21 +51,23 @@ def check_schema(
     Raises:
         DataError: names the column, the nearest one there is, and the types.
     """
+    times = Counter(schema.names)
     for target in targets:
-        check_column(target.column, schema.names, file)
+        check_column(target.column, times, file)
         try:
             target.check_type(schema.field(target.column).type, split_lists)
         except (TypeError, ValueError) as error:
             raise DataError(f"The column {error}", file, column=target.column) from None
 
 
-def check_column(name: str, names: Sequence[str], file: str) -> None:
-    """Raises `DataError` unless a column is there once."""
-    if name not in names:
-        raise missing_column(name, names, file)
-    if (times := list(names).count(name)) > 1:
+def check_column(name: str, times: Mapping[str, int], file: str) -> None:
+    """Raises `DataError` unless a column is there once, given how often each name is."""
+    if name not in times:
+        raise missing_column(name, list(times), file)
+    if times[name] > 1:
         raise DataError(
-            f"The column is there {times} times, as a join leaves it. Rename or drop the others.",
+            f"The column is there {times[name]} times, as a join leaves it. Rename or drop the "
+            "others.",
             file,
             column=name,
         )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rankup_keras import durable
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
@@ -54,7 +55,7 @@ class Statistics:
         content = dataclasses.asdict(self)
         content.pop("folder")
         text = strict_json(content, indent=1)
-        (folder / "statistics.json").write_text(text + "\n", encoding="utf-8")
+        durable.write_text(folder / "statistics.json", text + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> "Statistics":
@@ -103,7 +104,8 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
         `Statistics` of the rows.
 
     Raises:
-        DataError: a malformed row that may not be skipped, or no row at all.
+        DataError: a malformed row that may not be skipped, no row at all, or a file that
+            changes meanwhile.
 
     Example:
 
@@ -136,6 +138,7 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
                     values = _numbers(table, targets[name])
                     sample.update(values)
                     missing[name] += int(np.count_nonzero(~np.isfinite(values)))
+        files.check_unchanged()
         if not found.rows:
             where = " that the split or `where` leaves" if files.where else ""
             raise DataError(

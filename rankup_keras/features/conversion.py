@@ -175,7 +175,7 @@ def _why_not(value: Any, kind: pa.DataType, target: Target) -> str:
             "digits may be lost already. Read the column as integers or as text."
         )
     why = f"{show(value)} is not a 64-bit integer"
-    large = isinstance(value, int | decimal.Decimal) and abs(value) >= 2**63
+    large = isinstance(value, int | decimal.Decimal) and not -(2**63) <= value < 2**63
     return f"{why}: ids so large must be text, with dtype='string'." if large else f"{why}."
 
 

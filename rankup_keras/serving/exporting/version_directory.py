@@ -1,13 +1,14 @@
 """Version directories: the next number, a private sibling to write to, the atomic rename."""
 
 import contextlib
-import numbers
 import os
 import shutil
 import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 
 def versions(base: str | os.PathLike) -> list[int]:
@@ -73,7 +74,7 @@ def check_destination(base: str | os.PathLike, version: int | None) -> None:
         )
     if version is None:
         return
-    if isinstance(version, bool) or not isinstance(version, numbers.Integral) or version < 0:
+    if isinstance(version, bool) or not isinstance(version, int | np.integer) or version < 0:
         raise ValueError(
             f"`version` must be an integer that is not negative. Received: version={version!r}"
         )
