@@ -1,7 +1,6 @@
 """The callback that watches effective rank while a model trains."""
 
 import fnmatch
-import numbers
 import os
 import time
 import warnings
@@ -143,7 +142,7 @@ class EffectiveRank(keras.callbacks.Callback):
         activations: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
-        whole = isinstance(frequency, numbers.Integral) and not isinstance(frequency, bool)
+        whole = isinstance(frequency, int | np.integer) and not isinstance(frequency, bool)
         if frequency != "epoch" and not (whole and int(frequency) >= 1):
             raise ValueError(
                 '`frequency` must be "epoch" or a positive number of batches. '

@@ -21,8 +21,9 @@ from rankup_keras.data.leaks import find_leaks
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
 from rankup_keras.data.tfrecord_source import TFRecordSource
-from rankup_keras.features.conversion import NO_NUMBER, family
+from rankup_keras.features.conversion import NO_NUMBER
 from rankup_keras.features.positive import Positive
+from rankup_keras.features.target import family
 
 # Beside labels that were asked for: what is called a label is not known before they are.
 _OTHER_LABEL = re.compile(r"(^|_)(label|target)(_|$)")

@@ -11,8 +11,9 @@ import pyarrow as pa
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.sampling import Sample
 from rankup_keras.data.data_error import DataError
-from rankup_keras.features.conversion import NO_NUMBER, family
+from rankup_keras.features.conversion import NO_NUMBER
 from rankup_keras.features.positive import Positive
+from rankup_keras.features.target import family
 
 _LABEL = re.compile(
     r"(^|_)(label|target|click|clicked|conversion|converted|purchase|purchased|buy|bought|like|liked|y)"

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from rankup_keras.cli.sampling import Sample
 from rankup_keras.cli.time_columns import unix_times
-from rankup_keras.features.conversion import family
+from rankup_keras.features.target import family
 
 if TYPE_CHECKING:
     from rankup_keras.cli.column_roles import Column

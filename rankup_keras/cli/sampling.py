@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from rankup_keras.data.data_error import DataError
-from rankup_keras.features.conversion import family
+from rankup_keras.features.target import family
 
 SAMPLE = 50_000
 # Stretches of Parquet files that are read, evenly spread over all.

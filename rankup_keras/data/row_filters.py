@@ -16,6 +16,7 @@ from rankup_keras.data.data_error import DataError
 from rankup_keras.data.source import Chunk
 from rankup_keras.features.conversion import decoded, numbers_in_text
 from rankup_keras.features.splitmix64 import STEP, splitmix64
+from rankup_keras.features.target import family
 
 _ZONE = r":\d\d.*(Z|[+-]\d\d:?\d\d)$"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d(\.\d+)?)?)?$")
@@ -126,7 +127,7 @@ class Between:
 
     def mask(self, chunk: Chunk) -> np.ndarray:
         column = _column(chunk, self.column)
-        if pa.types.is_binary(column.type):
+        if family(column.type) == "text":
             column = column.cast(pa.string())
         low, high = self.low, self.high
         times = {isinstance(b, numbers.Real) for b in (low, high) if b is not None} == {False}

@@ -1,9 +1,9 @@
 """The base of every feature: a named raw column and how it is described in a config."""
 
-import numbers
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import tensorflow as tf
 
 Side = Literal["user", "candidate"]
@@ -76,7 +76,7 @@ def positive_int(value: Any, argument: str, owner: str, optional: bool = False) 
     """`value` as a positive int, or an error that names the feature and the argument."""
     if value is None and optional:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(
             f"`{argument}` of {owner} must be a positive integer. Received: {argument}={value!r}."
         )

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from rankup_keras.features.conversion import NO_NUMBER, Problem, family, show
+from rankup_keras.features.conversion import NO_NUMBER, show
+from rankup_keras.features.target import Problem, family
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,

@@ -1,5 +1,6 @@
 """What every feature has in common."""
 
+import numpy as np
 import pytest
 
 from rankup_keras.features import Categorical, Numeric
@@ -23,3 +24,11 @@ def test_wrong_argument(make, message):
 def test_a_feature_of_ones_own_must_say_what_its_column_is():
     with pytest.raises(NotImplementedError):
         Feature("x").raw_spec()
+
+
+def test_integers_of_numpy_are_integers():
+    made = Categorical("c", hash_buckets=np.int64(7), max_length=np.array([2, 5]).max())
+    assert made.get_config() == Categorical("c", hash_buckets=7, max_length=5).get_config()
+    assert type(made.hash_buckets) is int
+    with pytest.raises(ValueError, match="positive integer"):
+        Categorical("c", num_ids=np.float64(7))
