@@ -121,4 +121,4 @@ def test_a_step_takes_the_losses_that_it_is_given():
     given = loss_of_step(model, [tf.constant(3.0)], x, y, predicted, None, True)
     assert float(own) - float(model.losses[0]) + 3.0 == pytest.approx(float(given))
     track_loss(model, given, 2)
-    assert model.get_metrics_result()["loss"] == pytest.approx(float(given))
+    assert float(model.get_metrics_result()["loss"]) == pytest.approx(float(given))
