@@ -154,7 +154,7 @@ class PlantedClicks:
             return np.concatenate(parts)[skipped : skipped + count]
 
         columns = {name: joined([block[0][name] for block in blocks]) for name in blocks[0][0]}
-        labels, true = (joined([block[part] for block in blocks]) for part in (1, 2))
+        labels, true = (joined(list(parts)) for parts in list(zip(*blocks, strict=True))[1:])
         return columns, {"click": labels}, true
 
     def _block(self, number: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
@@ -203,7 +203,7 @@ class PlantedClicks:
 
     def dataset(self, batch_size: int, start: int = 0, rows: int | None = None) -> tf.data.Dataset:
         """`batches` as a dataset."""
-        shapes = dict.fromkeys(self.num_ids, (None,))
+        shapes: dict[str, Any] = dict.fromkeys(self.num_ids, (None,))
         if self.history_length:
             shapes["history"] = (None, self.history_length)
         columns = {name: tf.TensorSpec(shape, tf.int64) for name, shape in shapes.items()}

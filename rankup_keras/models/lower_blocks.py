@@ -44,7 +44,9 @@ class TrainsLowerBlocks:
         self._with_heads = lambda inputs: graph(inputs, training=True)
         self._auxiliary_weight = weight
 
-    def compile(self, loss: Any = None, loss_weights: Any = None, **kwargs: Any) -> None:
+    def compile(
+        self, optimizer: Any = None, loss: Any = None, loss_weights: Any = None, **kwargs: Any
+    ) -> None:
         model: Any = self
         tasks = list(model.output)
         by_task = loss if isinstance(loss, Mapping) else dict.fromkeys(tasks, loss)
@@ -52,7 +54,8 @@ class TrainsLowerBlocks:
         self._auxiliary_losses = [
             (task, weights.get(task, 1.0), _Reduced(by_task.get(task))) for task in tasks
         ]
-        super().compile(loss=loss, loss_weights=loss_weights, **kwargs)  # type: ignore[misc]
+        kwargs |= {"loss": loss, "loss_weights": loss_weights}
+        super().compile(optimizer, **kwargs)  # type: ignore[misc]
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if training and self._with_heads is not None:
