@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rankup_keras import durable
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
 from rankup_keras.features.conversion import Target
 from rankup_keras.features.statistics import Learner
+from rankup_keras.strict_json import strict_json
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 SAMPLE = 100_000
@@ -25,7 +27,7 @@ class Statistics:
     Attributes:
         rows: rows that were read, malformed ones not counted.
         bad_rows: malformed rows that were skipped.
-        labels: share of positives per task.
+        labels: share of positives per task, of rows that have a label.
         features: per feature, what is known of its column: `values`, `kept`,
             `missing`, `mean`, `deviation` (standard), `quantiles`, `dtype`.
         folder: where the vocabularies are, one value per line.
@@ -52,8 +54,8 @@ class Statistics:
         """Writes `statistics.json`."""
         content = dataclasses.asdict(self)
         content.pop("folder")
-        text = json.dumps(content, indent=1, ensure_ascii=False)
-        (folder / "statistics.json").write_text(text + "\n", encoding="utf-8")
+        text = strict_json(content, indent=1)
+        durable.write_text(folder / "statistics.json", text + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> "Statistics":
@@ -102,7 +104,8 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
         `Statistics` of the rows.
 
     Raises:
-        DataError: a malformed row that may not be skipped, or no row at all.
+        DataError: a malformed row that may not be skipped, no row at all, or a file that
+            changes meanwhile.
 
     Example:
 
@@ -121,20 +124,23 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
     learner = Learner(features.features if folder else [], targets, folder or Path(), memory)
     samples = {name: Sample() for name in learner.moments}
     missing = dict.fromkeys(samples, 0)
-    positives = dict.fromkeys((t.name for t in labels), 0.0)
+    positives, known = ({t.name: 0.0 for t in labels} for _ in range(2))
     already = files.bad_rows.count
     try:
         for unit in files.units:
             for table in files.chunks(unit):
                 found.rows += table.num_rows
                 for target in labels:
-                    positives[target.name] += float(_numbers(table, target).sum(dtype=np.float64))
+                    values = _numbers(table, target)
+                    positives[target.name] += float(np.nansum(values, dtype=np.float64))
+                    known[target.name] += np.count_nonzero(~np.isnan(values))
                 for name in (*learner.counts, *learner.moments):
                     learner.update(name, one_chunk(table.column(key(targets[name]))))
                 for name, sample in samples.items():
                     values = _numbers(table, targets[name])
                     sample.update(values)
                     missing[name] += int(np.count_nonzero(~np.isfinite(values)))
+        files.check_unchanged()
         if not found.rows:
             where = " that the split or `where` leaves" if files.where else ""
             raise DataError(
@@ -142,7 +148,7 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
                 f"{', '.join(map(str, files.paths[:3]))}."
             )
         found.bad_rows = files.bad_rows.count - already
-        found.labels = {name: count / found.rows for name, count in positives.items()}
+        found.labels = {n: count / max(known[n], 1) for n, count in positives.items()}
         for name, moments in learner.moments.items():
             mean, std = moments.statistics()
             found.features[name] = {

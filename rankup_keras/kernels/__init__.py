@@ -22,12 +22,14 @@ FORMS: dict[str, dict[str, Callable[..., Any]]] = {
         "cpu training": training.per_token_ffn,
         "gpu training": training.per_token_ffn,
         "xla training": training.per_token_ffn,
+        "xla-gpu training": training.per_token_ffn,
         "cpu inference": cpu_inference.per_token_ffn,
     },
     "layer_norm": {
         "cpu training": training.cpu_layer_norm,
         "gpu training": training.layer_norm,
         "xla training": training.layer_norm,
+        "xla-gpu training": training.gpu_layer_norm,
         "tpu training": training.layer_norm,
         "cpu inference": cpu_inference.layer_norm,
     },
@@ -40,6 +42,7 @@ FORMS: dict[str, dict[str, Callable[..., Any]]] = {
         "cpu training": training.mean_of_tokens,
         "gpu training": training.mean_of_tokens,
         "xla training": training.mean_of_tokens,
+        "xla-gpu training": training.mean_of_tokens,
         "tpu training": training.mean_of_tokens,
     },
     "sparse_per_token_moe": {

@@ -37,6 +37,9 @@ from .tokens import SliceTokenizer as SliceTokenizer
 from .tokens import TargetAttention as TargetAttention
 from .tokens import TaskTokens as TaskTokens
 from .tokens import TokenAssembly as TokenAssembly
+from .towers import EntireSpace as EntireSpace
+from .towers import IsotonicCalibration as IsotonicCalibration
+from .towers import PlattScaling as PlattScaling
 from .towers import Task as Task
 from .towers import TaskTowers as TaskTowers
 from .towers import TokenPooling as TokenPooling

@@ -123,7 +123,7 @@ def step_of(case, form, weights):
 def test_a_form_equals_its_reference(name, key):
     weights, x = make_weights(), tf.constant(random_inputs((ROWS, TOKENS, WIDTH)))
     plain = getattr(reference, name.removeprefix("sparse_"))
-    compiled = key.split()[0] in ("xla", "tpu")
+    compiled = key.split()[0] in ("xla", "xla-gpu", "tpu")
     for case in CASES[name]:
         expected = step_of(case, plain, weights)(x)
         step = tf.function(step_of(case, kernels.FORMS[name][key], weights), jit_compile=compiled)
