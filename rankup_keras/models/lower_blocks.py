@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from rankup_keras.layers.towers import TaskTowers, TokenPooling
+from rankup_keras.layers.towers import EntireSpace, TaskTowers, TokenPooling
 
 
 class TrainsLowerBlocks:
@@ -33,10 +33,13 @@ class TrainsLowerBlocks:
             return
         model: Any = self
         names, heads, outputs = list(model.output), [], dict(model.output)
+        chained = {task.name: task.after for task in model.tasks if task.after is not None}
         for number, tokens in enumerate(blocks, start=1):
             pooled = TokenPooling("mean", dtype=policy)(tokens)
             heads.append(TaskTowers(names, name=f"auxiliary_{number}", dtype=policy))
             found = heads[-1](pooled)
+            if chained:
+                found = EntireSpace(chained, name=f"auxiliary_{number}_entire_space")(found)
             outputs |= {f"auxiliary_{number}/{task}": found[task] for task in names}
         graph = keras.Model(model.input, outputs)
         # Keras tracks the heads, and not the graph, whose layers it would find twice.
