@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from rankup_keras.data.source import Chunk, Unit
 
 _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_WIDTH = "The line has {found} values, but the file has {width} columns."
 
 
 class CsvSource:
@@ -50,6 +51,7 @@ class CsvSource:
             None if options.multiline else self._header_line(file, names),
             1 if options.header else 0,
             delimiter.encode() if several else None,
+            None if options.multiline else self._misfit(len(names)),
         )
         invalid: list[Any] = []
         told = 0
@@ -107,27 +109,36 @@ class CsvSource:
                 return
             raise _unreadable(file, lines.error or error, lines.line_of(first + 1)) from error
 
+    def _misfit(self, width: int) -> Callable[[bytes], str | None]:
+        """What is wrong with a line that the parser could not quote, not being UTF-8."""
+
+        def reason(line: bytes) -> str | None:
+            found = len(self._split(line.decode("latin-1").rstrip("\r\n")))
+            return None if found == width else _WIDTH.format(found=found, width=width)
+
+        return reason
+
+    def _split(self, text: str) -> list[str]:
+        quote, delimiter = self.options.quote, self.options.delimiter or ","
+        if len(delimiter) > 1:
+            text, delimiter = text.replace(delimiter, STAND_IN), STAND_IN
+        quoting: Any = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
+        return next(csv.reader([text], delimiter=delimiter, quotechar=quote, quoting=quoting), [])
+
     def _report(self, file: Path, lines: LineFilter, invalid: list[Any], width: int) -> None:
         refused, lines.refused = lines.refused, []
         for line, text, reason in refused:
             self.bad_rows.report(file, line, None, text, reason)
         for row in invalid:
             line = lines.line_of(row.number)
-            reason = f"The line has {row.actual_columns} values, but the file has {width} columns."
+            reason = _WIDTH.format(found=row.actual_columns, width=width)
             self.bad_rows.report(file, line, None, row.text, reason)
 
     def _names(self, file: Path) -> list[str]:
         line = self._first_line(file)
         if not self.options.header:
             return list(self.options.columns or ())
-        quote = self.options.quote
-        delimiter = self.options.delimiter or ","
-        text = line.decode(self.options.encoding, "replace")
-        if len(delimiter) > 1:
-            text, delimiter = text.replace(delimiter, STAND_IN), STAND_IN
-        quoting: Any = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
-        reader = csv.reader([text], delimiter=delimiter, quotechar=quote, quoting=quoting)
-        names = next(reader)
+        names = self._split(line.decode(self.options.encoding, "replace"))
         duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
         if duplicates:
             raise DataError(f"The header has duplicate columns: {duplicates}.", file, line=1)
