@@ -51,7 +51,8 @@ demo: $(VENV)/installed
 	$(BIN)/python -m rankup_keras.demo
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile \
+		--no-loadscope-reorder
 
 chaos: $(VENV)/installed-test
 	$(BIN)/python -m tests.chaos
@@ -62,10 +63,8 @@ $(VENV)/installed-notebooks: $(VENV)/installed
 	@touch $@
 
 notebooks: $(VENV)/installed-notebooks
-	@for notebook in notebooks/*.ipynb; do \
-		echo "== $$notebook"; \
-		$(BIN)/jupyter execute --timeout=600 "$$notebook" || exit 1; \
-	done
+	@printf '%s\n' notebooks/*.ipynb | xargs -P 2 -I NOTEBOOK bash -c \
+		'echo "== NOTEBOOK" && $(BIN)/jupyter execute --timeout=600 NOTEBOOK'
 
 $(VENV)/installed-bench: $(VENV)/installed
 	@echo "== Installing the libraries that the benchmarks compare with"
@@ -78,10 +77,12 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.served_graph --short
 	$(BIN)/python -m benchmarks.dlrm --short
 	$(BIN)/python -m benchmarks.dlrm --short --model dcnv2
+	$(BIN)/python -m benchmarks.mixers --short
+	$(BIN)/python -m benchmarks.scale --short
 	$(BIN)/python -m benchmarks.growth --short
 	$(BIN)/python -m benchmarks.effective_rank speed
-	$(BIN)/python benchmarks/embeddings_step.py --short
-	$(BIN)/python benchmarks/embeddings_throughput.py --short
+	$(BIN)/python -m benchmarks.embeddings_step --short
+	$(BIN)/python -m benchmarks.embeddings_throughput --short
 	folder=$$(mktemp -d) && trap "rm -r $$folder" EXIT && \
 		$(BIN)/python benchmarks/data_files.py --rows 300000 --folder "$$folder"
 	$(BIN)/python benchmarks/serving.py --seconds 3

@@ -1,6 +1,7 @@
 """`Files`: rows in files, as batches that `fit` takes."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,10 +25,10 @@ from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
 from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.schema import (
+    check_column,
     check_schema,
     feature_targets,
     label_targets,
-    missing_column,
 )
 from rankup_keras.data.source import Chunk, Source, Unit
 from rankup_keras.data.tfrecord_source import TFRecordSource
@@ -128,8 +129,7 @@ class Files:
         for path, schema in schemas.items():
             check_schema(self.targets, schema, str(path), self._separator is not None)
             for name in self._beside():
-                if name not in schema.names:
-                    raise missing_column(name, schema.names, str(path))
+                check_column(name, Counter(schema.names), str(path))
         self.packer = Packer(self.targets)
         self._units: list[Unit] | None = None
         self._columns, self._listed = self._needed()
@@ -140,8 +140,7 @@ class Files:
         if self.transform is None:
             return schema
         for name in self.transform.inputs:
-            if name not in schema.names:
-                raise missing_column(name, schema.names, str(path))
+            check_column(name, Counter(schema.names), str(path))
         return self.transform.schema(schema)
 
     def _beside(self) -> list[str]:
@@ -345,6 +344,8 @@ def _common_schema(schemas: dict[Any, pa.Schema]) -> pa.Schema:
     first: dict[str, tuple[Any, pa.Field]] = {}
     for path, schema in schemas.items():
         for field in schema:
+            if schema.names.count(field.name) > 1:
+                continue  # `check_column` refuses it where it is wanted
             if field.name not in first or family(first[field.name][1].type) == "null":
                 first[field.name] = (path, field)
                 continue

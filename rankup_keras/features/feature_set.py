@@ -22,7 +22,7 @@ from rankup_keras.features.layout import Layout, joint_encoding
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
 from rankup_keras.features.spec import TableSpec
-from rankup_keras.features.statistics import Learner
+from rankup_keras.features.statistics import Learner, wide_target
 from rankup_keras.features.vocabulary_lookup import VocabularyLookup
 
 
@@ -134,8 +134,10 @@ class FeatureSet(Layout, keras.layers.Layer):
         self.check_not_frozen()
         self._infer_dtypes(data)
         spec = self.raw_spec()
+        # Of those that learn nothing too: now, not at the first batch.
+        columns.check_types(data, spec)
         targets = {
-            f.name: Target.of_spec(spec[f.name], getattr(f, "num_ids", None))
+            f.name: wide_target(f, Target.of_spec(spec[f.name], getattr(f, "num_ids", None)))
             for f in self.features
             if isinstance(f, Numeric)
             or (isinstance(f, Categorical) and (f.learns_vocabulary or f.num_ids is not None))
@@ -188,7 +190,11 @@ class FeatureSet(Layout, keras.layers.Layer):
         taken = supplied_statistics.checked_vocabularies(
             self.features, vocabularies or {}, dtypes or {}
         )
-        self._moments.update(supplied_statistics.checked_moments(self.features, moments or {}))
+        found = supplied_statistics.checked_moments(self.features, moments or {})
+        self._moments.update(found)
+        for name, pair in found.items():
+            numeric: Any = self._by_name[name]
+            numeric.dtype = numeric.dtype or numeric.learned_dtype(*pair)
         for feature, vocabulary, dtype in taken:
             self._set_dtype(feature, dtype)
             self._take_vocabulary(feature, vocabulary)
@@ -258,7 +264,7 @@ class FeatureSet(Layout, keras.layers.Layer):
         ids = self._encode_ids(raw)
         if ids:
             encoded["encoded_ids"] = tf.concat(ids, axis=1)
-        numeric = [raw[f.name] for f in self.of_type(Numeric)]
+        numeric = [self.centered(f.name, raw[f.name]) for f in self.of_type(Numeric)]
         if numeric:
             encoded["encoded_numeric"] = self.normalize(tf.stack(numeric, axis=1))
         vectors = [encoding.clean_vectors(raw[f.name]) for f in self.of_type(Pretrained)]
@@ -266,8 +272,13 @@ class FeatureSet(Layout, keras.layers.Layer):
             encoded["encoded_vectors"] = tf.concat(vectors, axis=1)
         return encoded
 
+    def centered(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        """A numeric feature's column as float32, by its mean where float32 has no room for it."""
+        feature: Any = self._by_name[name]
+        return encoding.centered(values, feature, self._moments.get(name, (0.0, 1.0))[0])
+
     def normalize(self, values: tf.Tensor) -> tf.Tensor:
-        """The part of a call that makes `encoded_numeric`, of float32 (batch, numeric features)."""
+        """The part of a call that makes `encoded_numeric`, of `centered` (batch, features)."""
         numeric = self.of_type(Numeric)
         moments = np.array([self._moments.get(f.name, (0.0, 1.0)) for f in numeric])
         return encoding.encode_numeric(values, numeric, moments[:, 0], moments[:, 1])

@@ -1,5 +1,6 @@
 """What preprocessing takes and gives, which depends on the features alone."""
 
+from collections import Counter
 from typing import Any
 
 import tensorflow as tf

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 
 Model = TypeVar("Model", bound=type)
 
@@ -21,10 +22,18 @@ embeddings_regularizer: regularizer of the rows read in a batch. Defaults to
 dtype: dtype policy of all layers. Defaults to Keras's global policy."""
 
 BLOCKS = """\
-mixing: `"token_mixing"` (default), `"mix_and_revert"` or `"full_mixing"`; a
-    dict with one of them under `"kind"` and further arguments of the layer,
-    such as `{"kind": "mix_and_revert", "num_heads": 8}`, with which the
-    number of tokens need not divide D; or, as for `ffn`, a layer.
+mixing: `"token_mixing"` (default), `"mix_and_revert"`, `"tokenmixer_large"`
+    (that block as published, with `norm="rms_norm"` and `placement="pre"`),
+    `"full_mixing"`, `"unimixing"` or `"token_attention"`; a dict with one of
+    them under `"kind"` and further arguments of the layer, such as
+    `{"kind": "tokenmixer_large", "num_heads": 8}`, with which the number of
+    tokens need not divide D; or, as for `ffn`, a layer.
+inter_residual: int. s: the output of every s-th block but the last is added
+    to that of the s-th after it, beginning with the tokens (TokenMixer-Large
+    has 2 or 3). Defaults to 0, none.
+auxiliary_loss: float. Weight of the losses of linear heads on the mean token
+    of those lower blocks, or of all where `inter_residual` is 0; inference
+    does not know them (TokenMixer-Large; 0.1 is usual). Defaults to 0, none.
 dropout: float. Dropout rate on each residual branch. Defaults to 0.
 tower_units: list of ints, hidden layers of each task's tower. Defaults to
     none."""
@@ -50,9 +59,13 @@ def settings_of(constructor: Mapping[str, Any]) -> dict[str, Any]:
             swallow.
     """
     outside = ("self", "__class__", "kwargs", "features", "tasks")
-    settings = {name: value for name, value in constructor.items() if name not in outside}
+    settings = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in constructor.items()
+        if name not in outside
+    }
     for name in constructor.get("kwargs", {}).keys() - {"trainable"}:
-        near = difflib.get_close_matches(name, settings, n=1)
+        near = difflib.get_close_matches(name, settings, n=1, cutoff=0.75)
         hint = f"Did you mean `{near[0]}`?" if near else f"Its arguments: {sorted(settings)}."
         raise TypeError(f"`{type(constructor['self']).__name__}` has no argument {name!r}. {hint}")
     settings["dtype"] = keras.dtype_policies.get(settings["dtype"] or keras.config.dtype_policy())

@@ -1,10 +1,11 @@
 """Labels of tasks, read in one way from arrays and from the elements of datasets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from rankup_keras.layers.towers import Task
 
@@ -18,6 +19,7 @@ class Labels:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.columns = {task.name: task.label for task in tasks}
+        self.skipping = {task.name for task in tasks if task.missing_labels == "skip"}
 
     def read(self, labels: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Task name → checked labels, float32 (rows, 1), as the outputs are.
@@ -28,7 +30,8 @@ class Labels:
             columns: the columns of the same rows.
 
         Returns:
-            NumPy arrays; tensors inside of a `tf.data` pipeline.
+            NumPy arrays; tensors inside of a `tf.data` pipeline. NaN where a label is missing, of
+            a task that skips these.
 
         Raises:
             ValueError: a task has no labels, or a label is not in [0, 1].
@@ -49,7 +52,7 @@ class Labels:
                 f"Tasks {missing} have no labels. Labels are given for: {sorted(labels)}."
             )
         check = _checked_tensor if tf.inside_function() else _checked_array
-        return {name: check(name, labels[name]) for name in self.columns}
+        return {name: check(name, labels[name], name in self.skipping) for name in self.columns}
 
     def class_weights(self, labels: Mapping[str, Any], class_weight: Mapping[int, float]) -> Any:
         """Each row's weight (rows,), that of its label's class.
@@ -72,7 +75,64 @@ class Labels:
         return where(positive, *(np.float32(class_weight.get(label, 1)) for label in (1, 0)))
 
 
-def _checked_array(name: str, labels: Any) -> np.ndarray:
+def checked_weights(weights: Any) -> Any:
+    """Sample weights, an array or a dict of arrays by task, each a number, 0 or more.
+
+    Raises:
+        ValueError: one is not; Keras would train on it in silence.
+    """
+    if isinstance(weights, Mapping):
+        return {name: _checked_weights(f" of task {name}", w) for name, w in weights.items()}
+    return _checked_weights("", weights)
+
+
+def _checked_weights(owner: str, weights: Any) -> Any:
+    rule = f"`sample_weight`{owner} must be numbers, 0 or more. Received"
+    if tf.is_tensor(weights) and tf.inside_function():
+        fine = tf.reduce_all((weights >= 0) & (tf.cast(weights, tf.float32) < np.inf))
+        with tf.control_dependencies([tf.debugging.Assert(fine, [f"{rule}:", weights])]):
+            return tf.identity(weights)
+    try:
+        array = np.asarray(weights, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise TypeError(f"{rule}: {weights!r:.80}.") from None
+    wrong = np.argwhere(~((array >= 0) & np.isfinite(array)))
+    if len(wrong):
+        row = wrong[0][0]
+        raise ValueError(
+            f"{rule} {len(wrong)} others, such as {array[tuple(wrong[0])]} in row {row}."
+        )
+    return array
+
+
+def labelled_rows(
+    labels: Mapping[str, Any], weights: Any, skipping: Collection[str], mean: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Labels and weights by task that leave out the rows whose label is NaN.
+
+    Args:
+        labels: task name → float32 (batch, 1).
+        weights: sample weights as Keras takes them: none, one array, or some tasks' arrays.
+        skipping: the tasks that leave rows out.
+        mean: whether weights are scaled so that Keras's mean over the batch becomes the mean over
+            the rows that have a label, as a loss wants it.
+    """
+    known_labels, known_weights = {}, {}
+    for name, label in labels.items():
+        weight = weights.get(name) if isinstance(weights, Mapping) else weights
+        weight = ops.ones_like(label) if weight is None else ops.reshape(weight, ops.shape(label))
+        if name in skipping:
+            missing = ops.isnan(label)
+            label = ops.where(missing, 0.0, label)
+            known = ops.cast(ops.logical_not(missing), "float32")
+            weight = ops.cast(weight, "float32") * known
+            if mean:
+                weight = ops.divide_no_nan(weight, ops.mean(known))
+        known_labels[name], known_weights[name] = label, weight
+    return known_labels, known_weights
+
+
+def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
     try:
         array = np.asarray(labels, dtype=np.float32)
     except (TypeError, ValueError):
@@ -84,22 +144,29 @@ def _checked_array(name: str, labels: Any) -> np.ndarray:
             f"Labels of task {name!r} must have shape (rows,) or (rows, 1). "
             f"Received shape {array.shape}."
         )
-    if array.size and not (array.min() >= 0 and array.max() <= 1):
-        wrong = array[~((array >= 0) & (array <= 1))]
+    wrong = array[~((array >= 0) & (array <= 1) | (skips & np.isnan(array)))]
+    if wrong.size:
         raise ValueError(
             f"Labels of task {name!r} must lie in [0, 1]. Received {wrong.size} others, such as "
-            f"{wrong.flat[0]}."
+            f"{wrong.flat[0]}.{_hint(name) if np.isnan(wrong).any() else ''}"
         )
     return array.reshape(-1, 1)
 
 
-def _checked_tensor(name: str, labels: tf.Tensor) -> tf.Tensor:
+def _hint(name: str) -> str:
+    return (
+        f" `Task({name!r}, missing_labels='skip')` leaves rows without a label out of its loss and "
+        "metrics."
+    )
+
+
+def _checked_tensor(name: str, labels: tf.Tensor, skips: bool) -> tf.Tensor:
     if not (labels.dtype.is_floating or labels.dtype.is_integer or labels.dtype.is_bool):
         raise TypeError(
             f"Labels of task {name!r} must be numbers. Received dtype {labels.dtype.name}."
         )
     labels = tf.cast(labels, tf.float32)
-    fine = tf.reduce_all((labels >= 0) & (labels <= 1))
+    fine = tf.reduce_all((labels >= 0) & (labels <= 1) | (skips & tf.math.is_nan(labels)))
     # No quotes: TensorFlow would escape them.
     message = f"Labels of task {name} must lie in [0, 1]. Received:"
     with tf.control_dependencies([tf.debugging.Assert(fine, [message, labels])]):
