@@ -69,8 +69,7 @@ class CsvSource:
                     use_threads=False,
                     # Of two columns of one name none is read.
                     column_names=[
-                        f"{name}\0{i}" if counts[name] > 1 else name
-                        for i, name in enumerate(names)
+                        f"{name}\0{i}" if counts[name] > 1 else name for i, name in enumerate(names)
                     ],
                     # About `rows` rows; a row cannot be longer than a block.
                     block_size=max(1 << 20, rows * 16 * min(len(names), 64)),
@@ -118,7 +117,10 @@ class CsvSource:
         """What is wrong with a line that the parser could not quote, not being UTF-8."""
 
         def reason(line: bytes) -> str | None:
-            found = len(self._split(line.decode("latin-1").rstrip("\r\n")))
+            try:
+                found = len(self._split(line.decode("latin-1").rstrip("\r\n")))
+            except csv.Error as error:
+                return f"The line cannot be read: {error}."
             return None if found == width else _WIDTH.format(found=found, width=width)
 
         return reason
@@ -143,7 +145,10 @@ class CsvSource:
         line = self._first_line(file)
         if not self.options.header:
             return list(self.options.columns or ())
-        names = self._split(line.decode(self.options.encoding, "replace"))
+        try:
+            names = self._split(line.decode(self.options.encoding, "replace"))
+        except csv.Error as error:
+            raise DataError(f"The header cannot be read: {error}.", file, line=1) from error
         if self.options.columns is not None and list(self.options.columns) != names:
             raise DataError(
                 f"The header is {names}, and `columns` says {list(self.options.columns)}. Remove "

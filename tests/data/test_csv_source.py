@@ -5,7 +5,7 @@ import json
 import pytest
 
 import rankup_keras as rk
-from rankup_keras.data import BadRows, CsvOptions, Files
+from rankup_keras.data import BadRows, CsvOptions, DataError, Files
 from tests.helpers.data_files import (
     expect,
     make_columns,
@@ -42,3 +42,10 @@ def test_a_line_of_wrong_width_that_is_no_text_is_counted_as_others_are(tmp_path
     assert [(r["line"], r["reason"][:22]) for r in records] == [
         (3, "The line has 3 values,"), (5, "The line has 1 values,"),
     ]  # fmt: skip
+
+
+def test_a_header_that_csv_cannot_be(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"us\rer,price\nu,1\n")
+    features = rk.FeatureSet([rk.Numeric("price")])
+    with pytest.raises(DataError, match=r"a\.csv, line 1: The header cannot be read: new-line"):
+        Files(tmp_path / "a.csv", features)
