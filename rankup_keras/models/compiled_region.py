@@ -32,12 +32,15 @@ class CompiledRegion:
     plain graph.
 
     Args:
-        model: a compiled Functional model.
+        model: a compiled `RankingModel`.
         metrics: whether XLA takes its metrics too, if it can.
     """
 
     def __init__(self, model: keras.Model, metrics: bool = True) -> None:
-        self.model, self.part = model, dense_part(model)
+        self.model, self.scoring = model, dense_part(model)
+        # A call for training may have more outputs, for auxiliary losses.
+        outputs = model.training_outputs()
+        self.part = self.scoring if outputs is None else dense_part(model, outputs)
         tables = [model.get_layer(name) for name in self.part.tables]
         looked_up = [tensor for layer in tables for tensor in keras.tree.flatten(layer.output)]
         self.lookup = keras.Model(model.input, looked_up) if tables else None
@@ -154,8 +157,8 @@ class CompiledRegion:
         return left, outer, (loss, predicted)
 
     def _scores(self, vectors: Any, x: Any) -> Any:
-        predicted = self.part([*vectors, *inputs_of(self.model, x)], training=False)
-        return predicted, list(self.part.network.losses)
+        predicted = self.scoring([*vectors, *inputs_of(self.model, x)], training=False)
+        return predicted, list(self.scoring.network.losses)
 
     def _look_up(self, x: Any, training: bool) -> tuple[list[Any], list[Any]]:
         """Looked-up vectors, and the losses that looking up adds."""
