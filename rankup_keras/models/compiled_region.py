@@ -46,9 +46,8 @@ class CompiledRegion:
         self.lookup = keras.Model(model.input, looked_up) if tables else None
         self.metrics_inside = metrics
         self._accepted: dict[str, bool] = {}
-        # On the host, which knows the sizes of tensors without waiting for a device.
-        with tf.device("/cpu:0"):
-            self._rows = {key: tf.Variable(0, trainable=False) for key in ("train", "test")}
+        # Outside of any strategy, whose replicas would have one each.
+        self._rows = {key: _apart(_size) for key in ("train", "test")}
         self._compiled = {
             key: tf.function(function, jit_compile=True, autograph=False)
             for key, function in (("train", self._train), ("test", self._scores))
@@ -220,9 +219,7 @@ class CompiledRegion:
             return function(*keras.tree.pack_sequence_as(arguments, values))
 
         try:
-            # While a step is traced, this thread's tapes and strategy are those of the step.
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(contextvars.copy_context().run, lowered, probe, specs).result()
+            _apart(lowered, probe, specs)
         except RefusedByXLAError as error:
             # Keras numbers the scope of a layer that is called again; the longest name is nearest.
             layers.sort(key=lambda layer: -len(layer.name))
@@ -244,3 +241,15 @@ class CompiledRegion:
                 stacklevel=2,
             )
         return not refusal
+
+
+def _size() -> tf.Variable:
+    # On the host, which knows the sizes of tensors without waiting for a device.
+    with tf.device("/cpu:0"):
+        return tf.Variable(0, trainable=False)
+
+
+def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """A call in a thread of its own: tapes and strategy of the step being traced are this one's."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(contextvars.copy_context().run, function, *arguments).result()
