@@ -13,6 +13,7 @@ import tensorflow as tf
 from rankup_keras.compat import trainer
 from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.compat.xla import RefusedByXLAError, lowered
+from rankup_keras.kernels.program import made_for
 from rankup_keras.models.dense_part import dense_part, inputs_of
 from rankup_keras.optimizers import Split
 
@@ -198,7 +199,12 @@ class CompiledRegion:
             full = tf.maximum(rows, self._rows[key])
             self._rows[key].assign(full)
             is_full = tf.equal(rows, full)
-        return tf.cond(is_full, lambda: compiled(*arguments), lambda: function(*arguments))
+
+        def plain() -> Any:
+            with made_for("plain"):
+                return function(*arguments)
+
+        return tf.cond(is_full, lambda: compiled(*arguments), plain)
 
     def _vectors(self) -> list[Any]:
         return self.part.network.inputs[: self.part.vectors]
