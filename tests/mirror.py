@@ -26,6 +26,10 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "tests/distribution/tpu/test_ahead_of_time.py",
         "a program that runs in a process of its own, for `tpu_check`",
     ),
+    "models/compiled_steps.py": (
+        "tests/models/test_compiled_region.py",
+        "says when a model's steps are those of a compiled region",
+    ),
     "layers/embeddings/placement.py": (
         "tests/distribution/tpu/test_tpu_tables.py",
         "only a strategy that passes for a TPU's shows where tables are placed",
