@@ -42,7 +42,7 @@ def skip_validation(model: Any, skip: bool) -> None:
 
 
 def build_metrics(model: Any, batch: Any) -> None:
-    """Makes the variables of compiled metrics, which Keras makes with the first batch.
+    """Makes the variables of compiled metrics of any model, which Keras makes with the first batch.
 
     Where a model was made in a strategy's scope, `fit` has done it before it trains. Read in
     Keras 3.15.1. It can go once compiled metrics have a public `build`.

@@ -74,3 +74,20 @@ def test_every_row_has_one_label_and_one_weight():
         check_lengths(3, labels, np.ones(4))
     with pytest.raises(ValueError, match="Received 1 weights of task 'click' for 3 rows"):
         check_lengths(3, {}, {"click": np.ones(1)})
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1.0])
+def test_weights_are_numbers_from_0(wrong):
+    weights = np.array([1.0, 0.0, wrong])
+    np.testing.assert_array_equal(checked_weights(weights[:2]), [1, 0])
+    with pytest.raises(
+        ValueError, match=rf"`sample_weight` must be numbers.*1 others.*{wrong} in row 2"
+    ):
+        checked_weights(weights)
+    with pytest.raises(ValueError, match="`sample_weight` of task buy must be"):
+        checked_weights({"click": weights[:2], "buy": weights})
+    np.testing.assert_array_equal(in_pipeline(checked_weights, weights[:2]), [1, 0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`sample_weight` must be numbers"):
+        in_pipeline(checked_weights, weights)
+    with pytest.raises(TypeError, match="`sample_weight` must be numbers"):
+        checked_weights(["a"])
