@@ -19,6 +19,8 @@ _SMALL = ("tests/layers/tokens/test_other_tokens.py", "layers of a few lines, te
 _TOWERS = ("tests/layers/towers/test_towers.py", "one test from tokens to logits")
 
 EXPLAINED: dict[str, tuple[str, str]] = {
+    "__init__.py": ("tests/test_registry.py", "what the package gives on demand"),
+    "cli/__init__.py": ("tests/cli/test_interrupts.py", "what a process has beside its command"),
     "data/source.py": ("tests/data/test_files.py", "what every reader of files has to offer"),
     "distribution/tpu/compiler.py": (
         "tests/distribution/tpu/test_ahead_of_time.py",

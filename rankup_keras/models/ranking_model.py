@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from rankup_keras.compat.cloning import RefusesGraphClone
-from rankup_keras.compat.trainer import evaluates_within_fit
+from rankup_keras.compat.trainer import build_training, evaluates_within_fit
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import EntireSpace, Task
@@ -217,6 +217,7 @@ class RankingModel(
             kwargs.setdefault("shuffle", False)
         if validation_data is not None:
             validation_data = self._rows.examples(validation_data)
+        build_training(self)
         return super().fit(
             x,
             y,
