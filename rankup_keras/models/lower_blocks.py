@@ -16,6 +16,7 @@ class TrainsLowerBlocks:
     """
 
     _with_heads: Callable[..., dict[str, Any]] | None = None
+    _outputs_with_heads: Callable[[], dict[str, Any]] | None = None
 
     def train_lower_blocks(self, blocks: Sequence[Any], weight: float, policy: Any) -> None:
         """Adds `weight` times each task's loss of a linear head on each block's mean token.
@@ -45,7 +46,12 @@ class TrainsLowerBlocks:
         # Keras tracks the heads, and not the graph, whose layers it would find twice.
         self.auxiliary_heads = heads
         self._with_heads = lambda inputs: graph(inputs, training=True)
+        self._outputs_with_heads = lambda: outputs
         self._auxiliary_weight = weight
+
+    def training_outputs(self) -> Any:
+        """The symbolic outputs of a call for training; `None` where they are those of any call."""
+        return None if self._outputs_with_heads is None else self._outputs_with_heads()
 
     def compile(
         self, optimizer: Any = None, loss: Any = None, loss_weights: Any = None, **kwargs: Any
