@@ -129,7 +129,8 @@ class RankingModel(
                 have; defaults to each task's own metrics, AUC and log loss.
             weighted_metrics: the same, of metrics that count sample weights.
                 Defaults to none.
-            **kwargs: as in Keras.
+            **kwargs: as in Keras. With `jit_compile` XLA compiles what lies behind the tables, on
+                full batches; `"auto"`, the default, does so on GPUs.
 
         Raises:
             ValueError: an optimizer that wants the tables on a TPU trained in
