@@ -1,7 +1,6 @@
 """Exact resume of a training run that was killed."""
 
 import json
-import numbers
 import os
 import pathlib
 import re
@@ -107,19 +106,19 @@ class Resume(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         if every != "epoch" and (
-            isinstance(every, bool) or not isinstance(every, numbers.Integral) or every < 1
+            isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1
         ):
             raise ValueError(
                 f'`every` must be "epoch" or a positive number of batches. Received: {every!r}.'
             )
-        if isinstance(keep, bool) or not isinstance(keep, numbers.Integral) or keep < 1:
+        if isinstance(keep, bool) or not isinstance(keep, int | np.integer) or keep < 1:
             raise ValueError(f"`keep` must be a positive integer. Received: keep={keep!r}.")
         self.directory = pathlib.Path(directory)
         self.callbacks = list(callbacks)
         self.keep = keep
         self.data = json.loads(json.dumps(data))
         self.data_changed = data_changed
-        self._every = every if isinstance(every, numbers.Integral) else 0
+        self._every = every if isinstance(every, int | np.integer) else 0
         self._lock = FolderLock(directory)
         self._begun = 0
         self._changed = False

@@ -11,8 +11,8 @@ import tensorflow as tf
 from rankup_keras.data.block import Block
 from rankup_keras.data.packing import joined, key, one_chunk
 from rankup_keras.features import FeatureSet, History
-from rankup_keras.features.conversion import Target
 from rankup_keras.features.encoding import clean_vectors, fixed_length_rows
+from rankup_keras.features.target import Target
 
 
 class Encoder:

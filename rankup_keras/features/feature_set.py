@@ -12,10 +12,9 @@ import tensorflow as tf
 
 from rankup_keras._registry import serializable
 from rankup_keras.compat.raw_inputs import take_raw_inputs
-from rankup_keras.features import columns, encoding, supplied_statistics
+from rankup_keras.features import columns, encoding, supplied_statistics, tensors
 from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.features.categorical import Categorical
-from rankup_keras.features.conversion import Target
 from rankup_keras.features.feature import Feature
 from rankup_keras.features.history import History
 from rankup_keras.features.layout import Layout, joint_encoding
@@ -23,6 +22,8 @@ from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
 from rankup_keras.features.spec import TableSpec
 from rankup_keras.features.statistics import Learner, wide_target
+from rankup_keras.features.target import Target, missing_columns_error
+from rankup_keras.features.tensor_names import named
 from rankup_keras.features.vocabulary_lookup import VocabularyLookup
 
 
@@ -258,8 +259,8 @@ class FeatureSet(Layout, keras.layers.Layer):
         spec = self.raw_spec()
         missing = [name for name in spec if name not in raw]
         if missing:
-            raise columns.missing_columns_error(missing, [str(name) for name in raw])
-        raw = {name: columns.cast_tensor(raw[name], item) for name, item in spec.items()}
+            raise missing_columns_error(missing, [str(name) for name in raw])
+        raw = {name: tensors.cast_tensor(raw[name], item) for name, item in spec.items()}
         encoded: dict[str, tf.Tensor] = {}
         ids = self._encode_ids(raw)
         if ids:
@@ -338,7 +339,7 @@ class FeatureSet(Layout, keras.layers.Layer):
         """
         if isinstance(data, tf.data.Dataset):
             element = data.element_spec
-            columns.check_dataset_spec(columns.dataset_columns(data), self.raw_spec())
+            tensors.check_dataset_spec(tensors.dataset_columns(data), self.raw_spec())
 
             def encode(*item: Any) -> Any:
                 encoded = self(item[0])
@@ -352,7 +353,7 @@ class FeatureSet(Layout, keras.layers.Layer):
         spec = self.raw_spec()
         if self._encode_fn is None:
             # One trace for all batch sizes and history widths.
-            self._encode_fn = tf.function(self.__call__, input_signature=[spec])
+            self._encode_fn = tf.function(self.__call__, input_signature=[named(spec)])
         return encoding.in_chunks(self._encode_fn, raw, spec)
 
     # Saving

@@ -49,3 +49,34 @@ def test_a_header_that_csv_cannot_be(tmp_path):
     features = rk.FeatureSet([rk.Numeric("price")])
     with pytest.raises(DataError, match=r"a\.csv, line 1: The header cannot be read: new-line"):
         Files(tmp_path / "a.csv", features)
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_line_ends(tmp_path, end):
+    lines = ["\ufeffclick,item", "1,a", '0,"b, c"', "x,c", "1,d", ""]
+    (tmp_path / "a.csv").write_bytes(end.join(lines).encode())
+    features = rk.FeatureSet([rk.Categorical("item")])
+    bad = BadRows("skip", path=tmp_path / "bad.jsonl")
+    ((columns, labels),) = Files(tmp_path / "a.csv", features, ["click"], bad_rows=bad).dataset(9)
+    assert columns["item"].numpy().tolist() == [b"a", b"b, c", b"d"]
+    assert labels["click"].numpy().tolist() == [1, 0, 1]
+    assert '"line": 4' in (tmp_path / "bad.jsonl").read_text()
+
+
+def test_columns_of_one_name_are_refused_where_they_are_wanted(tmp_path):
+    (tmp_path / "a.csv").write_text("item,user,item\na,b,c\n")
+    for name in ("user", "item"):
+        features = rk.FeatureSet([rk.Categorical(name, hash_buckets=9)])
+        if name == "user":
+            (columns,) = Files(tmp_path / "a.csv", features).dataset(1)
+            assert columns["user"].numpy().tolist() == [b"b"]
+            continue
+        with pytest.raises(DataError, match="'item': The column is there 2 times"):
+            Files(tmp_path / "a.csv", features)
+
+
+def test_lists_in_brackets_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("tags\na|b\n\"['a', 'b']\"\n")
+    features = rk.FeatureSet([rk.Categorical("tags", hash_buckets=9, max_length=2)])
+    with pytest.raises(DataError, match=r"line 3, column 'tags': .*is a list in brackets"):
+        rk.data.scan(Files(tmp_path / "a.csv", features))
