@@ -191,7 +191,7 @@ def own_names(module, cls, seen=()):
     """Names with an underscore that a class of the package, or its bases there, define."""
     found = set()
     for node in cls.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]

@@ -10,7 +10,7 @@ import typer
 
 import rankup_keras as rk
 from rankup_keras import durable
-from rankup_keras.cli import failures
+from rankup_keras.cli import failures, serving_commands
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import Output
 from rankup_keras.cli.startup import load_tensorflow
@@ -257,12 +257,17 @@ def export(
     project.out.result({"export": str(path)}, f"Exported to {path}, checked against the model.")
 
 
-@_on_project("ads.yaml --port 8500")
+@_on_project("ads.yaml --port 8500", "ads.yaml --clients 64 --latency-ms 10 --write serving")
 def serve(
     project: "Project",
     path: Annotated[Path | None, typer.Option(help="Base path of the export.")] = None,
     port: Annotated[int, typer.Option(help="gRPC port.")] = 8500,
     rest_port: Annotated[int, typer.Option(help="REST port, of the real server.")] = 8501,
+    clients: Annotated[int, typer.Option(help="Calls at the same time.", min=1)] = 32,
+    latency_ms: Annotated[float, typer.Option(help="What a call should take.", min=0.1)] = 20.0,
+    write: Annotated[
+        Path | None, typer.Option(help="Only write the server's files, into this folder.")
+    ] = None,
 ) -> None:
     """Serve the newest export until interrupted."""
     from rankup_keras.serving.server.serve import serve as serve_export
@@ -270,8 +275,28 @@ def serve(
     base = path or project.export_path
     if not rk.serving.versions(base):
         raise RunError(f"There is no export in {base}. Run `rankup-keras export` first.")
-    if serve_export(base, grpc_port=port, rest_port=rest_port):
+    if write is not None:
+        config = rk.serving.ServerConfig(
+            base, clients=clients, latency_ms=latency_ms, grpc_port=port, rest_port=rest_port
+        )
+        names = sorted(config.files(config.write(write)))
+        project.out.result({"files": names}, f"Wrote {', '.join(names)} into {write}")
+        return
+    status = serve_export(
+        base, grpc_port=port, rest_port=rest_port, clients=clients, latency_ms=latency_ms
+    )
+    if status:
         raise typer.Exit(failures.RUN)
+
+
+_command("promote", "serving --label stable=4 --label canary=5", "serving --label stable=3")(
+    serving_commands.promote
+)
+_command(
+    "bench-serving",
+    "localhost:8500 --model ads --clients 32",
+    "localhost:8500 --model ads --rate 200 --requests 5000",
+)(serving_commands.bench_serving)
 
 
 @_on_project("ads.yaml --rows 2048")

@@ -40,7 +40,10 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
 def label_targets(tasks: Iterable[Task | str]) -> list[Target]:
     """The targets of the labels of tasks."""
     listed = [Task(task) if isinstance(task, str) else task for task in tasks]
-    return [Target(task.name, task.label, "float32", role="label") for task in listed]
+    return [
+        Target(t.name, t.label, "float32", role="label", nullable=t.missing_labels == "skip")
+        for t in listed
+    ]
 
 
 def check_schema(
@@ -66,8 +69,8 @@ def check_column(name: str, times: Mapping[str, int], file: str) -> None:
         raise missing_column(name, list(times), file)
     if times[name] > 1:
         raise DataError(
-            f"The column is there {times[name]} times, as a join leaves it. Rename or drop the "
-            "others.",
+            f"The column is there {times[name]} times, as a join leaves it. "
+            "Rename or drop the others.",
             file,
             column=name,
         )

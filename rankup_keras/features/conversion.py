@@ -200,7 +200,7 @@ def _check_numbers(
 ) -> list[Problem]:
     values = result.to_numpy(zero_copy_only=False)
     if target.role == "label":
-        good = (values == 0) | (values == 1)
+        good = (values == 0) | (values == 1) | (target.nullable & np.isnan(values))
         rule = "a label must be 0 or 1."
     else:
         good = (values >= 0) & np.isfinite(values)

@@ -51,6 +51,7 @@ class Target:
         role: what it is for.
         dim: width of a vector.
         num_ids: ids must lie below, where given.
+        nullable: whether a label may be missing.
         strict: whether text and numbers are not read as each other, and no
             text marks a missing value, as for columns in memory.
     """
@@ -63,6 +64,7 @@ class Target:
     dim: int = 0
     num_ids: int | None = None
     strict: bool = False
+    nullable: bool = False
 
     @classmethod
     def of_spec(cls, spec: tf.TensorSpec, num_ids: int | None = None) -> "Target":

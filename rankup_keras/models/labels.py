@@ -9,6 +9,25 @@ import tensorflow as tf
 from rankup_keras.layers.towers import Task
 
 
+def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
+    """Tasks from tasks or their names."""
+    if isinstance(tasks, str | Task):
+        tasks = [tasks]
+    result = [Task(task) if isinstance(task, str) else task for task in tasks]
+    names = [task.name for task in result]
+    if not result or len(set(names)) < len(names):
+        raise ValueError(
+            f"`tasks` must be tasks of different names, at least one. Received: {names}."
+        )
+    for task in result:
+        if task.after is not None and task.after not in names[: names.index(task.name)]:
+            raise ValueError(
+                f"`after` of task {task.name!r} must name a task that stands before it among "
+                f"`tasks`: {names}. Received: after={task.after!r}."
+            )
+    return result
+
+
 class Labels:
     """Reads the labels of a model's tasks.
 
@@ -18,6 +37,7 @@ class Labels:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.columns = {task.name: task.label for task in tasks}
+        self.skipping = {task.name for task in tasks if task.missing_labels == "skip"}
 
     def read(self, labels: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Task name → checked labels, float32 (rows, 1), as the outputs are.
@@ -28,7 +48,8 @@ class Labels:
             columns: the columns of the same rows.
 
         Returns:
-            NumPy arrays; tensors inside of a `tf.data` pipeline.
+            NumPy arrays; tensors inside of a `tf.data` pipeline. NaN where a label is missing, of
+            a task that skips these.
 
         Raises:
             ValueError: a task has no labels, or a label is not in [0, 1].
@@ -49,7 +70,7 @@ class Labels:
                 f"Tasks {missing} have no labels. Labels are given for: {sorted(labels)}."
             )
         check = _checked_tensor if tf.inside_function() else _checked_array
-        return {name: check(name, labels[name]) for name in self.columns}
+        return {name: check(name, labels[name], name in self.skipping) for name in self.columns}
 
     def class_weights(self, labels: Mapping[str, Any], class_weight: Mapping[int, float]) -> Any:
         """Each row's weight (rows,), that of its label's class.
@@ -102,7 +123,7 @@ def _checked_weights(owner: str, weights: Any) -> Any:
     return array
 
 
-def _checked_array(name: str, labels: Any) -> np.ndarray:
+def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
     try:
         array = np.asarray(labels, dtype=np.float32)
     except (TypeError, ValueError):
@@ -114,22 +135,29 @@ def _checked_array(name: str, labels: Any) -> np.ndarray:
             f"Labels of task {name!r} must have shape (rows,) or (rows, 1). "
             f"Received shape {array.shape}."
         )
-    if array.size and not (array.min() >= 0 and array.max() <= 1):
-        wrong = array[~((array >= 0) & (array <= 1))]
+    wrong = array[~((array >= 0) & (array <= 1) | (skips & np.isnan(array)))]
+    if wrong.size:
         raise ValueError(
             f"Labels of task {name!r} must lie in [0, 1]. Received {wrong.size} others, such as "
-            f"{wrong.flat[0]}."
+            f"{wrong.flat[0]}.{_hint(name) if np.isnan(wrong).any() else ''}"
         )
     return array.reshape(-1, 1)
 
 
-def _checked_tensor(name: str, labels: tf.Tensor) -> tf.Tensor:
+def _hint(name: str) -> str:
+    return (
+        f" `Task({name!r}, missing_labels='skip')` leaves rows without a label out of its loss and "
+        "metrics."
+    )
+
+
+def _checked_tensor(name: str, labels: tf.Tensor, skips: bool) -> tf.Tensor:
     if not (labels.dtype.is_floating or labels.dtype.is_integer or labels.dtype.is_bool):
         raise TypeError(
             f"Labels of task {name!r} must be numbers. Received dtype {labels.dtype.name}."
         )
     labels = tf.cast(labels, tf.float32)
-    fine = tf.reduce_all((labels >= 0) & (labels <= 1))
+    fine = tf.reduce_all((labels >= 0) & (labels <= 1) | (skips & tf.math.is_nan(labels)))
     # No quotes: TensorFlow would escape them.
     message = f"Labels of task {name} must lie in [0, 1]. Received:"
     with tf.control_dependencies([tf.debugging.Assert(fine, [message, labels])]):

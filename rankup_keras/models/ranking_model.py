@@ -12,27 +12,19 @@ from rankup_keras.compat.cloning import RefusesGraphClone
 from rankup_keras.compat.trainer import evaluates_within_fit
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
-from rankup_keras.layers.towers import Task
+from rankup_keras.layers.towers import EntireSpace, Task
 from rankup_keras.models import vocabulary_digest
 from rankup_keras.models.compiled_metrics import GroupedMetrics, metrics_by_task
+from rankup_keras.models.compiled_steps import CompiledSteps
+from rankup_keras.models.lower_blocks import TrainsLowerBlocks
+from rankup_keras.models.missing_labels import SkipsMissingLabels, with_weights
 from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
 from rankup_keras.models.raw_rows import RawRows
 
 
-def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
-    """Tasks from tasks or their names."""
-    if isinstance(tasks, str | Task):
-        tasks = [tasks]
-    result = [Task(task) if isinstance(task, str) else task for task in tasks]
-    names = [task.name for task in result]
-    if not result or len(set(names)) < len(names):
-        raise ValueError(
-            f"`tasks` must be tasks of different names, at least one. Received: {names}."
-        )
-    return result
-
-
-class RankingModel(RefusesGraphClone, keras.Model):
+class RankingModel(
+    CompiledSteps, RefusesGraphClone, SkipsMissingLabels, TrainsLowerBlocks, keras.Model
+):
     """A Functional Keras model that also knows its features and tasks.
 
     Its Keras inputs are the packed tensors of `FeatureSet`, its output a dict
@@ -92,6 +84,9 @@ class RankingModel(RefusesGraphClone, keras.Model):
                     "the model would read what it predicts. Take it out of the FeatureSet, or "
                     "name another column with `Task(name, label=...)`."
                 )
+        after = {task.name: task.after for task in tasks if task.after is not None}
+        if after:
+            outputs = EntireSpace(after, name="entire_space")(outputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.features = features
         self.tasks = tasks
@@ -148,6 +143,9 @@ class RankingModel(RefusesGraphClone, keras.Model):
         with self.distribute_strategy.scope():
             metrics = metrics_by_task(metrics, self.tasks)
             weighted_metrics = metrics_by_task(weighted_metrics, self.tasks)
+            metrics, weighted_metrics = with_weights(
+                metrics, weighted_metrics, self._rows.labels.skipping
+            )
         super().compile(
             optimizer=default_optimizer(self) if optimizer is None else optimizer,
             loss=loss,

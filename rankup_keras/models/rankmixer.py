@@ -9,8 +9,9 @@ from rankup_keras.layers.tokens import SliceTokenizer, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
 from rankup_keras.models.embedded_row import EmbeddedRow
+from rankup_keras.models.labels import as_tasks
 from rankup_keras.models.layer_choice import LayerChoice
-from rankup_keras.models.ranking_model import RankingModel, as_tasks
+from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.models.stack import mixer_stack, needs_divisor
 from rankup_keras.models.token_counts import choose_tokens
 
@@ -37,12 +38,13 @@ class RankMixer(RankingModel):
         num_blocks: int. L. Defaults to 2.
         expansion: float. k of the feed-forward networks. Defaults to 2.
         ffn: `"gelu"` (default, as published), `"relu"`, `"swiglu"`, `"glu"`,
-            `"glu_stack"` or `"moe"`; a dict with one of them under `"kind"`
+            `"glu_stack"`, `"moe"` or `"sparse_moe"`; a dict with one of them under `"kind"`
             and further arguments, such as `{"kind": "moe", "num_experts": 4}`;
             or a layer or a layer's Keras config, of which every block has a
             copy with weights of its own.
         placement: `"post"` (default, as published) or `"pre"`.
-        norm: `"layer_norm"` (default), `"rms_norm"` or `None`.
+        norm: `"layer_norm"` (default), `"rms_norm"`, `None`, or `"siamese"`, two
+            streams (`SiameseResidual`), for which there is no `placement`.
         pooling: `"mean"` (default, as published) or `"flatten"`.
         {blocks}
         {shared}
@@ -77,6 +79,8 @@ class RankMixer(RankingModel):
         mixing: LayerChoice = "token_mixing",
         placement: str = "post",
         norm: str | None = "layer_norm",
+        inter_residual: int = 0,
+        auxiliary_loss: float = 0.0,
         pooling: str = "mean",
         embedding_dim: int = 16,
         dropout: float = 0.0,
@@ -99,6 +103,7 @@ class RankMixer(RankingModel):
         x = row.drop(fields.tensor)
         x = SliceTokenizer(total, token_dim, name="tokenizer", dtype=policy)(x)
         x = TokenAssembly(name="tokens", dtype=policy)([x])
+        lower: list[Any] = []
         x = mixer_stack(
             x,
             num_blocks,
@@ -106,6 +111,8 @@ class RankMixer(RankingModel):
             {"expansion": expansion},
             policy,
             mixing,
+            inter_residual,
+            lower,
             placement=placement,
             norm=norm,
             dropout=dropout,
@@ -115,3 +122,4 @@ class RankMixer(RankingModel):
         outputs = TaskTowers(names, tower_units, name="towers", dtype=policy)(pooled)
         config = as_config(settings, num_tokens=total)
         super().__init__(row.inputs, outputs, features, task_list, config, name=name, **kwargs)
+        self.train_lower_blocks(lower, auxiliary_loss, policy)

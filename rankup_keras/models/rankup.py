@@ -9,9 +9,10 @@ from rankup_keras.layers.mixers.residual import make_norm
 from rankup_keras.layers.tokens import TaskTokens, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
+from rankup_keras.models.labels import as_tasks
 from rankup_keras.models.layer_choice import LayerChoice
-from rankup_keras.models.ranking_model import RankingModel, as_tasks
-from rankup_keras.models.stack import mixer_stack
+from rankup_keras.models.ranking_model import RankingModel
+from rankup_keras.models.stack import mixer_stack, plain_norm
 from rankup_keras.models.table_sets import MultiEmbedding
 from rankup_keras.models.token_families import TokenFamilies
 
@@ -43,8 +44,8 @@ class RankUp(RankingModel):
             `num_sparse_tokens` is not given. Defaults to 64.
         num_blocks: int. L. Defaults to 2.
         expansion: float. k of the SwiGLU. Defaults to 2.
-        ffn: `"swiglu"` (default), `"gelu"`, `"relu"`, `"glu"`, `"glu_stack"` or
-            `"moe"`; a dict with one of them under `"kind"` and further
+        ffn: `"swiglu"` (default), `"gelu"`, `"relu"`, `"glu"`, `"glu_stack"`,
+            `"moe"` or `"sparse_moe"`; a dict with one of them under `"kind"` and further
             arguments; or a layer or a layer's Keras config, of which every
             block has a copy with weights of its own.
         tokenizer: `"permutation"` (default), whole fields dealt out at random;
@@ -86,7 +87,8 @@ class RankUp(RankingModel):
         permutation: list of field indices, or `None` to draw one from
             `permutation_seed`.
         permutation_seed: int. Defaults to 0.
-        norm: `"layer_norm"` (default) or `"rms_norm"`.
+        norm: `"layer_norm"` (default), `"rms_norm"`, or `"siamese"`, two streams
+            (`SiameseResidual`) in the blocks and layer norms around them.
         token_norm: bool. Whether to normalize every token before the first
             block, since families differ in scale and a pre-norm block keeps
             that difference in its residual path. The paper does not say.
@@ -146,6 +148,8 @@ class RankUp(RankingModel):
         permutation: Sequence[int] | None = None,
         permutation_seed: int = 0,
         norm: str | None = "layer_norm",
+        inter_residual: int = 0,
+        auxiliary_loss: float = 0.0,
         token_norm: bool = True,
         final_norm: bool = True,
         down_scale: float = 1.0,
@@ -171,11 +175,12 @@ class RankUp(RankingModel):
                 families[-1]
             )
         # The layer named "tokens" makes what enters the first block.
-        first_norm = make_norm(norm if token_norm else None, 1e-6, policy, "tokens")
+        first_norm = make_norm(plain_norm(norm) if token_norm else None, 1e-6, policy, "tokens")
         name_of_assembly = "tokens" if first_norm is None else "assembled_tokens"
         x = TokenAssembly(name=name_of_assembly, dtype=policy)(families)
         if first_norm is not None:
             x = first_norm(x)
+        lower: list[Any] = []
         x = mixer_stack(
             x,
             num_blocks,
@@ -183,11 +188,13 @@ class RankUp(RankingModel):
             {"expansion": expansion, "down_scale": down_scale},
             policy,
             mixing,
+            inter_residual,
+            lower,
             placement="pre",
             norm=norm,
             dropout=dropout,
         )
-        last_norm = make_norm(norm if final_norm else None, 1e-6, policy, "final_norm")
+        last_norm = make_norm(plain_norm(norm) if final_norm else None, 1e-6, policy, "final_norm")
         if last_norm is not None:
             x = last_norm(x)
         pooling = TokenPooling("mean", num_task_tokens, name="pooling", dtype=policy)
@@ -201,3 +208,4 @@ class RankUp(RankingModel):
         )
         inputs = make.row.inputs
         super().__init__(inputs, outputs, features, task_list, config, name=name, **kwargs)
+        self.train_lower_blocks(lower, auxiliary_loss, policy)
