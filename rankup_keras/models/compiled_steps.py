@@ -22,8 +22,8 @@ class CompiledSteps:
     _region: CompiledRegion | None = None
     _grouped: Any = None  # metrics of groups, which `compile` makes
 
-    def compile(self, *args: Any, jit_compile: Any = "auto", **kwargs: Any) -> None:
-        self._jit_compile_asked, self._region = jit_compile, None
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        self._jit_compile_asked, self._region = kwargs.pop("jit_compile", "auto"), None
         # Keras compiles a whole step or nothing.
         super().compile(*args, jit_compile=False, **kwargs)  # type: ignore[misc]
 
