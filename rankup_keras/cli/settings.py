@@ -101,7 +101,7 @@ if TYPE_CHECKING:
     from typing import Any as Model
     from typing import Any as Task
 else:
-    FEATURES = (rk.Categorical, rk.Numeric, rk.History, rk.Pretrained)
+    FEATURES = (rk.Categorical, rk.Numeric, rk.History, rk.Events, rk.Timestamp, rk.Pretrained)
     MODELS = (rk.RankUp, rk.RankMixer, rk.RankElastor, rk.DLRM, rk.DCNv2)
     Feature = _one_of({feature.__name__.lower(): feature for feature in FEATURES})
     Model = _one_of(

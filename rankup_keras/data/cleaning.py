@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.packing import key
 from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.source import Chunk
 from rankup_keras.data.transforms import Transform
-from rankup_keras.features.conversion import Problem, Target, convert
+from rankup_keras.features.conversion import Problem, Target, convert, misaligned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,12 @@ class Cleaner:
                 bad.add(problem.row)
                 row = problem.row if kept is None else int(kept[problem.row])
                 problems.append((target.column, dataclasses.replace(problem, row=row)))
+        lists = {t: arrays[key(t)] for t in self._targets if t.aligned}
+        lengths = {t: pc.list_value_length(x).to_numpy() for t, x in lists.items()}
+        for target, problem in misaligned(lengths):
+            bad.add(problem.row)
+            row = problem.row if kept is None else int(kept[problem.row])
+            problems.append((target.column, dataclasses.replace(problem, row=row)))
         for name in self._extra:
             arrays[f"extra/{name}"] = batch.column(batch.schema.get_field_index(name))
         table = pa.table(arrays) if arrays else pa.Table.from_batches([batch])

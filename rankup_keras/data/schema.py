@@ -7,7 +7,7 @@ from difflib import get_close_matches
 import pyarrow as pa
 
 from rankup_keras.data.data_error import DataError
-from rankup_keras.features import Categorical, FeatureSet, History
+from rankup_keras.features import FeatureSet
 from rankup_keras.features.conversion import Target, family
 from rankup_keras.layers.towers import Task
 
@@ -21,16 +21,18 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
         text: whether the files are text, in which every value is a string.
     """
     targets = []
-    spec = features.raw_spec()
-    for feature in features.features:
-        owner = features[feature.of] if isinstance(feature, History) else feature
-        target = Target.of_spec(spec[feature.name], getattr(owner, "num_ids", None))
-        kind = target.kind
-        if isinstance(owner, Categorical) and owner.dtype is None and not text:
-            found = family(schema.field(owner.name).type) if owner.name in schema.names else ""
-            integers = found.removeprefix("list of ") in ("integer", "number")
-            kind = "int64" if integers else "string"
-        targets.append(dataclasses.replace(target, kind=kind, strict=False))
+    of_ids = {field.name for field in features.fields()}
+    for name, target in features.targets().items():
+        kind, num_ids = target.kind, None
+        if name in of_ids:
+            owner = features.table_owner(name)
+            # What an event's id does not name counts as unknown.
+            num_ids = None if target.aligned else owner.num_ids
+            if owner.dtype is None and not text:
+                found = family(schema.field(owner.name).type) if owner.name in schema.names else ""
+                integers = found.removeprefix("list of ") in ("integer", "number")
+                kind = "int64" if integers else "string"
+        targets.append(dataclasses.replace(target, kind=kind, num_ids=num_ids, strict=False))
     return targets
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
+from rankup_keras.features import Feature
 from rankup_keras.features.conversion import Target
 from rankup_keras.features.statistics import Learner
 
@@ -118,7 +119,7 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
     features = files.features
     targets = {t.name: t for t in files.targets if t.role == "feature"}
     labels = [t for t in files.targets if t.role == "label"]
-    learner = Learner(features.features if folder else [], targets, folder or Path(), memory)
+    learner = Learner(features.leaves(Feature) if folder else [], targets, folder or Path(), memory)
     samples = {name: Sample() for name in learner.moments}
     missing = dict.fromkeys(samples, 0)
     positives = dict.fromkeys((t.name for t in labels), 0.0)
@@ -180,4 +181,6 @@ def _text(value: Any) -> str:
 
 
 def _numbers(table: pa.Table, target: Target) -> np.ndarray:
-    return table.column(key(target)).to_numpy()
+    column = one_chunk(table.column(key(target)))
+    column = column.flatten() if target.shape == "list" else column
+    return column.to_numpy(zero_copy_only=False)

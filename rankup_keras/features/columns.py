@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from rankup_keras.features.conversion import PADDING, Target, convert, family, show
+from rankup_keras.features.conversion import PADDING, Target, convert, family, misaligned, show
 
 # Rows of a column in memory that are converted at once.
 ROWS = 1 << 20
@@ -34,13 +34,16 @@ def missing_columns_error(missing: list[str], given: list[str]) -> ValueError:
     return ValueError(f"Columns are missing: {sorted(missing)}. Received columns: {sorted(given)}.")
 
 
-def convert_columns(data: Any, spec: dict[str, tf.TensorSpec]) -> dict[str, Any]:
+def convert_columns(
+    data: Any, spec: dict[str, tf.TensorSpec], targets: Mapping[str, Target] | None = None
+) -> dict[str, Any]:
     """Converts the columns that `spec` names, checks their types and equal lengths.
 
     Args:
         data: dict of columns (arrays, lists, dense, ragged or sparse tensors),
             pandas frame or pyarrow table. Other columns are left out.
         spec: name → `tf.TensorSpec`, see `FeatureSet.raw_spec`.
+        targets: see `FeatureSet.targets`. Defaults to those of `spec`.
 
     Returns:
         dict name → NumPy array (object arrays of bytes for strings).
@@ -49,7 +52,7 @@ def convert_columns(data: Any, spec: dict[str, tf.TensorSpec]) -> dict[str, Any]
         ValueError: a column is missing, or has a wrong length or shape.
         TypeError: a column has another type than its feature declares.
     """
-    targets = {name: Target.of_spec(item) for name, item in spec.items()}
+    targets = targets or {name: Target.of_spec(item) for name, item in spec.items()}
     converted = arrow_columns(data, targets)
     result = {name: _dense(chunks, targets[name]) for name, chunks in converted.items()}
     for name, array in result.items():
@@ -70,7 +73,15 @@ def arrow_columns(data: Any, targets: Mapping[str, Target]) -> dict[str, list[pa
     lengths = {name: sum(map(len, chunks)) for name, chunks in result.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"Columns must have equal length. Received lengths: {lengths}.")
+    lists = {t: result[name] for name, t in targets.items() if t.aligned and t.shape == "list"}
+    widths = {t: np.concatenate([_lengths(x) for x in chunks]) for t, chunks in lists.items()}
+    for target, problem in misaligned(widths)[:1]:
+        raise ValueError(f"Column {target.name!r}, row {problem.row}: {problem.reason}")
     return result
+
+
+def _lengths(array: pa.Array) -> np.ndarray:
+    return pc.list_value_length(array).to_numpy()
 
 
 def convert_column(value: Any, spec: tf.TensorSpec) -> np.ndarray:

@@ -6,7 +6,8 @@ name the row.
 
 import dataclasses
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -55,6 +56,9 @@ class Target:
         num_ids: ids must lie below, where given.
         strict: whether text and numbers are not read as each other, and no
             text marks a missing value, as for columns in memory.
+        unit: for times, what whole numbers count since 1970: `"s"`, `"ms"`,
+            `"us"` or `"ns"`.
+        aligned: name of the events whose other lists are as long as this one.
     """
 
     name: str
@@ -65,6 +69,8 @@ class Target:
     dim: int = 0
     num_ids: int | None = None
     strict: bool = False
+    unit: str | None = None
+    aligned: str | None = None
 
     @classmethod
     def of_spec(cls, spec: tf.TensorSpec, num_ids: int | None = None) -> "Target":
@@ -88,6 +94,8 @@ class Target:
             TypeError: the values have another type.
         """
         found = family(kind)
+        if self.unit is not None:
+            found = re.sub(r"timestamp\[.*\]", "integer", found)
         depth, item = found.count("list of "), found.removeprefix("list of ")
         if item == "null":
             return
@@ -138,6 +146,37 @@ def family(kind: pa.DataType) -> str:
     return str(kind)
 
 
+def _since_1970(array: pa.Array, unit: str) -> pa.Array:
+    """Dates with times, or lists of them, as whole numbers; those without a zone are in UTC."""
+    if family(array.type).startswith("list of ") and pa.types.is_timestamp(array.type.value_type):
+        offsets = np.concatenate([[0], np.cumsum(pc.fill_null(pc.list_value_length(array), 0))])
+        inner = _since_1970(array.flatten(), unit)
+        return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), inner)
+    if pa.types.is_timestamp(array.type):
+        return array.cast(pa.timestamp(unit, array.type.tz), safe=False).cast(pa.int64())
+    return array
+
+
+def misaligned(lengths: Mapping[Target, np.ndarray]) -> list[tuple[Target, Problem]]:
+    """Rows in which the lists of one sequence of events differ in length.
+
+    Args:
+        lengths: of the lists of every target that is `aligned`, row by row.
+    """
+    first: dict[str, Target] = {}
+    problems = []
+    for target, own in lengths.items():
+        leader = first.setdefault(target.aligned or "", target)
+        for row in np.flatnonzero(own != lengths[leader]):
+            reason = (
+                f"The list has {own[row]} values, and that of column {leader.column!r} has "
+                f"{lengths[leader][row]}: all lists of events {target.aligned!r} must be equally "
+                "long, with a missing value where nothing is known."
+            )
+            problems.append((target, Problem(int(row), int(own[row]), reason, ValueError)))
+    return problems
+
+
 def convert(
     array: pa.Array, target: Target, separator: str | None = None, coded: bool = False
 ) -> tuple[pa.Array, list[Problem]]:
@@ -153,6 +192,8 @@ def convert(
         An array without nulls, of `binary`, `int64` or `float32`, of lists of them, or of vectors,
         with padding where a value could not be read; and the problems.
     """
+    if target.unit is not None:
+        array = _since_1970(array, target.unit)
     if pa.types.is_dictionary(array.type):
         single = target.shape == "single" and target.kind == "string"
         if coded and single and len(array.dictionary) <= len(array):

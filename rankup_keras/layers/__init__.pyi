@@ -3,6 +3,7 @@ from .embeddings import FieldEmbedding as FieldEmbedding
 from .embeddings import PretrainedVectors as PretrainedVectors
 from .embeddings import TablePlan as TablePlan
 from .embeddings import TableView as TableView
+from .embeddings import TakeColumns as TakeColumns
 from .embeddings import plan as plan
 from .mixers import FullMixing as FullMixing
 from .mixers import LayerNorm as LayerNorm
@@ -17,6 +18,14 @@ from .mixers import PerTokenSwiGLU as PerTokenSwiGLU
 from .mixers import Residual as Residual
 from .mixers import RMSNorm as RMSNorm
 from .mixers import TokenMixing as TokenMixing
+from .sequences import DINAttention as DINAttention
+from .sequences import EventAttention as EventAttention
+from .sequences import EventEmbedding as EventEmbedding
+from .sequences import EventSwiGLU as EventSwiGLU
+from .sequences import HeadAttention as HeadAttention
+from .sequences import HSTUEncoder as HSTUEncoder
+from .sequences import LongerEncoder as LongerEncoder
+from .sequences import TransformerEncoder as TransformerEncoder
 from .tokens import CrossedTokens as CrossedTokens
 from .tokens import FactorizationMachine as FactorizationMachine
 from .tokens import GlobalToken as GlobalToken

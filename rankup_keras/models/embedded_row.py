@@ -7,13 +7,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from rankup_keras.features import FeatureSet, Pretrained
+from rankup_keras.features import Events, FeatureSet, History, Pretrained
 from rankup_keras.features.spec import FieldSpec, TableSpec
-from rankup_keras.layers.embeddings import FieldEmbedding
+from rankup_keras.layers.embeddings import FieldEmbedding, TakeColumns
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.embeddings.placement import placed
 from rankup_keras.layers.tokens import NumericEmbedding, SequencePooling
 from rankup_keras.layers.tokens.field_groups import FieldGroups
+from rankup_keras.models.event_sequence import EventSequence, choices_by_sequence, sequence_vector
 
 
 def side_by_side(tensors: Sequence[Any]) -> Any:
@@ -132,14 +133,54 @@ class EmbeddedRow:
         return [f for f in self._sets[table_set] if (f.kind == "sequence") == sequences]
 
     def sequences(self, table_set: str) -> list[FieldSpec]:
-        """The sequences of a table set."""
-        return self._members(table_set, sequences=True)
+        """The histories of a table set."""
+        histories = {feature.name for feature in self.features.of_type(History)}
+        return [f for f in self._members(table_set, sequences=True) if f.name in histories]
 
     def history(self, table_set: str, sequence: FieldSpec) -> tuple[Any, Any]:
         """A sequence's items as embeddings (batch, length, width), and their ids."""
         items = self._embedded[f"{self._set(table_set)}/{sequence.name}"]
-        ids = self.inputs["encoded_ids"]
-        return items, ids[:, sequence.start : sequence.start + sequence.length]
+        columns = [(sequence.start, sequence.start + sequence.length)]
+        return items, TakeColumns(columns, [sequence.name])(self.inputs["encoded_ids"])
+
+    def event_sequences(self, table_set: str = "shared") -> list[EventSequence]:
+        """The histories of a table set, each as events of one column, and its events."""
+        found = []
+        for sequence in self.sequences(table_set):
+            items, ids = self.history(table_set, sequence)
+            candidate = self._candidate(table_set, [sequence.table])
+            found.append(EventSequence(sequence.name, [items], ids, candidate))
+        start = 0
+        held = {f.name for f in self._members(table_set, sequences=True)}
+        for events in self.features.of_type(Events):
+            depth = len(events.channels)
+            end = start + events.max_length * depth
+            if held.issuperset(events.fields):
+                take = TakeColumns([(start, end)], [events.name], depth, dtype=self.dtype)
+                channels = take(self.inputs["encoded_events"])
+                key = self._set(table_set)
+                columns = [self._embedded[f"{key}/{field}"] for field in events.fields]
+                columns += [channels[:, :, 1:]] if depth > 1 else []
+                gap = events.channels.index("log_gap") if "log_gap" in events.channels else None
+                candidate = self._candidate(table_set, [t for t in events.ids.values()])
+                found.append(
+                    EventSequence(
+                        events.name,
+                        columns,
+                        channels[:, :, 0],
+                        candidate,
+                        None if gap is None else channels[:, :, gap],
+                    )
+                )
+            start = end
+        return found
+
+    def _candidate(self, table_set: str, tables: Sequence[Any]) -> Any:
+        """What the candidate has of the columns of a sequence, side by side; `None` without any."""
+        held = {f.name for f in self._members(table_set, sequences=False)}
+        names = [name for name in tables if isinstance(name, str) and name in held]
+        names = [name for name in names if self.features[name].side != "user"]
+        return side_by_side([self.field(table_set, name) for name in names]) if names else None
 
     def field(self, table_set: str, name: str) -> Any:
         """One field that is not a sequence (batch, width)."""
@@ -169,7 +210,7 @@ class EmbeddedRow:
         return Fields(names, [width[name] for name in names], pieces)
 
     def pooled(self, table_set: str = "shared") -> Fields:
-        """`categorical`, followed by every sequence reduced to one vector by its combiner."""
+        """`categorical`, followed by every history reduced to one vector by its combiner."""
         fields = self.categorical(table_set)
         for sequence in self.sequences(table_set):
             items, ids = self.history(table_set, sequence)
@@ -179,12 +220,28 @@ class EmbeddedRow:
 
     def numeric_features(self) -> list[str]:
         """For every column of `encoded_numeric`, the feature that it belongs to."""
-        return [name.removesuffix(":missing") for name in self.features.numeric_names()]
+        return self.features.numeric_owners()
 
-    def all_fields(self, table_set: str = "shared") -> Fields:
-        """`pooled`, then the numeric columns as embedded fields, then the pretrained vectors."""
-        fields = self.pooled(table_set)
-        names, width = self.numeric_features(), self.settings["embedding_dim"]
+    def all_fields(self, table_set: str = "shared", encoder: Any = "mean") -> Fields:
+        """All there is as fields.
+
+        They are `categorical`, one per sequence as its encoder reduces it (see `RankUp`), the
+        numeric columns embedded, and the pretrained vectors.
+        """
+        sequences, width = self.event_sequences(table_set), self.settings["embedding_dim"]
+        choices = choices_by_sequence(encoder, [sequence.name for sequence in sequences])
+        combiners = {f.name: f.combiner for f in self.sequences(table_set)}
+        fields = self.categorical(table_set)
+        for sequence in sequences:
+            choice, combiner = choices[sequence.name], combiners.get(sequence.name)
+            if choice == "mean" and combiner is not None:
+                pooling = SequencePooling(combiner, dtype=self.dtype)
+                vector = pooling(sequence.columns[0], sequence.mask)
+            else:
+                name = f"sequence_{len(fields.names)}"
+                vector = sequence_vector(sequence, choice, width, name, self.dtype)
+            fields += Fields([sequence.name], [vector.shape[-1]], [vector])
+        names = self.numeric_features()
         if names:
             layer = NumericEmbedding(width, name="numeric_embedding", dtype=self.dtype)
             embedded = layer(self.inputs["encoded_numeric"])

@@ -44,6 +44,8 @@ class RankMixer(RankingModel):
         placement: `"post"` (default, as published) or `"pre"`.
         norm: `"layer_norm"` (default), `"rms_norm"` or `None`.
         pooling: `"mean"` (default, as published) or `"flatten"`.
+        sequence_encoder: what reduces a sequence to the field that it becomes,
+            see `RankUp`. Defaults to `"mean"`.
         {blocks}
         {shared}
 
@@ -78,6 +80,7 @@ class RankMixer(RankingModel):
         placement: str = "post",
         norm: str | None = "layer_norm",
         pooling: str = "mean",
+        sequence_encoder: Any = "mean",
         embedding_dim: int = 16,
         dropout: float = 0.0,
         embedding_dropout: float = 0.0,
@@ -91,7 +94,7 @@ class RankMixer(RankingModel):
         settings = settings_of(locals())
         task_list, policy = as_tasks(tasks), settings["dtype"]
         row = EmbeddedRow(features, settings)
-        fields = row.all_fields().by_group(features)
+        fields = row.all_fields(encoder=sequence_encoder).by_group(features)
         if needs_divisor(mixing):
             total = choose_tokens(token_dim, len(fields.dims), num_tokens)
         else:

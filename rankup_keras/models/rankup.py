@@ -62,9 +62,14 @@ class RankUp(RankingModel):
             holds. Defaults to all fields.
         interactions: list of pairs of names of categorical features, whose
             embeddings' product makes a token. Defaults to none.
-        sequence_encoder: `"mean"` (default; more exactly the feature's own
-            combiner) or `"attention"` of the candidate, which is the feature
-            that the sequence is `of`, over its items.
+        sequence_encoder: what reduces a sequence (`History` or `Events`) to its
+            token: `"mean"` (default; of a history more exactly its own
+            combiner), `"attention"` of the candidate over its events, `"din"`
+            (`DINAttention`), or what the candidate reads events behind:
+            `"transformer"`, `"longer"` or `"hstu"` (`TransformerEncoder` and so
+            on). A dict such as `{"kind": "longer", "recent": 50}` has arguments
+            of the layer; a dict from sequences' names to choices gives each its
+            own.
         global_func: what the global token makes of its fields: `"mlp"`
             (default), `"fm"` (a factorization machine; fields must be equally
             wide), `"dcnv2"` (cross layers), a dict such as
@@ -137,7 +142,7 @@ class RankUp(RankingModel):
         multi_embedding: MultiEmbedding = True,
         table_fields: Mapping[str, Sequence[str]] | None = None,
         interactions: Sequence[Sequence[str]] = (),
-        sequence_encoder: str = "mean",
+        sequence_encoder: Any = "mean",
         global_func: LayerChoice = "mlp",
         global_units: Sequence[int] | None = (),
         crosses: Sequence[Sequence[str]] = (),
