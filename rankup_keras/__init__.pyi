@@ -21,6 +21,8 @@ from .features import Timestamp as Timestamp
 from .layers.towers import Task as Task
 from .models import DLRM as DLRM
 from .models import DCNv2 as DCNv2
+from .models import HyFormer as HyFormer
+from .models import MixFormer as MixFormer
 from .models import RankElastor as RankElastor
 from .models import RankMixer as RankMixer
 from .models import RankUp as RankUp

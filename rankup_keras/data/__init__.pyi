@@ -2,6 +2,7 @@ from .adapt_from_files import adapt as adapt
 from .bad_rows import BadRows as BadRows
 from .csv_options import CsvOptions as CsvOptions
 from .data_error import DataError as DataError
+from .event_log import EventLog as EventLog
 from .files import Files as Files
 from .point_in_time import earlier_items as earlier_items
 from .point_in_time import earlier_statistics as earlier_statistics

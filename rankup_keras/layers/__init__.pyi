@@ -6,6 +6,7 @@ from .embeddings import TableView as TableView
 from .embeddings import TakeColumns as TakeColumns
 from .embeddings import plan as plan
 from .mixers import FullMixing as FullMixing
+from .mixers import ItemTokenMixing as ItemTokenMixing
 from .mixers import LayerNorm as LayerNorm
 from .mixers import MixAndRevert as MixAndRevert
 from .mixers import MixerBlock as MixerBlock
@@ -18,6 +19,7 @@ from .mixers import PerTokenSwiGLU as PerTokenSwiGLU
 from .mixers import Residual as Residual
 from .mixers import RMSNorm as RMSNorm
 from .mixers import TokenMixing as TokenMixing
+from .mixers import UserTokenMixing as UserTokenMixing
 from .sequences import DINAttention as DINAttention
 from .sequences import EventAttention as EventAttention
 from .sequences import EventEmbedding as EventEmbedding

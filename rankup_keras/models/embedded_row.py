@@ -1,6 +1,7 @@
 """The beginning of every model: inputs, embedding tables, and the fields read from them."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from rankup_keras.layers.embeddings.placement import placed
 from rankup_keras.layers.tokens import NumericEmbedding, SequencePooling
 from rankup_keras.layers.tokens.field_groups import FieldGroups
 from rankup_keras.models.event_sequence import EventSequence, choices_by_sequence, sequence_vector
+from rankup_keras.models.user_part import UserPart, fields_of, source_holds
 
 
 def side_by_side(tensors: Sequence[Any]) -> Any:
@@ -222,16 +224,15 @@ class EmbeddedRow:
         """For every column of `encoded_numeric`, the feature that it belongs to."""
         return self.features.numeric_owners()
 
-    def all_fields(self, table_set: str = "shared", encoder: Any = "mean") -> Fields:
-        """All there is as fields.
+    def with_sequences(self, table_set: str = "shared", encoder: Any = "mean") -> Fields:
+        """`categorical`, and a field per sequence as its encoder reduces it, see `RankUp`."""
+        return self.categorical(table_set) + self._sequence_fields(table_set, encoder)
 
-        They are `categorical`, one per sequence as its encoder reduces it (see `RankUp`), the
-        numeric columns embedded, and the pretrained vectors.
-        """
+    def _sequence_fields(self, table_set: str, encoder: Any) -> Fields:
         sequences, width = self.event_sequences(table_set), self.settings["embedding_dim"]
         choices = choices_by_sequence(encoder, [sequence.name for sequence in sequences])
         combiners = {f.name: f.combiner for f in self.sequences(table_set)}
-        fields = self.categorical(table_set)
+        fields = Fields([], [], [])
         for sequence in sequences:
             choice, combiner = choices[sequence.name], combiners.get(sequence.name)
             if choice == "mean" and combiner is not None:
@@ -241,6 +242,11 @@ class EmbeddedRow:
                 name = f"sequence_{len(fields.names)}"
                 vector = sequence_vector(sequence, choice, width, name, self.dtype)
             fields += Fields([sequence.name], [vector.shape[-1]], [vector])
+        return fields
+
+    def all_fields(self, table_set: str = "shared", encoder: Any = "mean") -> Fields:
+        """`with_sequences`, then numeric columns as embedded fields, then pretrained vectors."""
+        fields, width = self.with_sequences(table_set, encoder), self.settings["embedding_dim"]
         names = self.numeric_features()
         if names:
             layer = NumericEmbedding(width, name="numeric_embedding", dtype=self.dtype)
@@ -250,6 +256,77 @@ class EmbeddedRow:
         return fields + Fields(
             list(vectors), [v.shape[-1] for v in vectors.values()], list(vectors.values())
         )
+
+    def required_sequences(self, model: str) -> list[EventSequence]:
+        """`event_sequences`, of which there must be one."""
+        found = self.event_sequences()
+        if not found:
+            raise ValueError(
+                f"{model} needs a sequence: an Events or History feature. Received features: "
+                f"{[feature.name for feature in self.features.features]}."
+            )
+        return found
+
+    def field_count(self) -> int:
+        """How many fields `by_side` has."""
+        names = self.embedding.field_names("shared") if self.embedding else ()
+        return len(names) + len(self.numeric_features()) + len(self.features.of_type(Pretrained))
+
+    def by_side(self, apart: bool) -> dict[str, Any]:
+        """All fields but the sequences (batch, width), by stream, see `token_streams`.
+
+        Args:
+            apart: whether those of the user and of the candidate are apart.
+        """
+        parts: list[tuple[Any, list[str], list[int]]] = []
+        if self.embedding is not None and self.embedding.field_names("shared"):
+            names, dims = self.embedding.field_names("shared"), self.embedding.field_dims("shared")
+            parts.append((self._embedded["shared"], list(names), list(dims)))
+        names, width = self.numeric_features(), self.settings["embedding_dim"]
+        if names:
+            layer = NumericEmbedding(width, name="numeric_embedding", dtype=self.dtype)
+            embedded = layer(self.inputs["encoded_numeric"])
+            parts.append((embedded, names, [width] * len(names)))
+        vectors = self.features.of_type(Pretrained)
+        if vectors:
+            names, dims = [f.name for f in vectors], [f.dim for f in vectors]
+            parts.append((self.inputs["encoded_vectors"], names, dims))
+        if not apart:
+            return {"": side_by_side([x for x, _, _ in parts])}
+        found: dict[str, Any] = {}
+        for stream, is_user in (("user_", True), ("item_", False)):
+            taken = []
+            for x, names, dims in parts:
+                ends = list(itertools.accumulate(dims))
+                places = [i for i, n in enumerate(names) if (self._side(n) == "user") == is_user]
+                if places:
+                    columns = [(ends[i] - dims[i], ends[i]) for i in places]
+                    of = [names[i] for i in places]
+                    taken.append(TakeColumns(columns, of, dtype=self.dtype)(x))
+            if not taken:
+                side = "side='user'" if is_user else "another side than 'user'"
+                raise ValueError(f"`user_item_mask` needs a feature of {side}. Received none.")
+            found[stream] = side_by_side(taken)
+        return found
+
+    def sides_with_sequences(self, encoder: Any) -> tuple[dict[str, Any], int]:
+        """`by_side`, a field per sequence behind it where it belongs, and the number of fields."""
+        found, part = self.by_side(True), self.user_part()
+        sequences = self._sequence_fields("shared", encoder)
+        for vector in sequences.pieces:
+            stream = "user_" if part.only(vector) else "item_"
+            found[stream] = side_by_side([found[stream], vector])
+        return found, self.field_count() + len(sequences.names)
+
+    def user_part(self) -> UserPart:
+        """Tells which tensors have nothing of the candidate."""
+        mine = {f.name for f in self.features.features if f.side == "user"}
+        sources = {**self.inputs, **(self._embedded if self.embedding else {})}
+        holds = source_holds(self.features, sources, self.embedding)
+        return UserPart(fields_of(self.features, mine), sources, holds)
+
+    def _side(self, name: str) -> Any:
+        return self.features[name].side
 
     def vectors(self) -> dict[str, Any]:
         """Pretrained vectors by feature."""

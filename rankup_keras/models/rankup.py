@@ -8,6 +8,7 @@ from rankup_keras.features import FeatureSet
 from rankup_keras.layers.mixers.residual import make_norm
 from rankup_keras.layers.tokens import TaskTokens, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
+from rankup_keras.models import token_streams
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
 from rankup_keras.models.layer_choice import LayerChoice
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
@@ -91,6 +92,15 @@ class RankUp(RankingModel):
         permutation: list of field indices, or `None` to draw one from
             `permutation_seed`.
         permutation_seed: int. Defaults to 0.
+        user_item_mask: bool. Whether sparse tokens are of the user's fields alone
+            or of the candidate's, and mixing keeps what depends on the candidate
+            out of the tokens that do not: those of user fields and of sequences
+            whose encoder does not read the candidate. `rank` then computes these
+            once in every block. The global token, the interactions and the task
+            tokens see everything, and stand on the candidate's side; the dense
+            token does where a numeric feature is the candidate's. Needs
+            `tokenizer="permutation"` and `mixing="token_mixing"`. Defaults to
+            `False`.
         norm: `"layer_norm"` (default) or `"rms_norm"`.
         token_norm: bool. Whether to normalize every token before the first
             block, since families differ in scale and a pre-norm block keeps
@@ -150,6 +160,7 @@ class RankUp(RankingModel):
         task_tokens: bool = True,
         permutation: Sequence[int] | None = None,
         permutation_seed: int = 0,
+        user_item_mask: bool = False,
         norm: str | None = "layer_norm",
         token_norm: bool = True,
         final_norm: bool = True,
@@ -169,29 +180,37 @@ class RankUp(RankingModel):
         num_task_tokens = len(task_list) if task_tokens else 0
         others = num_task_tokens + sum(family.count() for family in make.others)
         token_dim, num_sparse_tokens = make.sparse.sizes(others)
-        sparse, permutation = make.sparse.tokens_of(token_dim, num_sparse_tokens)
-        families = [sparse, *(x for family in make.others for x in family.tokens(token_dim))]
+        if user_item_mask:
+            token_streams.check_mixing(mixing)
+            streams, permutation = make.sparse.tokens_by_side(token_dim, num_sparse_tokens), None
+        else:
+            sparse, permutation = make.sparse.tokens_of(token_dim, num_sparse_tokens)
+            streams = {token_streams.ALL: [sparse]}
+        part = make.row.user_part() if user_item_mask else None
+        last = token_streams.ITEM if user_item_mask else token_streams.ALL
+        for x in (x for family in make.others for x in family.tokens(token_dim)):
+            streams[token_streams.USER if part is not None and part.only(x) else last].append(x)
         if task_tokens:
-            families[-1] = TaskTokens(num_task_tokens, name="task_tokens", dtype=policy)(
-                families[-1]
+            streams[last][-1] = TaskTokens(num_task_tokens, name="task_tokens", dtype=policy)(
+                streams[last][-1]
             )
         # The layer named "tokens" makes what enters the first block.
         first_norm = make_norm(norm if token_norm else None, 1e-6, policy, "tokens")
         name_of_assembly = "tokens" if first_norm is None else "assembled_tokens"
-        x = TokenAssembly(name=name_of_assembly, dtype=policy)(families)
+        for stream, families in streams.items():
+            layer = TokenAssembly(name=f"{stream}{name_of_assembly}", dtype=policy)
+            streams[stream] = layer(families)
         if first_norm is not None:
-            x = first_norm(x)
-        x = mixer_stack(
-            x,
-            num_blocks,
-            ffn,
-            {"expansion": expansion, "down_scale": down_scale},
-            policy,
-            mixing,
-            placement="pre",
-            norm=norm,
-            dropout=dropout,
-        )
+            streams = token_streams.each(streams, lambda _: first_norm)
+        of_ffn = {"expansion": expansion, "down_scale": down_scale}
+        block: dict[str, Any] = {"placement": "pre", "norm": norm, "dropout": dropout}
+        if user_item_mask:
+            streams = token_streams.masked_stack(streams, num_blocks, ffn, of_ffn, policy, **block)
+            x = token_streams.joined(streams)
+        else:
+            x = mixer_stack(
+                streams[last], num_blocks, ffn, of_ffn, policy, mixing, **block
+            )
         last_norm = make_norm(norm if final_norm else None, 1e-6, policy, "final_norm")
         if last_norm is not None:
             x = last_norm(x)

@@ -1,4 +1,5 @@
 from .full_mixing import FullMixing as FullMixing
+from .item_token_mixing import ItemTokenMixing as ItemTokenMixing
 from .layer_norm import LayerNorm as LayerNorm
 from .mix_and_revert import MixAndRevert as MixAndRevert
 from .mixer_block import MixerBlock as MixerBlock
@@ -11,3 +12,4 @@ from .per_token_swiglu import PerTokenSwiGLU as PerTokenSwiGLU
 from .residual import Residual as Residual
 from .rms_norm import RMSNorm as RMSNorm
 from .token_mixing import TokenMixing as TokenMixing
+from .user_token_mixing import UserTokenMixing as UserTokenMixing

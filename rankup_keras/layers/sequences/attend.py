@@ -30,9 +30,8 @@ def one_user(queries: Any, events: Any) -> bool:
 
 def fold(queries: Any) -> Any:
     """(batch, H, N, d) → (1, H, batch * N, d): all rows' queries as one row's."""
-    _, heads, count, width = queries.shape
-    x = ops.reshape(ops.transpose(queries, (1, 0, 2, 3)), (1, heads, -1, width))
-    return x if count is not None else x
+    _, heads, _, width = queries.shape
+    return ops.reshape(ops.transpose(queries, (1, 0, 2, 3)), (1, heads, -1, width))
 
 
 def unfold(x: Any, count: int) -> Any:

@@ -1,5 +1,6 @@
 """DIN's attention of the candidate over events."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ class DINAttention(ConfiguredLayer):
 
     Call arguments:
         events: float tensor (batch, L, W).
-        mask: (batch, L), 0 or `False` at padding.
+        present: (batch, L), 0 or `False` at padding.
         candidate: float tensor (batch, any width).
 
     Returns:
@@ -53,7 +54,7 @@ class DINAttention(ConfiguredLayer):
         self.units = list(units)
         self.activation = keras.activations.get(activation)
 
-    def build(self, events_shape: Any, mask_shape: Any, candidate_shape: Any) -> None:
+    def build(self, events_shape: Any, present_shape: Any, candidate_shape: Any) -> None:
         width = events_shape[-1]
         self.projection = None
         if candidate_shape[-1] != width:
@@ -68,10 +69,13 @@ class DINAttention(ConfiguredLayer):
             layer.build((None, None, inner))
             self.layers.append(layer)
             inner = units
+        self.flops = (events_shape[1] or 0) * sum(
+            2 * math.prod(layer.kernel.shape) for layer in self.layers
+        )
         self.built = True
 
-    def call(self, events: Any, mask: Any, candidate: Any) -> Any:
-        events = without_padding(events, mask)
+    def call(self, events: Any, present: Any, candidate: Any) -> Any:
+        events = without_padding(events, present)
         c = candidate if self.projection is None else self.projection(candidate)
         c = ops.broadcast_to(ops.expand_dims(c, 1), ops.shape(events))
         x = ops.concatenate([events, c, events - c, events * c], axis=-1)
@@ -80,6 +84,6 @@ class DINAttention(ConfiguredLayer):
         return ops.sum(x * events, axis=1)
 
     def compute_output_shape(
-        self, events_shape: Any, mask_shape: Any = None, candidate_shape: Any = None
+        self, events_shape: Any, present_shape: Any = None, candidate_shape: Any = None
     ) -> tuple[int | None, ...]:
         return (events_shape[0], events_shape[2])

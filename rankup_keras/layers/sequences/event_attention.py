@@ -38,7 +38,7 @@ class EventAttention(ConfiguredLayer):
     Call arguments:
         queries: float tensor (batch, N, D).
         events: float tensor (batch, L, W); or (1, L, W), one user's for all rows.
-        mask: (batch, L) or (1, L), 0 or `False` at padding.
+        present: (batch, L) or (1, L), 0 or `False` at padding.
         visible: boolean (batch or 1, N, L), which events each query may see.
             Defaults to all.
 
@@ -64,7 +64,7 @@ class EventAttention(ConfiguredLayer):
           2601.12681, query decoding.
     """
 
-    # Takes one row of events, and of their mask, for many rows of queries.
+    # Takes one row of events, and of their present, for many rows of queries.
     one_user_inputs = True
 
     def __init__(
@@ -84,7 +84,7 @@ class EventAttention(ConfiguredLayer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(
-        self, queries_shape: Any, events_shape: Any, mask_shape: Any = None, visible_shape: Any = None
+        self, queries_shape: Any, events_shape: Any, present_shape: Any = None, visible_shape: Any = None
     ) -> None:
         width, units = queries_shape[-1], self.units or queries_shape[-1]
         must_divide("num_heads", self.num_heads, units)
@@ -97,18 +97,22 @@ class EventAttention(ConfiguredLayer):
         self.key = kernel("key", events_shape[-1], units)
         self.value = kernel("value", events_shape[-1], units)
         self.out = kernel("out", units, width)
+        count, length = queries_shape[1] or 0, events_shape[1] or 0
+        costs = self._costs(count, length)
+        self.flops = 4 * count * units * width + 4 * min(costs)
         self.built = True
 
-    def call(self, queries: Any, events: Any, mask: Any, visible: Any = None) -> Any:
+    def call(self, queries: Any, events: Any, present: Any, visible: Any = None) -> Any:
         heads, count = self.num_heads, queries.shape[1]
-        events = attend.without_padding(events, mask)
-        allowed = attend.real(mask)[:, None, None, :]
+        events = attend.without_padding(events, present)
+        allowed = attend.real(present)[:, None, None, :]
         if visible is not None:
             allowed = ops.logical_and(allowed, visible[:, None])
         q = attend.heads_of(ops.matmul(queries, self.query), heads)
         shared = visible is None and attend.one_user(queries, events)
         q = attend.fold(q) if shared else q
-        costs = self._costs(q, events)
+        asking = q.shape[2] if q.shape[2] is not None else ops.shape(q)[2]
+        costs = self._costs(asking, events.shape[1] or ops.shape(events)[1])
         if self.order != "auto":
             costs = (0, 1) if self.order == "queries" else (1, 0)
         found = attend.by_cost(
@@ -119,12 +123,9 @@ class EventAttention(ConfiguredLayer):
         found = attend.unfold(found, count) if shared else found
         return ops.matmul(attend.joined(found), self.out)
 
-    def _costs(self, q: Any, events: Any) -> tuple[Any, Any]:
-        """Multiplications of a row where the kernels meet the queries, and where the events."""
-        count = q.shape[2] if q.shape[2] is not None else ops.shape(q)[2]
-        length = events.shape[1] if events.shape[1] is not None else ops.shape(events)[1]
-        heads, units, width = self.num_heads, self.query.shape[1], events.shape[2]
-        # Divided by 2, so that they fit 32 bits.
+    def _costs(self, count: Any, length: Any) -> tuple[Any, Any]:
+        """Multiplications per kernel where the kernels meet the queries, and where the events."""
+        heads, (width, units) = self.num_heads, self.key.shape
         of_queries = count * (units * width + heads * width * length)
         return of_queries, length * units * (width + count)
 
@@ -147,6 +148,6 @@ class EventAttention(ConfiguredLayer):
         return ops.cast(kernel, like.dtype)
 
     def compute_output_shape(
-        self, queries_shape: Any, events_shape: Any, mask_shape: Any = None, visible_shape: Any = None
+        self, queries_shape: Any, events_shape: Any, present_shape: Any = None, visible_shape: Any = None
     ) -> tuple[int | None, ...]:
         return tuple(queries_shape)

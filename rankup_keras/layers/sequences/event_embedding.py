@@ -24,7 +24,7 @@ class EventEmbedding(ConfiguredLayer):
     Call arguments:
         columns: list of float tensors (batch, L, any width): embeddings of item,
             side ids and time gap, numbers.
-        mask: (batch, L), 0 or `False` at padding.
+        present: (batch, L), 0 or `False` at padding.
 
     Returns:
         Tensor (batch, L, units), zeros at padding.
@@ -60,7 +60,7 @@ class EventEmbedding(ConfiguredLayer):
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, columns_shape: Any, mask_shape: Any = None) -> None:
+    def build(self, columns_shape: Any, present_shape: Any = None) -> None:
         width = sum(int(shape[-1]) for shape in columns_shape)
         self.dense = keras.layers.Dense(
             self.units,
@@ -71,14 +71,15 @@ class EventEmbedding(ConfiguredLayer):
         self.norm = LayerNorm(name="norm", dtype=self.dtype_policy)
         self.dense.build((None, None, width))
         self.norm.build((None, None, self.units))
+        self.flops = 2 * width * self.units * (columns_shape[0][1] or 0)
         self.built = True
 
-    def call(self, columns: Sequence[Any], mask: Any) -> Any:
+    def call(self, columns: Sequence[Any], present: Any) -> Any:
         x = columns[0] if len(columns) == 1 else ops.concatenate(columns, axis=-1)
-        x = self.activation(self.norm(self.dense(without_padding(x, mask))))
-        return without_padding(x, mask)
+        x = self.activation(self.norm(self.dense(without_padding(x, present))))
+        return without_padding(x, present)
 
     def compute_output_shape(
-        self, columns_shape: Any, mask_shape: Any = None
+        self, columns_shape: Any, present_shape: Any = None
     ) -> tuple[int | None, ...]:
         return (*columns_shape[0][:2], self.units)

@@ -73,6 +73,7 @@ class EventSwiGLU(ConfiguredLayer):
 
         self.gate, self.up = dense("gate", self.hidden, width), dense("up", self.hidden, width)
         self.down = dense("down", width, self.hidden)
+        self.flops = 6 * width * self.hidden * (events_shape[1] or 0)
         self.built = True
 
     def call(self, events: Any) -> Any:

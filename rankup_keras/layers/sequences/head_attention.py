@@ -17,9 +17,9 @@ ORDERS = ("auto", "events", "queries")
 class HeadAttention(ConfiguredLayer):
     """One query per head, as wide as a head, over the head's slice of the events.
 
-    `z_i = sum_t softmax_t(q_i . k_t^i / sqrt(D)) v_t^i + q_i` over real events,
-    with `k_t^i = h_t^i K_i` and `v_t^i = h_t^i V_i`, `h_t^i` slice i of event t.
-    Without events `z_i = q_i`. No output projection.
+    `z_i = sum_t softmax_t(q_i . k_t^i / sqrt(D)) v_t^i` over real events, with
+    `k_t^i = h_t^i K_i` and `v_t^i = h_t^i V_i`, `h_t^i` slice i of event t;
+    zeros without events. No output projection; the block adds `q_i`.
 
     Args:
         num_slices: int or `None`. Number of slices of an event; `None` for the
@@ -33,7 +33,7 @@ class HeadAttention(ConfiguredLayer):
         queries: float tensor (batch, N, D).
         events: float tensor (batch, L, slices * D); or (1, L, slices * D), one
             user's for all rows.
-        mask: (batch, L) or (1, L), 0 or `False` at padding.
+        present: (batch, L) or (1, L), 0 or `False` at padding.
 
     Returns:
         Tensor (batch, N, D).
@@ -56,7 +56,7 @@ class HeadAttention(ConfiguredLayer):
         - MixFormer, arXiv 2602.14110, cross attention of a block.
     """
 
-    # Takes one row of events, and of their mask, for many rows of queries.
+    # Takes one row of events, and of their present, for many rows of queries.
     one_user_inputs = True
 
     def __init__(
@@ -75,7 +75,7 @@ class HeadAttention(ConfiguredLayer):
         self.order = order
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, queries_shape: Any, events_shape: Any, mask_shape: Any = None) -> None:
+    def build(self, queries_shape: Any, events_shape: Any, present_shape: Any = None) -> None:
         _, heads, width = queries_shape
         slices = self.num_slices or heads
         if events_shape[-1] != slices * width or self.first_slice + heads > slices:
@@ -90,20 +90,21 @@ class HeadAttention(ConfiguredLayer):
             return self.add_weight(name=name, shape=(heads, width, width), initializer=initializer)
 
         self.key, self.value = kernel("key"), kernel("value")
+        length = events_shape[1] or 0
+        self.flops = 4 * heads * width * min(width + length, length * (width + 1))
         self.built = True
 
-    def call(self, queries: Any, events: Any, mask: Any) -> Any:
+    def call(self, queries: Any, events: Any, present: Any) -> Any:
         _, heads, width = queries.shape
         start = self.first_slice * width
-        own = attend.without_padding(events[:, :, start : start + heads * width], mask)
+        own = attend.without_padding(events[:, :, start : start + heads * width], present)
         events = attend.heads_of(own, heads)
-        allowed = attend.real(mask)[:, None, None, :]
+        allowed = attend.real(present)[:, None, None, :]
         q = ops.expand_dims(queries, 2)  # (batch, N, 1, D)
         shared = attend.one_user(queries, events)
         q = attend.fold(q) if shared else q
-        count = q.shape[2] if q.shape[2] is not None else ops.shape(q)[2]
-        length = events.shape[2] if events.shape[2] is not None else ops.shape(events)[2]
-        costs = (count, length)
+        # Either kernel meets one query per head and row, or every event.
+        costs = (q.shape[2] or ops.shape(q)[2], events.shape[2] or ops.shape(events)[2])
         if self.order != "auto":
             costs = (0, 1) if self.order == "queries" else (1, 0)
         key, value = (ops.cast(kernel, q.dtype) for kernel in (self.key, self.value))
@@ -117,10 +118,10 @@ class HeadAttention(ConfiguredLayer):
 
         found = attend.by_cost(*costs, by_queries, by_events)
         found = attend.unfold(found, 1) if shared else found
-        return found[:, :, 0] + queries
+        return found[:, :, 0]
 
     def compute_output_shape(
-        self, queries_shape: Any, events_shape: Any, mask_shape: Any = None
+        self, queries_shape: Any, events_shape: Any, present_shape: Any = None
     ) -> tuple[int | None, ...]:
         return tuple(queries_shape)
 

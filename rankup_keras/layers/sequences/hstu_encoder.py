@@ -34,7 +34,7 @@ class HSTUEncoder(ConfiguredLayer):
 
     Call arguments:
         events: float tensor (batch, L, W), newest first.
-        mask: (batch, L), 0 or `False` at padding.
+        present: (batch, L), 0 or `False` at padding.
         gaps: float tensor (batch, L), how many seconds ago each event was;
             `None` (default) for no bias of time.
 
@@ -65,7 +65,7 @@ class HSTUEncoder(ConfiguredLayer):
         self.num_heads = num_heads
         self.time_buckets = time_buckets
 
-    def build(self, events_shape: Any, mask_shape: Any = None, gaps_shape: Any = None) -> None:
+    def build(self, events_shape: Any, present_shape: Any = None, gaps_shape: Any = None) -> None:
         _, length, width = events_shape
         must_divide("num_heads", self.num_heads, width)
         policy = self.dtype_policy
@@ -90,11 +90,12 @@ class HSTUEncoder(ConfiguredLayer):
                 )
             self.parts.append((norm, four, after, out, place, time))
         self._layers_of_parts = [layer for part in self.parts for layer in part[:4]]
+        self.flops = self.num_layers * length * width * (10 * width + 4 * length)
         self.built = True
 
-    def call(self, events: Any, mask: Any, gaps: Any = None) -> Any:
+    def call(self, events: Any, present: Any, gaps: Any = None) -> Any:
         length = events.shape[1]
-        x, there = attend.without_padding(events, mask), attend.real(mask)
+        x, there = attend.without_padding(events, present), attend.real(present)
         allowed = ops.logical_and(there[:, None, None, :], older_or_same(length)[:, None])
         places = ops.arange(length)
         apart = ops.maximum(places[None, :] - places[:, None], 0)
@@ -112,7 +113,8 @@ class HSTUEncoder(ConfiguredLayer):
             scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2)))
             weights = attend.silu_weights(scores, allowed, ops.cast(bias, scores.dtype))
             x = x + out(after(attend.joined(ops.matmul(weights, v))) * u)
-        return attend.without_padding(x, mask), mask
+        return attend.without_padding(x, present), present
 
-    def compute_output_spec(self, events: Any, mask: Any, gaps: Any = None) -> Any:
-        return keras.KerasTensor(events.shape, self.compute_dtype), mask
+    def compute_output_spec(self, events: Any, present: Any, gaps: Any = None) -> Any:
+        same = keras.KerasTensor(present.shape, present.dtype)
+        return keras.KerasTensor(events.shape, self.compute_dtype), same

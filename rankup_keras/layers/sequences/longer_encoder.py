@@ -30,11 +30,11 @@ class LongerEncoder(ConfiguredLayer):
 
     Call arguments:
         events: float tensor (batch, L, W), newest first.
-        mask: (batch, L), 0 or `False` at padding.
+        present: (batch, L), 0 or `False` at padding.
 
     Returns:
         The learned token and the recent events (batch, 1 + recent, W), and
-        their mask, in which the token is always there; fewer where L / K is.
+        their present, in which the token is always there; fewer where L / K is.
 
     Example:
 
@@ -78,7 +78,7 @@ class LongerEncoder(ConfiguredLayer):
         merged = -(-length // self.merge)
         return merged, min(self.recent, merged)
 
-    def build(self, events_shape: Any, mask_shape: Any = None) -> None:
+    def build(self, events_shape: Any, present_shape: Any = None) -> None:
         _, length, width = events_shape
         merged, recent = self._counts(length)
         policy = self.dtype_policy
@@ -97,10 +97,12 @@ class LongerEncoder(ConfiguredLayer):
             shape = (None, 1 + recent, width)
             layer.build(shape, (None, merged, width) if number == 1 else shape)
             self.layers.append(layer)
+        of_merging = 2 * merged * self.merge * width**2 if self.merge > 1 else 0
+        self.flops = of_merging + sum(layer.flops for layer in self.layers)
         self.built = True
 
-    def call(self, events: Any, mask: Any) -> Any:
-        x, there = attend.without_padding(events, mask), attend.real(mask)
+    def call(self, events: Any, present: Any) -> Any:
+        x, there = attend.without_padding(events, present), attend.real(present)
         length, width = events.shape[1:]
         merged, recent = self._counts(length)
         if self.merge > 1:
@@ -122,7 +124,7 @@ class LongerEncoder(ConfiguredLayer):
             asking = layer(asking, asking, kept, visible)
         return attend.without_padding(asking, kept), kept
 
-    def compute_output_spec(self, events: Any, mask: Any) -> Any:
+    def compute_output_spec(self, events: Any, present: Any) -> Any:
         batch, length, width = events.shape
         recent = self._counts(length)[1]
         return (

@@ -23,7 +23,7 @@ class EncoderLayer(ConfiguredLayer):
     Call arguments:
         x: (batch, N, W), what is encoded.
         events: (batch, L, W), what it looks at.
-        mask: (batch, L).
+        present: (batch, L).
         visible: see `EventAttention`.
     """
 
@@ -32,7 +32,7 @@ class EncoderLayer(ConfiguredLayer):
         self.num_heads = num_heads
         self.expansion = expansion
 
-    def build(self, x_shape: Any, events_shape: Any, mask_shape: Any = None) -> None:
+    def build(self, x_shape: Any, events_shape: Any, present_shape: Any = None) -> None:
         policy, width = self.dtype_policy, x_shape[-1]
         self.norm = LayerNorm(name="norm", dtype=policy)
         self.attention = EventAttention(self.num_heads, name="attention", dtype=policy)
@@ -45,10 +45,11 @@ class EncoderLayer(ConfiguredLayer):
         self.ffn_norm.build(x_shape)
         self.up.build(x_shape)
         self.down.build((None, None, hidden))
+        self.flops = self.attention.flops + 4 * (x_shape[1] or 0) * width * hidden
         self.built = True
 
-    def call(self, x: Any, events: Any, mask: Any, visible: Any = None) -> Any:
-        x = x + self.attention(self.norm(x), self.norm(events), mask, visible)
+    def call(self, x: Any, events: Any, present: Any, visible: Any = None) -> Any:
+        x = x + self.attention(self.norm(x), self.norm(events), present, visible)
         return x + self.down(self.up(self.ffn_norm(x)))
 
 
@@ -70,7 +71,7 @@ class TransformerEncoder(ConfiguredLayer):
 
     Call arguments:
         events: float tensor (batch, L, W), newest first.
-        mask: (batch, L), 0 or `False` at padding.
+        present: (batch, L), 0 or `False` at padding.
 
     Returns:
         Events (batch, L, W), zeros at padding, and their mask.
@@ -107,7 +108,7 @@ class TransformerEncoder(ConfiguredLayer):
         self.causal = causal
         self.positions = positions
 
-    def build(self, events_shape: Any, mask_shape: Any = None) -> None:
+    def build(self, events_shape: Any, present_shape: Any = None) -> None:
         if self.positions:
             shape = tuple(events_shape[1:])
             self.position = self.add_weight(name="position", shape=shape, initializer="uniform")
@@ -118,18 +119,20 @@ class TransformerEncoder(ConfiguredLayer):
             )
             layer.build(events_shape, events_shape)
             self.layers.append(layer)
+        self.flops = sum(layer.flops for layer in self.layers)
         self.built = True
 
-    def call(self, events: Any, mask: Any) -> Any:
-        x = attend.without_padding(events, mask)
+    def call(self, events: Any, present: Any) -> Any:
+        x = attend.without_padding(events, present)
         x = x + ops.cast(self.position, x.dtype) if self.positions else x
         visible = older_or_same(x.shape[1]) if self.causal else None
         for layer in self.layers:
-            x = layer(x, x, mask, visible)
-        return attend.without_padding(x, mask), mask
+            x = layer(x, x, present, visible)
+        return attend.without_padding(x, present), present
 
-    def compute_output_spec(self, events: Any, mask: Any) -> Any:
-        return keras.KerasTensor(events.shape, self.compute_dtype), mask
+    def compute_output_spec(self, events: Any, present: Any) -> Any:
+        same = keras.KerasTensor(present.shape, present.dtype)
+        return keras.KerasTensor(events.shape, self.compute_dtype), same
 
 
 def older_or_same(length: int) -> Any:

@@ -1,11 +1,13 @@
 """Which columns are a user's and which a candidate's, raw and encoded."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from rankup_keras.features import Events, FeatureSet, Pretrained
+from rankup_keras.models.user_part import fields_of
 from rankup_keras.serving.padding import missing_value
 
 Tensors = dict[str, tf.Tensor]
@@ -56,13 +58,8 @@ class RankInputs:
                     f"`user_columns` must have all columns of events {name!r} or none: {own}. "
                     f"Received: user_columns={list(user_columns)}"
                 )
-        # By feature, and by the column or gap that a field of events reads.
-        self.user_fields = {
-            name
-            for f in features.features
-            if set(columns[f.name]) & set(self.user)
-            for name in (f.name, *(f.fields if isinstance(f, Events) else ()))
-        }
+        mine = {name for name, own in columns.items() if set(own) & set(self.user)}
+        self.user_fields = fields_of(features, mine)
         self._of_user = _user_positions(features, self.user_fields)
 
     def user_once(self, rows: Arrays) -> dict[str, np.ndarray]:
@@ -89,12 +86,17 @@ class RankInputs:
         of_candidates = encode({**candidates, **self._empty(self.user, count)})
         return of_user, of_candidates
 
-    def join(self, of_user: Tensors, of_candidates: Tensors) -> Tensors:
-        """Encoded rows: the user's positions from one encoding, the rest from the other."""
-        return {
-            name: tf.where(self._of_user[name], of_user[name], of_candidates[name])
-            for name in of_candidates
-        }
+    def join(self, of_user: Tensors, of_candidates: Tensors, name: str | None = None) -> Any:
+        """Encoded rows: the user's positions from one encoding, the rest from the other.
+
+        Args:
+            of_user: encoded columns of the user.
+            of_candidates: encoded columns of the candidates.
+            name: the tensor to join. Defaults to a dict of all.
+        """
+        if name is None:
+            return {key: self.join(of_user, of_candidates, key) for key in of_candidates}
+        return tf.where(self._of_user[name], of_user[name], of_candidates[name])
 
     def _empty(self, names: Sequence[str], count: tf.Tensor | int) -> Tensors:
         columns = {}
