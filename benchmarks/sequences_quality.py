@@ -11,6 +11,7 @@ to `results/sequences_quality.jsonl`, and is not made again.
 
 import argparse
 import functools
+import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -61,7 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         CONTENDERS[name] = Contender(model, settings)
         for seed in range(options.seeds):
             key = {"dataset": "movielens by time", "model": name, "seed": seed}
-            key |= {"settings": {**settings, **SHARED}, "recipe": {**RECIPE, "epochs": options.epochs}}
+            key |= {
+                "settings": {**settings, **SHARED},
+                "recipe": {**RECIPE, "epochs": options.epochs},
+            }
 
             def of_reads(seed: int, crossed: bool = False, reads: str = reads) -> Problem:
                 return load(reads)
@@ -92,7 +96,10 @@ def problem(reads: str, source: str | None = None) -> Problem:
     table = log.add({**whole, "stars": ratings})
     table = table.drop_columns(["stars"])
     features: list[Any] = [
-        *(rk.Categorical(name, side="user") for name in ("user_id", "gender", "occupation", "zip3")),
+        *(
+            rk.Categorical(name, side="user")
+            for name in ("user_id", "gender", "occupation", "zip3")
+        ),
         rk.Categorical("age_group", side="user"),
         *(rk.Categorical(name, side="candidate") for name in ("item_id", "release_year", "genre")),
     ]
@@ -107,7 +114,7 @@ def problem(reads: str, source: str | None = None) -> Problem:
         ]
     features_set = rk.FeatureSet(features)
     starts = [0, *sizes]
-    raw = [table.slice(a, b - a) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    raw = [table.slice(a, b - a) for a, b in itertools.pairwise(starts)]
     features_set.adapt(raw[0])
     encoded = [
         Part(features_set.encode(rows), part.labels["like"])

@@ -12,7 +12,6 @@ import argparse
 import json
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np

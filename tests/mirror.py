@@ -59,17 +59,28 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     **{
         f"layers/sequences/{name}.py": _SEQUENCES
         for name in (
-            "attend", "din_attention", "event_attention", "event_embedding", "event_swiglu",
-            "head_attention", "hstu_encoder", "longer_encoder", "transformer_encoder",
+            "attend",
+            "din_attention",
+            "event_attention",
+            "event_embedding",
+            "event_swiglu",
+            "head_attention",
+            "hstu_encoder",
+            "longer_encoder",
+            "transformer_encoder",
         )
-    },  # fmt: skip
+    },
     **{
         f"models/{name}.py": _EVENT_MODELS
         for name in (
-            "event_sequence", "hyformer", "mixformer", "sequence_family", "token_streams",
+            "event_sequence",
+            "hyformer",
+            "mixformer",
+            "sequence_family",
+            "token_streams",
             "user_part",
         )
-    },  # fmt: skip
+    },
     "kernels/__init__.py": _FORMS,
     "kernels/cpu_inference.py": _FORMS,
     "kernels/layout.py": _FORMS,

@@ -95,10 +95,8 @@ class Encoder:
             arrays["vectors"] = np.concatenate(shaped, axis=1)
         return Block(arrays)
 
-    def _encoded_ids(
-        self, table: pa.Table, rows: int
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The id slots, those of events to be filled, and the events' ids one list after another."""
+    def _encoded_ids(self, table: pa.Table, rows: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The id slots, those of events still empty, and the events' ids, list after list."""
         columns = [one_chunk(table.column(key(t))) for t in self._columns]
         flat = [
             c.flatten() if t.shape == "list" else c

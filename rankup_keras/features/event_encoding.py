@@ -45,6 +45,33 @@ def encode_events(
         length * channels); and int64 (2,): how many events there were, and how many of them were
         not known to be before the request.
     """
+    length = feature.max_length
+    hashes = [1 if x.shape.rank == 2 else x.shape[2] for x in ids] + [1] * bool(feature.gap)
+    rows, width = tf.shape(ids[0])[0], tf.shape(ids[0])[1]
+
+    def empty() -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+        slots = [tf.zeros((rows, length * count), tf.int32) for count in hashes]
+        channels = tf.zeros((rows, length * len(feature.channels)))
+        return slots, channels, tf.zeros(2, tf.int64)
+
+    # As for candidates, which are encoded without their user's events.
+    return tf.cond(
+        tf.equal(width, 0),
+        empty,
+        lambda: _encode(feature, request, ids, actions, numbers, moments, times, now),
+    )
+
+
+def _encode(
+    feature: Events,
+    request: Timestamp | None,
+    ids: Sequence[tf.Tensor],
+    actions: Sequence[tf.Tensor],
+    numbers: Sequence[tf.Tensor],
+    moments: np.ndarray,
+    times: tf.Tensor | None,
+    now: tf.Tensor | None,
+) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
     firsts = [x if x.shape.rank == 2 else x[:, :, 0] for x in ids]
     present = tf.reduce_any(tf.stack([x > 0 for x in firsts]), axis=0)
     seen = present
@@ -164,9 +191,9 @@ def check_widths(feature: Events, columns: dict[str, tf.Tensor]) -> dict[str, tf
     widths = tf.stack([tf.shape(columns[name])[1] for name in names])
 
     def told() -> list[Any]:
+        lists = ", ".join(names)
         return [
-            f"The lists of events '{feature.name}' must be equally long. Received widths of "
-            f"{', '.join(names)}: ",
+            f"The lists of events '{feature.name}' must be equally long. Received widths of {lists}: ",
             tf.strings.reduce_join(tf.as_string(widths), separator=", "),
             ".",
         ]
@@ -180,13 +207,14 @@ def check_unit(column: str, request: Timestamp, times: tf.Tensor) -> tf.Tensor:
     unit = UNITS[request.unit]
     # What is below would count something longer: 10^11 milliseconds is the year 1973.
     early = times < (0 if unit == 1 else LATEST * unit // 1000)
-    wrong = tf.not_equal(times, -1) & (early | (times >= LATEST * unit))
+    late = times >= min(LATEST * unit, np.iinfo(np.int64).max)
+    wrong = tf.not_equal(times, -1) & (early | late)
 
     def told() -> list[Any]:
         worst = tf.boolean_mask(times, wrong)[0]
+        declared = f"'{request.unit}' since 1970, the unit of Timestamp '{request.name}'"
         return [
-            f"Times in column '{column}' do not look like '{request.unit}' since 1970, the unit "
-            f"of Timestamp '{request.name}'. Received: ",
+            f"Times in column '{column}' do not look like {declared}. Received: ",
             tf.as_string(worst),
             ". Give `unit` as the data has it: s, ms, us or ns.",
         ]
@@ -207,18 +235,14 @@ def _checked_times(
 
     def told() -> list[Any]:
         at = tf.where(wrong)[0]
+        times_of = f"events '{feature.name}' (column '{feature.time}')"
         return [
-            f"Times of events '{feature.name}' (column '{feature.time}') are not in the declared "
-            f"order, {feature.order}. Received in row ",
-            *(
-                part
-                for label, value in (
-                    ("", at[0]),
-                    (": ", tf.gather_nd(first, at)),
-                    (" before ", tf.gather_nd(second, at)),
-                )
-                for part in (label, tf.as_string(value))
-            ),
+            f"Times of {times_of} are not in the declared order, {feature.order}. Received in row ",
+            tf.as_string(at[0]),
+            ": ",
+            tf.as_string(tf.gather_nd(first, at)),
+            " before ",
+            tf.as_string(tf.gather_nd(second, at)),
             ". Declare `order` as the data has it, or order='unordered' to sort by time.",
         ]
 

@@ -107,7 +107,9 @@ class Events(Feature):
                 f"`ids` of {owner} must be a dict from a column of ids to the feature whose table "
                 f"it reads. Received: ids={ids!r}."
             )
-        self.ids = {column: of if isinstance(of, str | int) else list(of) for column, of in ids.items()}
+        self.ids = {
+            column: of if isinstance(of, str | int) else list(of) for column, of in ids.items()
+        }
         self.max_length = positive_int(max_length, "max_length", owner) or 1
         if (time is None) != (request_time is None):
             raise ValueError(
@@ -138,7 +140,9 @@ class Events(Feature):
             for column, of in self.ids.items()
             if not isinstance(of, str)
         ]
-        self.scaled = [Numeric(column, how, indicator=False) for column, how in self.numbers.items()]
+        self.scaled = [
+            Numeric(column, how, indicator=False) for column, how in self.numbers.items()
+        ]
 
     @property
     def gap(self) -> str | None:

@@ -183,7 +183,9 @@ class FeatureSet(Preprocessing, keras.layers.Layer):
         taken = supplied_statistics.checked_vocabularies(
             self.features, vocabularies or {}, dtypes or {}
         )
-        self._moments.update(supplied_statistics.checked_moments(self.leaves(Numeric), moments or {}))
+        self._moments.update(
+            supplied_statistics.checked_moments(self.leaves(Numeric), moments or {})
+        )
         for feature, vocabulary, dtype in taken:
             self._set_dtype(feature, dtype)
             self._take_vocabulary(feature, vocabulary)

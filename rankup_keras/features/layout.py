@@ -44,7 +44,9 @@ class Layout:
                     f"one of {singles}. Received: of={feature.of!r}."
                 )
         for events in self.of_type(Events):
-            unknown = [of for of in events.ids.values() if isinstance(of, str) and of not in singles]
+            unknown = [
+                of for of in events.ids.values() if isinstance(of, str) and of not in singles
+            ]
             if unknown:
                 raise ValueError(
                     f"`ids` of events {events.name!r} must read the tables of single-valued "

@@ -164,7 +164,7 @@ class EmbeddedRow:
                 columns = [self._embedded[f"{key}/{field}"] for field in events.fields]
                 columns += [channels[:, :, 1:]] if depth > 1 else []
                 gap = events.channels.index("log_gap") if "log_gap" in events.channels else None
-                candidate = self._candidate(table_set, [t for t in events.ids.values()])
+                candidate = self._candidate(table_set, list(events.ids.values()))
                 found.append(
                     EventSequence(
                         events.name,

@@ -80,9 +80,7 @@ def encoded(x: Any, mask: Any, choice: Any, name: str, dtype: Any, log_gap: Any 
     return layer(x, mask)
 
 
-def sequence_vector(
-    sequence: EventSequence, choice: Any, units: int, name: str, dtype: Any
-) -> Any:
+def sequence_vector(sequence: EventSequence, choice: Any, units: int, name: str, dtype: Any) -> Any:
     """A sequence as one vector (batch, units).
 
     Args:
@@ -96,8 +94,8 @@ def sequence_vector(
     candidate = sequence.candidate
     if candidate is None and kind in ("attention", "din"):
         raise ValueError(
-            f"`sequence_encoder` {kind!r} of sequence {sequence.name!r} needs a candidate: a column "
-            "of ids that reads the table of a feature that is not the user's."
+            f"`sequence_encoder` {kind!r} of sequence {sequence.name!r} needs a candidate: a "
+            "column of ids that reads the table of a feature that is not the user's."
         )
     x, mask = sequence.embedded(units, name, dtype), sequence.mask
     if kind == "din":

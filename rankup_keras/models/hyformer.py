@@ -125,7 +125,9 @@ class HyFormer(RankingModel):
         rows = {}
         for stream, x in fields.items():
             x = row.drop(x, f"{stream}embedding_dropout")
-            layer = SliceTokenizer(counts[stream], token_dim, name=f"{stream}tokenizer", dtype=policy)
+            layer = SliceTokenizer(
+                counts[stream], token_dim, name=f"{stream}tokenizer", dtype=policy
+            )
             rows[stream] = layer(x)
         owner = token_streams.USER if user_item_mask else token_streams.ALL
         events = [
@@ -138,9 +140,9 @@ class HyFormer(RankingModel):
         ]
         flat = ops.reshape(rows[owner], (-1, counts[owner] * token_dim))
         info = side_by_side([flat, *means])
-        hidden = keras.layers.Dense(
-            queries * token_dim, "gelu", name="query_hidden", dtype=policy
-        )(info)
+        hidden = keras.layers.Dense(queries * token_dim, "gelu", name="query_hidden", dtype=policy)(
+            info
+        )
         hidden = ops.reshape(hidden, (-1, queries, token_dim))
         q = PerTokenDense(token_dim, name="queries", dtype=policy)(hidden)
         rows[owner] = TokenAssembly(name="tokens", dtype=policy)([q, rows[owner]])

@@ -1,5 +1,6 @@
 """MixFormer."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -127,7 +128,9 @@ class MixFormer(RankingModel):
         streams = {}
         for stream, x in fields.items():
             x = row.drop(x, f"{stream}embedding_dropout")
-            layer = SliceTokenizer(heads[stream], token_dim, name=f"{stream}tokenizer", dtype=policy)
+            layer = SliceTokenizer(
+                heads[stream], token_dim, name=f"{stream}tokenizer", dtype=policy
+            )
             streams[stream] = TokenAssembly(name=f"{stream}tokens", dtype=policy)([layer(x)])
         width = num_heads * token_dim
         events = [
@@ -137,20 +140,14 @@ class MixFormer(RankingModel):
         for index in range(1, num_blocks + 1):
             block = f"block_{index}"
 
-            def network(part: str, block: str = block) -> Any:
-                def make(stream: str) -> Any:
-                    inner = PerTokenSwiGLU(
-                        expansion, name=f"{block}_{stream}{part}_network", dtype=policy
-                    )
-                    return Residual(
-                        inner, "pre", norm, dropout=dropout, name=f"{block}_{stream}{part}",
-                        dtype=policy,
-                    )  # fmt: skip
-
-                return make
+            def network(of: str, part: str, block: str = block) -> Any:
+                name = f"{block}_{of}{part}"
+                inner = PerTokenSwiGLU(expansion, name=f"{name}_network", dtype=policy)
+                return Residual(inner, "pre", norm, dropout=dropout, name=name, dtype=policy)
 
             streams = token_streams.residual_mixing(streams, block, policy, norm)
-            streams = token_streams.each(streams, network("query"))
+            streams = token_streams.each(streams, functools.partial(network, part="query"))
+            found: dict[str, Any] = {}
             for number, (sequence, s) in enumerate(zip(sequences, events, strict=True), start=1):
                 hidden = max(1, round(event_expansion * width))
                 h = EventSwiGLU(hidden, norm, name=f"{block}_events_{number}", dtype=policy)(s)
@@ -161,9 +158,9 @@ class MixFormer(RankingModel):
                         dtype=policy,
                     )  # fmt: skip
                     asked[stream] = attention(q, h, sequence.mask)
-                found = asked if number == 1 else {k: found[k] + x for k, x in asked.items()}
+                found = {k: found[k] + x for k, x in asked.items()} if found else asked
             streams = {stream: q + found[stream] for stream, q in streams.items()}
-            streams = token_streams.each(streams, network("ffn"))
+            streams = token_streams.each(streams, functools.partial(network, part="ffn"))
         last = make_norm(norm, 1e-6, policy, "final_norm")
         streams = token_streams.each(streams, lambda _: last) if last is not None else streams
         pooled = TokenPooling(pooling, name="pooling", dtype=policy)(token_streams.joined(streams))

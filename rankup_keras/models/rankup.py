@@ -208,9 +208,7 @@ class RankUp(RankingModel):
             streams = token_streams.masked_stack(streams, num_blocks, ffn, of_ffn, policy, **block)
             x = token_streams.joined(streams)
         else:
-            x = mixer_stack(
-                streams[last], num_blocks, ffn, of_ffn, policy, mixing, **block
-            )
+            x = mixer_stack(streams[last], num_blocks, ffn, of_ffn, policy, mixing, **block)
         last_norm = make_norm(norm if final_norm else None, 1e-6, policy, "final_norm")
         if last_norm is not None:
             x = last_norm(x)

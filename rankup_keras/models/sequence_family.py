@@ -66,9 +66,7 @@ class Sequences(TokenFamily):
         vectors, name = [], f"attended_sequence_tokens{ending}"
         items, ids = self._histories(table_set, f"{ending}_attended", attended)
         for index, sequence in enumerate(attended):
-            layer: Any = TargetAttention(
-                name=f"{name}_attention_{index + 1}", dtype=self.row.dtype
-            )
+            layer: Any = TargetAttention(name=f"{name}_attention_{index + 1}", dtype=self.row.dtype)
             candidate = self.row.field(table_set, sequence.table)
             vectors.append(layer(items[index], ids[index], candidate))
         # One group per sequence: each has a projection of its own.

@@ -9,8 +9,8 @@ from rankup_keras.layers.tokens import PermutationTokenizer, SemanticTokenizer, 
 from rankup_keras.models.embedded_row import Fields
 from rankup_keras.models.stack import needs_divisor
 from rankup_keras.models.token_counts import choose_sparse_tokens, choose_width
-from rankup_keras.models.token_streams import ITEM, USER, shares
 from rankup_keras.models.token_family import TokenFamily, one_of
+from rankup_keras.models.token_streams import ITEM, USER, shares
 
 TOKENIZERS = ("permutation", "semantic", "slice")
 
@@ -79,7 +79,7 @@ class Sparse(TokenFamily):
         return tokenizer(x), getattr(tokenizer, "permutation", None)
 
     def tokens_by_side(self, token_dim: int, num_tokens: int) -> dict[str, Any]:
-        """Tokens of the user's fields and of the candidate's, in a list each, see `token_streams`."""
+        """Tokens of the user's fields and of the candidate's, a list each; see `token_streams`."""
         if self.settings["tokenizer"] != "permutation" or self.settings["permutation"] is not None:
             raise ValueError(
                 "`user_item_mask` needs tokenizer='permutation', drawn from `permutation_seed`: "

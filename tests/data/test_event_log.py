@@ -1,4 +1,5 @@
-import datetime
+import datetime as dt
+import itertools
 
 import hypothesis
 import numpy as np
@@ -14,7 +15,7 @@ def whole_and_parts(rows, cuts, **settings):
     for bounds in ([0, len(rows)], sorted({0, len(rows), *cuts})):
         log = EventLog("user", "time", {"seen": "item", "at": "time"}, **settings)
         lists = []
-        for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, end in itertools.pairwise(bounds):
             part = rows[start:end]
             table = log.add(
                 {
@@ -43,7 +44,9 @@ def test_against_the_definition(rows, cuts, clicks, order):
     assert whole == parts
     for number, (user, time, _) in enumerate(rows):
         earlier = [
-            str(i) for i, (u, t, c) in enumerate(rows) if u == user and t < time and (c or not clicks)
+            str(i)
+            for i, (u, t, c) in enumerate(rows)
+            if u == user and t < time and (c or not clicks)
         ][-2:]
         earlier = earlier if order == "oldest_first" else earlier[::-1]
         assert whole[number] == (earlier, [rows[int(i)][1] for i in earlier]), number
@@ -61,7 +64,7 @@ def test_it_agrees_with_earlier_items(order):
 
 
 def test_dates_and_the_order_of_parts():
-    day = [datetime.datetime(2024, 1, d) for d in (1, 2)]
+    day = [dt.datetime(2024, 1, d) for d in (1, 2)]
     log = EventLog("u", "t", {"at": "t"}, length=3)
     log.add({"u": ["a", "a"], "t": day})
     assert log.add({"u": ["a"], "t": [day[1]]})["at"].to_pylist() == [[day[0]]]

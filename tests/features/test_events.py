@@ -1,6 +1,6 @@
 """Events as a feature: order, cut-off, alignment and what their times tell."""
 
-import datetime
+import datetime as dt
 import json
 import math
 
@@ -79,7 +79,9 @@ def test_what_times_tell():
     hour = 2 * math.pi * np.array([1500, 100]) / 86_400
     np.testing.assert_allclose(found["hour_sin"][1], [*np.sin(hour), 0], rtol=1e-5)
     # 1970 began on a Thursday, the fourth day.
-    np.testing.assert_allclose(found["weekday_cos"][1, :2], [math.cos(6 * math.pi / 7)] * 2, rtol=1e-5)
+    np.testing.assert_allclose(
+        found["weekday_cos"][1, :2], [math.cos(6 * math.pi / 7)] * 2, rtol=1e-5
+    )
     features = make_features(time_buckets=4)
     # Edges at 5 s, at their geometric middle (3.5 hours), and at a year.
     rows = make_rows(now=[10**8, 10**8], clicked=[["a"] * 3, []], kind=[["buy"] * 3, []])
@@ -108,7 +110,9 @@ def test_events_that_are_not_before_the_request_are_left_out_and_counted():
         found = features.encode(rows)
     assert found["encoded_events"].reshape(2, 3, -1)[:, :, 0].tolist() == [[1, 1, 0], [1, 0, 0]]
     # What they are changes nothing.
-    other = make_rows(at=[[10, 20, 1001, 3000], [100, None]], clicked=[["a", "b", "a", "a"], ["b", "d"]])
+    other = make_rows(
+        at=[[10, 20, 1001, 3000], [100, None]], clicked=[["a", "b", "a", "a"], ["b", "d"]]
+    )
     with pytest.warns(UserWarning, match=message):
         again = features.encode(other)
     for name in found:
@@ -119,7 +123,8 @@ def test_a_dataset_is_encoded_alike_and_told_of_once():
     rows, features = make_rows(at=[[10, 20, 30, 5000], [100, 1500]]), make_features()
     with pytest.warns(UserWarning, match="1 of 6"):
         want = features.encode(rows)
-    ragged = {n: tf.ragged.constant(c) if isinstance(c[0], list) else tf.constant(c, tf.int64 if n == "now" else None) for n, c in rows.items()}  # fmt: skip
+    ragged = {n: tf.ragged.constant(c) for n, c in rows.items() if isinstance(c[0], list)}
+    ragged |= {n: tf.constant(rows[n]) for n in rows if n not in ragged}
     data = tf.data.Dataset.from_tensors(ragged).repeat(2)
     with pytest.warns(UserWarning, match="1 of 6") as told:
         batches = list(features.encode(data))
@@ -194,11 +199,11 @@ def test_one_row_of_ten_thousand_events_and_one_that_repeats():
 
 
 def test_dates_with_times_are_instants():
-    moments = [datetime.datetime(2024, 1, 1, h, tzinfo=datetime.UTC) for h in range(4)]
+    moments = [dt.datetime(2024, 1, 1, h, tzinfo=dt.UTC) for h in range(4)]
     seconds = [int(m.timestamp()) for m in moments]
     rows = make_rows(now=[seconds[3]] * 2, at=[[*seconds[:2], *seconds[1:3]], seconds[:2]])
     want = make_features().encode(rows)
-    zone = datetime.timezone(datetime.timedelta(hours=-5))
+    zone = dt.timezone(dt.timedelta(hours=-5))
     lists = [[moments[0], moments[1], moments[1], moments[2]], moments[:2]]
     columns = {
         "of a zone": [[m.astimezone(zone) for m in row] for row in lists],
@@ -221,7 +226,7 @@ def test_the_time_of_the_request_itself():
     np.testing.assert_allclose(found, [want, [3, 0, 0, 0, 0]], atol=1e-6)
     assert features.numeric_names()[1:3] == ["now:hour_sin", "now:hour_cos"]
     assert features.numeric_owners() == ["price", "now", "now", "now", "now"]
-    with pytest.raises(ValueError, match="`utc_offset`.*Received: utc_offset=30"):
+    with pytest.raises(ValueError, match=r"`utc_offset`.*Received: utc_offset=30"):
         rk.Timestamp("now", utc_offset=30)
 
 

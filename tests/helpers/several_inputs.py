@@ -4,7 +4,7 @@ import keras
 
 
 def of_a_list(base, first_output=False):
-    """A layer that takes the arguments of `base` in one list, and may give its first output alone."""
+    """A layer that takes the arguments of `base` in one list; its first output alone if asked."""
 
     class OfAList(base):
         def build(self, input_shape):
@@ -15,7 +15,9 @@ def of_a_list(base, first_output=False):
             return found[0] if first_output else found
 
     if first_output:
-        OfAList.compute_output_spec = lambda self, inputs: base.compute_output_spec(self, *inputs)[0]
+        OfAList.compute_output_spec = lambda self, inputs: base.compute_output_spec(self, *inputs)[
+            0
+        ]
     else:
         OfAList.compute_output_shape = lambda self, shape: base.compute_output_shape(self, *shape)
     OfAList.__name__ = OfAList.__qualname__ = f"{base.__name__}OfAList"

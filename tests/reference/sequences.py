@@ -67,7 +67,9 @@ def event_attention(queries, events, present, w, heads, visible=None, prefix="")
             for h in range(heads):
                 own = slice(h * size, (h + 1) * size)
                 q = queries[b, n] @ query[:, own]
-                weights = softmax([q @ (events[b, t] @ key[:, own]) / math.sqrt(size) for t in seen])
+                weights = softmax(
+                    [q @ (events[b, t] @ key[:, own]) / math.sqrt(size) for t in seen]
+                )
                 values = [events[b, t] @ value[:, own] for t in seen]
                 parts.append(sum(a * v for a, v in zip(weights, values, strict=True)))
             result[b, n] = np.concatenate(parts) @ out
@@ -180,7 +182,7 @@ def hstu(events, present, gaps, w, layers, heads, time_buckets):
 def masked_mixing(user, item):
     """All tokens mixed, entry j of row i zeroed if `i < U` and `j >= U D / T`."""
     x = np.concatenate(_f64(user, item), axis=1)
-    batch, tokens, width = x.shape
+    _, tokens, width = x.shape
     head, users = width // tokens, user.shape[1]
     out = np.zeros_like(x)
     for h in range(tokens):

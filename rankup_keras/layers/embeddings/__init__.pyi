@@ -3,5 +3,5 @@ from .pretrained_vectors import PretrainedVectors as PretrainedVectors
 from .table_plan import EmbeddingPlan as EmbeddingPlan
 from .table_plan import TablePlan as TablePlan
 from .table_plan import plan as plan
-from .take_columns import TakeColumns as TakeColumns
 from .table_view import TableView as TableView
+from .take_columns import TakeColumns as TakeColumns

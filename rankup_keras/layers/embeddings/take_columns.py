@@ -53,7 +53,11 @@ class TakeColumns(ConfiguredLayer):
     def call(self, x: Any) -> Any:
         parts = [x[:, start:end] for start, end in self.columns]
         x = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
-        return x if self.depth is None else ops.reshape(x, (-1, self._width() // self.depth, self.depth))
+        return (
+            x
+            if self.depth is None
+            else ops.reshape(x, (-1, self._width() // self.depth, self.depth))
+        )
 
     def _width(self) -> int:
         return sum(end - start for start, end in self.columns)

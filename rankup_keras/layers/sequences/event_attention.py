@@ -84,7 +84,11 @@ class EventAttention(ConfiguredLayer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(
-        self, queries_shape: Any, events_shape: Any, present_shape: Any = None, visible_shape: Any = None
+        self,
+        queries_shape: Any,
+        events_shape: Any,
+        present_shape: Any = None,
+        visible_shape: Any = None,
     ) -> None:
         width, units = queries_shape[-1], self.units or queries_shape[-1]
         must_divide("num_heads", self.num_heads, units)
@@ -148,6 +152,10 @@ class EventAttention(ConfiguredLayer):
         return ops.cast(kernel, like.dtype)
 
     def compute_output_shape(
-        self, queries_shape: Any, events_shape: Any, present_shape: Any = None, visible_shape: Any = None
+        self,
+        queries_shape: Any,
+        events_shape: Any,
+        present_shape: Any = None,
+        visible_shape: Any = None,
     ) -> tuple[int | None, ...]:
         return tuple(queries_shape)

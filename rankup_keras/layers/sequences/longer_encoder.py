@@ -112,9 +112,7 @@ class LongerEncoder(ConfiguredLayer):
             there = ops.pad(there, [[0, 0], [0, rest]], constant_values=False)
             there = ops.any(ops.reshape(there, (-1, merged, self.merge)), axis=2)
         x = x + ops.cast(self.position, x.dtype)
-        token = ops.broadcast_to(
-            ops.cast(self.token, x.dtype), (ops.shape(x)[0], 1, width)
-        )
+        token = ops.broadcast_to(ops.cast(self.token, x.dtype), (ops.shape(x)[0], 1, width))
         asking = ops.concatenate([token, x[:, :recent]], axis=1)
         always = ops.ones_like(there[:, :1])
         kept = ops.concatenate([always, there[:, :recent]], axis=1)

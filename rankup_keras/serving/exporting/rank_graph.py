@@ -140,9 +140,7 @@ class _Cut:
         once: keys of those that are the user's, and whose readers all take one row for many.
     """
 
-    def __init__(
-        self, outputs: Sequence[Any], sources: Mapping[str, Any], part: UserPart
-    ) -> None:
+    def __init__(self, outputs: Sequence[Any], sources: Mapping[str, Any], part: UserPart) -> None:
         self._keys = {id(tensor): key for key, tensor in sources.items()}
         self.tensors: dict[str, Any] = {}
         shared: dict[str, bool] = {}

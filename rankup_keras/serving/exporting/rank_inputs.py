@@ -52,11 +52,12 @@ class RankInputs:
                 "`user_columns` must leave at least one column to the candidates. "
                 f"Received: user_columns={list(user_columns)}"
             )
-        for name, own in columns.items():
+        for events in features.of_type(Events):
+            own = [*events.columns, *([events.request_time] if events.request_time else [])]
             if 0 < len(set(own) & set(self.user)) < len(own):
                 raise ValueError(
-                    f"`user_columns` must have all columns of events {name!r} or none: {own}. "
-                    f"Received: user_columns={list(user_columns)}"
+                    f"`user_columns` must have all columns of events {events.name!r} and their "
+                    f"request time, or none: {own}. Received: user_columns={list(user_columns)}"
                 )
         mine = {name for name, own in columns.items() if set(own) & set(self.user)}
         self.user_fields = fields_of(features, mine)

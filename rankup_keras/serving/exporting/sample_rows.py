@@ -31,9 +31,7 @@ def first_rows(
     parts = data if isinstance(data, tf.data.Dataset) else [data]
     batches: list[Rows] = []
     for part in parts:
-        columns = convert_columns(
-            part[0] if isinstance(part, tuple) else part, dict(spec), targets
-        )
+        columns = convert_columns(part[0] if isinstance(part, tuple) else part, dict(spec), targets)
         batches.append({name: _exact(columns[name], item) for name, item in spec.items()})
         if sum(map(count_rows, batches)) >= limit:
             break

@@ -111,9 +111,11 @@ def test_what_stands_at_padding_changes_nothing(name):
     randomize_weights(layer)
     before = np.asarray(layer(inputs))
     wild = keras.tree.map_structure(
-        lambda x: np.where(PRESENT[..., None] > 0, x, np.nan).astype("float32")
-        if x.ndim == 3 and x.shape[1] == LENGTH
-        else x,
+        lambda x: (
+            np.where(PRESENT[..., None] > 0, x, np.nan).astype("float32")
+            if x.ndim == 3 and x.shape[1] == LENGTH
+            else x
+        ),
         inputs,
     )
     after = np.asarray(layer(wild))
@@ -153,7 +155,10 @@ def test_an_unknown_order(layer):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: layers.HeadAttention()(HEADS, EVENTS[..., :6], PRESENT), "Events must be 2 slices"),
+        (
+            lambda: layers.HeadAttention()(HEADS, EVENTS[..., :6], PRESENT),
+            "Events must be 2 slices",
+        ),
         (lambda: layers.LongerEncoder(recent=0), "`recent` and `merge` must be positive"),
         (lambda: layers.EventEmbedding(0), "`units` must be positive"),
         (lambda: layers.EventSwiGLU(0), "`hidden` must be positive"),
