@@ -79,7 +79,8 @@ def _encode(
         known = tf.not_equal(times, -1)
         present = present | known
         seen = known & (times < now[:, None])
-        times = _checked_times(feature, request, times, known, now)
+        times = _checked_times(feature, request, times, known)
+        now = check_unit(request.name, request, now[:, None])[:, 0]
     length = feature.max_length
     taken = _places(seen, times, feature.order, length)
     mask = taken < tf.shape(present)[1]
@@ -191,9 +192,9 @@ def check_widths(feature: Events, columns: dict[str, tf.Tensor]) -> dict[str, tf
     widths = tf.stack([tf.shape(columns[name])[1] for name in names])
 
     def told() -> list[Any]:
-        lists = ", ".join(names)
+        of = ", ".join(names)
         return [
-            f"The lists of events '{feature.name}' must be equally long. Received widths of {lists}: ",
+            f"The lists of events '{feature.name}' must be equally long. Received widths of {of}: ",
             tf.strings.reduce_join(tf.as_string(widths), separator=", "),
             ".",
         ]
@@ -224,7 +225,7 @@ def check_unit(column: str, request: Timestamp, times: tf.Tensor) -> tf.Tensor:
 
 
 def _checked_times(
-    feature: Events, request: Timestamp, times: tf.Tensor, known: tf.Tensor, now: tf.Tensor
+    feature: Events, request: Timestamp, times: tf.Tensor, known: tf.Tensor
 ) -> tf.Tensor:
     times = check_unit(feature.time or "", request, times)
     if feature.order == "unordered":
