@@ -174,8 +174,7 @@ class HyFormer(RankingModel):
                 decoded.append(own_queries + found)
             decoded.append(rows[owner][:, queries:])
             rows[owner] = TokenAssembly(name=f"{block}_query", dtype=policy)(decoded)
-            norm = LayerNorm(name=f"{block}_norm", dtype=policy)
-            before = token_streams.each(rows, lambda _, norm=norm: norm)
+            before = token_streams.normed(rows, "layer_norm", f"{block}_{{}}norm", policy)
             moved = token_streams.mixed(before, f"{block}_mixing", policy)
             for stream, x in moved.items():
                 network = PerTokenFFN(

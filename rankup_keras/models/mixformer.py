@@ -8,7 +8,6 @@ from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.divisibility import divisors, must_divide
 from rankup_keras.layers.mixers import PerTokenSwiGLU, Residual
-from rankup_keras.layers.mixers.residual import make_norm
 from rankup_keras.layers.sequences import EventSwiGLU, HeadAttention
 from rankup_keras.layers.tokens import SliceTokenizer, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
@@ -161,8 +160,7 @@ class MixFormer(RankingModel):
                 found = {k: found[k] + x for k, x in asked.items()} if found else asked
             streams = {stream: q + found[stream] for stream, q in streams.items()}
             streams = token_streams.each(streams, functools.partial(network, part="ffn"))
-        last = make_norm(norm, 1e-6, policy, "final_norm")
-        streams = token_streams.each(streams, lambda _: last) if last is not None else streams
+        streams = token_streams.normed(streams, norm, "{}final_norm", policy)
         pooled = TokenPooling(pooling, name="pooling", dtype=policy)(token_streams.joined(streams))
         names = [task.name for task in task_list]
         outputs = TaskTowers(names, tower_units, name="towers", dtype=policy)(pooled)

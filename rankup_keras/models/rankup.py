@@ -195,13 +195,12 @@ class RankUp(RankingModel):
                 streams[last][-1]
             )
         # The layer named "tokens" makes what enters the first block.
-        first_norm = make_norm(norm if token_norm else None, 1e-6, policy, "tokens")
-        name_of_assembly = "tokens" if first_norm is None else "assembled_tokens"
+        normed = token_norm and norm is not None
+        name_of_assembly = "assembled_tokens" if normed else "tokens"
         for stream, families in streams.items():
             layer = TokenAssembly(name=f"{stream}{name_of_assembly}", dtype=policy)
             streams[stream] = layer(families)
-        if first_norm is not None:
-            streams = token_streams.each(streams, lambda _: first_norm)
+        streams = token_streams.normed(streams, norm if token_norm else None, "{}tokens", policy)
         of_ffn = {"expansion": expansion, "down_scale": down_scale}
         block: dict[str, Any] = {"placement": "pre", "norm": norm, "dropout": dropout}
         if user_item_mask:

@@ -31,6 +31,16 @@ def each(streams: Streams, make: Callable[[str], Any]) -> Streams:
     return {stream: make(stream)(x) for stream, x in streams.items()}
 
 
+def normed(streams: Streams, norm: str | None, name: str, dtype: Any) -> Streams:
+    """Every stream normalized; `name` has a place `{}` for the stream's.
+
+    Each has a layer of its own: Keras cannot cut a graph at one of two calls of a layer.
+    """
+    if norm is None:
+        return streams
+    return each(streams, lambda stream: make_norm(norm, 1e-6, dtype, name.format(stream)))
+
+
 def mixed(streams: Streams, name: str, dtype: Any) -> Streams:
     """Token mixing; with two streams the user's tokens do not see the candidate's."""
     if ALL in streams:
@@ -51,11 +61,12 @@ def residual_mixing(
         mixing = TokenMixing(dtype=dtype)
         layer = Residual(mixing, placement, norm, name=f"{block}_mixer", dtype=dtype)
         return {ALL: layer(streams[ALL])}
-    scale = make_norm(norm, 1e-6, dtype, f"{block}_mixer_norm") or (lambda x: x)
-    before = each(streams, lambda _: scale) if placement == "pre" else streams
+    before = (
+        normed(streams, norm, f"{block}_{{}}mixer_norm", dtype) if placement == "pre" else streams
+    )
     moved = mixed(before, f"{block}_mixing", dtype)
     found = {stream: x + moved[stream] for stream, x in streams.items()}
-    return found if placement == "pre" else each(found, lambda _: scale)
+    return found if placement == "pre" else normed(found, norm, f"{block}_{{}}mixer_norm", dtype)
 
 
 def shares(total: int, sizes: Mapping[str, int]) -> dict[str, int]:

@@ -71,7 +71,7 @@ def test_files_give_what_memory_gives(kind, tmp_path):
         want = features.encode(columns)
     own = make_features().adapt(columns)
     assert own.get_config()["learned"] == features.get_config()["learned"]
-    with pytest.warns(UserWarning) as of_files:
+    with pytest.warns(UserWarning, match="events 'clicks'") as of_files:
         parts = [x for x, _ in files.dataset(16, encoded=True).as_numpy_iterator()]
     # The same number in both, once.
     late = [str(w.message) for w in told if "events" in str(w.message)]
@@ -110,9 +110,10 @@ def test_dates_with_times_in_parquet(tmp_path):
         table = table.set_column(place, name, pa.array(seconds, kind))
     pq.write_table(table, tmp_path / "rows.parquet")
     features = make_features().adapt(columns)
-    with pytest.warns(UserWarning):
+    files = Files(tmp_path / "rows.parquet", features)
+    with pytest.warns(UserWarning, match="events 'clicks'"):
         want = features.encode(columns)
-        files = Files(tmp_path / "rows.parquet", features)
+    with pytest.warns(UserWarning, match="events 'clicks'"):
         (found,) = files.dataset(ROWS, encoded=True).as_numpy_iterator()
     for name, value in want.items():
         np.testing.assert_allclose(found[name], value, atol=1e-6)

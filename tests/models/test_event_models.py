@@ -157,7 +157,7 @@ def test_candidates_over_one_user_are_as_rows(masked):
     rows = make_rows(seed=3)
     graph = RankGraph(masked, inputs)
     # The user's rows of every block are made once.
-    assert any(key.startswith("block_2") for key in graph.cut)
+    assert any("block_2" in key or "final_norm" in key for key in graph.cut)
     columns = {
         name: tf.ragged.constant(v) if isinstance(v[0], list) else tf.constant(v)
         for name, v in rows.items()
