@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from rankup_keras.diagnostics.attention_by_gap import AttentionByGap
 from rankup_keras.diagnostics.record import RankProfile, read_profiles
 from rankup_keras.diagnostics.report_page import page
 from rankup_keras.diagnostics.report_sections import sections, summary
@@ -24,6 +25,7 @@ def report(
     title: str | None = None,
     relations: Mapping[str, Any] | None = None,
     collapse_below: float = 0.3,
+    attention: AttentionByGap | None = None,
 ) -> str:
     """Writes one HTML page about a run: ranks, spectra, tables, metrics, and what they say.
 
@@ -40,6 +42,7 @@ def report(
         relations: What `token_relations` returned, to be drawn as well.
         collapse_below: Share of its ceiling under which a layer counts as
             collapsed. Defaults to 0.3.
+        attention: What `attention_by_gap` returned, to be drawn as well.
 
     Returns:
         The path of the page.
@@ -70,7 +73,7 @@ def report(
     text = page(
         title or "Effective rank of a training run",
         summary(profiles),
-        sections(profiles, relations or {}, collapse_below),
+        sections(profiles, relations or {}, collapse_below, attention),
     )
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -127,6 +127,14 @@ class EventAttention(ConfiguredLayer):
         found = attend.unfold(found, count) if shared else found
         return ops.matmul(attend.joined(found), self.out)
 
+    def weights(self, queries: Any, events: Any, present: Any) -> Any:
+        """The attention (batch, H, N, L) that a call with these arguments pays."""
+        events = attend.without_padding(events, present)
+        q = attend.heads_of(ops.matmul(queries, self.query), self.num_heads)
+        keys = attend.heads_of(ops.matmul(events, self.key), self.num_heads)
+        scores = ops.matmul(q, ops.transpose(keys, (0, 1, 3, 2)))
+        return attend.softmax_weights(scores, attend.real(present)[:, None, None, :], q.shape[3])
+
     def _costs(self, count: Any, length: Any) -> tuple[Any, Any]:
         """Multiplications per kernel where the kernels meet the queries, and where the events."""
         heads, (width, units) = self.num_heads, self.key.shape

@@ -120,6 +120,15 @@ class HeadAttention(ConfiguredLayer):
         found = attend.unfold(found, 1) if shared else found
         return found[:, :, 0]
 
+    def weights(self, queries: Any, events: Any, present: Any) -> Any:
+        """The attention (batch, N, 1, L) that a call with these arguments pays."""
+        _, heads, width = queries.shape
+        start = self.first_slice * width
+        own = attend.without_padding(events[:, :, start : start + heads * width], present)
+        keys = ops.matmul(attend.heads_of(own, heads), self.key)
+        scores = ops.matmul(ops.expand_dims(queries, 2), ops.transpose(keys, (0, 1, 3, 2)))
+        return attend.softmax_weights(scores, attend.real(present)[:, None, None, :], width)
+
     def compute_output_shape(
         self, queries_shape: Any, events_shape: Any, present_shape: Any = None
     ) -> tuple[int | None, ...]:
