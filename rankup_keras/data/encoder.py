@@ -224,5 +224,5 @@ class Encoder:
 
 
 def _keep(features: FeatureSet, name: str) -> str:
-    feature = features[name]
+    feature = features[name] if name in features else None
     return feature.keep if isinstance(feature, History) else "first"

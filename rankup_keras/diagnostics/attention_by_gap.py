@@ -139,8 +139,10 @@ def attention_by_gap(model: Any, data: Any, samples: int = 256) -> AttentionByGa
 def _log_gap(model: Any, present: Any) -> Any:
     """The logarithms of the gaps of the events whose mask this is; `None` where there are none."""
     inputs = call_of(present).inputs
-    channels = inputs[0] if inputs else None
-    take = call_of(channels).operation if channels is not None else None
+    if not inputs:
+        return None
+    channels = inputs[0]
+    take = call_of(channels).operation
     if not isinstance(take, TakeColumns) or take.depth is None:
         return None
     feature = model.features[take.of[0]]

@@ -159,7 +159,7 @@ def _places(seen: tf.Tensor, times: tf.Tensor | None, order: str, length: int) -
     places = tf.broadcast_to(tf.range(width), tf.shape(seen))
     if order != "newest_first":
         places, seen = places[:, ::-1], seen[:, ::-1]
-    if order == "unordered":
+    if order == "unordered" and times is not None:
         by_time = tf.argsort(times[:, ::-1], axis=1, direction="DESCENDING", stable=True)
         places = tf.gather(places, by_time, batch_dims=1)
         seen = tf.gather(seen, by_time, batch_dims=1)

@@ -107,7 +107,7 @@ class Events(Feature):
                 f"`ids` of {owner} must be a dict from a column of ids to the feature whose table "
                 f"it reads. Received: ids={ids!r}."
             )
-        self.ids = {
+        self.ids: dict[str, Any] = {
             column: of if isinstance(of, str | int) else list(of) for column, of in ids.items()
         }
         self.max_length = positive_int(max_length, "max_length", owner) or 1

@@ -184,7 +184,7 @@ class Preprocessing(Layout):
             element = data.element_spec
             columns.check_dataset_spec(columns.dataset_columns(data), self.raw_spec())
 
-            told = set()
+            told: set[str] = set()
 
             def tell(counts: Any) -> None:
                 if not told and np.asarray(counts)[:, 1].any():

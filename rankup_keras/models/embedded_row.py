@@ -280,8 +280,10 @@ class EmbeddedRow:
         """
         parts: list[tuple[Any, list[str], list[int]]] = []
         if self.embedding is not None and self.embedding.field_names("shared"):
-            names, dims = self.embedding.field_names("shared"), self.embedding.field_dims("shared")
-            parts.append((self._embedded["shared"], list(names), list(dims)))
+            names = list(self.embedding.field_names("shared"))
+            parts.append(
+                (self._embedded["shared"], names, list(self.embedding.field_dims("shared")))
+            )
         names, width = self.numeric_features(), self.settings["embedding_dim"]
         if names:
             layer = NumericEmbedding(width, name="numeric_embedding", dtype=self.dtype)
@@ -289,8 +291,8 @@ class EmbeddedRow:
             parts.append((embedded, names, [width] * len(names)))
         vectors = self.features.of_type(Pretrained)
         if vectors:
-            names, dims = [f.name for f in vectors], [f.dim for f in vectors]
-            parts.append((self.inputs["encoded_vectors"], names, dims))
+            names = [f.name for f in vectors]
+            parts.append((self.inputs["encoded_vectors"], names, [f.dim for f in vectors]))
         if not apart:
             return {"": side_by_side([x for x, _, _ in parts])}
         found: dict[str, Any] = {}

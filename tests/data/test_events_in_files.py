@@ -90,7 +90,9 @@ def test_rows_of_unequal_lists_are_malformed(tmp_path):
     columns["kind"][3] = columns["kind"][3] + ["view"]
     path = write_parquet(tmp_path / "rows.parquet", columns)
     features = make_features()
-    with pytest.raises(DataError, match=r"row 4.*'kind'.*all lists of events 'clicks' must be"):
+    with pytest.raises(
+        DataError, match=r"line 4, column 'kind'.*all lists of events 'clicks' must be"
+    ):
         rk.data.adapt(features, Files(path, features, ["click"]))
     bad_rows = BadRows("skip", limit=1)
     found = rk.data.adapt(features, Files(path, features, ["click"], bad_rows=bad_rows))
