@@ -224,5 +224,4 @@ class Encoder:
 
 
 def _keep(features: FeatureSet, name: str) -> str:
-    feature = features[name] if name in features else None
-    return feature.keep if isinstance(feature, History) else "first"
+    return {f.name: f.keep for f in features.of_type(History)}.get(name, "first")
