@@ -15,11 +15,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
 
-.PHONY: help demo test notebooks bench lint types format clean
+.PHONY: help demo test chaos notebooks bench lint types format clean
 
 help:
 	@echo "make demo       train on MovieLens-100k, track the effective rank, export, score"
 	@echo "make test       run the tests"
+	@echo "make chaos      kill, fill up, change and damage what a training needs, for ten minutes"
 	@echo "make notebooks  run the notebooks"
 	@echo "make bench      run the short benchmarks; docs/performance.md describes the full ones"
 	@echo "make lint       check style and formatting"
@@ -50,7 +51,11 @@ demo: $(VENV)/installed
 	$(BIN)/python -m rankup_keras.demo
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile \
+		--no-loadscope-reorder
+
+chaos: $(VENV)/installed-test
+	$(BIN)/python -m tests.chaos
 
 $(VENV)/installed-notebooks: $(VENV)/installed
 	@echo "== Installing what the notebooks need"
@@ -58,10 +63,8 @@ $(VENV)/installed-notebooks: $(VENV)/installed
 	@touch $@
 
 notebooks: $(VENV)/installed-notebooks
-	@for notebook in notebooks/*.ipynb; do \
-		echo "== $$notebook"; \
-		$(BIN)/jupyter execute --timeout=600 "$$notebook" || exit 1; \
-	done
+	@printf '%s\n' notebooks/*.ipynb | xargs -P 2 -I NOTEBOOK bash -c \
+		'echo "== NOTEBOOK" && $(BIN)/jupyter execute --timeout=600 NOTEBOOK'
 
 $(VENV)/installed-bench: $(VENV)/installed
 	@echo "== Installing the libraries that the benchmarks compare with"
@@ -76,8 +79,8 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.dlrm --short --model dcnv2
 	$(BIN)/python -m benchmarks.growth --short
 	$(BIN)/python -m benchmarks.effective_rank speed
-	$(BIN)/python benchmarks/embeddings_step.py --short
-	$(BIN)/python benchmarks/embeddings_throughput.py --short
+	$(BIN)/python -m benchmarks.embeddings_step --short
+	$(BIN)/python -m benchmarks.embeddings_throughput --short
 	folder=$$(mktemp -d) && trap "rm -r $$folder" EXIT && \
 		$(BIN)/python benchmarks/data_files.py --rows 300000 --folder "$$folder"
 	$(BIN)/python benchmarks/serving.py --seconds 3

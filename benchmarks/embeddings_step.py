@@ -1,6 +1,6 @@
 """One training step by the size of the table, and the memory that training takes.
 
-`python benchmarks/embeddings_step.py` trains a table of V x 16 read by 26 ids
+`python -m benchmarks.embeddings_step` trains a table of V x 16 read by 26 ids
 per row, batch 1024, and one dense output, with Adagrad: this package, Keras's
 `Embedding`, keras-rs's `DistributedEmbedding` and PyTorch's
 `EmbeddingBag(sparse=True)` (where torch is installed). Each contender and V
@@ -16,8 +16,9 @@ import statistics
 import sys
 import time
 
-import embeddings_measuring as measuring
 import numpy as np
+
+from benchmarks import measuring
 
 BATCH, IDS, WIDTH = 1024, 26, 16
 
@@ -140,7 +141,9 @@ def measure(sizes: list[int], rounds: int, names: list[str]) -> dict:
             for name in names:
                 slow = name.startswith("keras") and size > 5_000_000
                 amounts = ["--epochs", "3" if slow else "6", "--steps", "4" if slow else "20"]
-                out = measuring.child(__file__, "--contender", name, "--size", str(size), *amounts)
+                out = measuring.in_fresh_process(
+                    "benchmarks.embeddings_step", "--contender", name, "--size", str(size), *amounts
+                )
                 peaks[name].setdefault(size, out["peak_mib"])
                 if size != 1000:
                     seconds[name][size] += out["seconds"][1:]

@@ -1,6 +1,6 @@
 """Rows per second of many fields in several table sets.
 
-`python benchmarks/embeddings_throughput.py` compares `FieldEmbedding` with
+`python -m benchmarks.embeddings_throughput` compares `FieldEmbedding` with
 keras-rs's `DistributedEmbedding`, where every field and table set is a feature
 of its own: 26 fields in 3 sets and 200 fields in 2, width 16, batch 4096. Both
 give one concatenated vector per table set. Two measures, with the contenders
@@ -14,8 +14,9 @@ taking turns in one process:
 import argparse
 import sys
 
-import embeddings_measuring as measuring
 import numpy as np
+
+from benchmarks import measuring
 
 
 def ours(fields: int, sets: int, rows: int, width: int):
@@ -108,7 +109,8 @@ def measure(fields: int, sets: int, rows: int, width: int, batch: int, rounds: i
     }
     out = {}
     for measure_name in ("gradients", "training"):
-        seconds = measuring.in_turns({k: v[measure_name] for k, v in contenders.items()}, rounds)
+        turns = {k: v[measure_name] for k, v in contenders.items()}
+        seconds = measuring.in_turns(turns, 3 * rounds, warm_up=2)
         figures = {name: measuring.summary(values) for name, values in seconds.items()}
         for values in figures.values():
             values["rows_per_second"] = round(batch / values["median_ms"] * 1e3)

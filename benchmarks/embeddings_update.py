@@ -1,14 +1,15 @@
 """Ways of updating rows of a large table by Adagrad, given the summed gradient of each row.
 
-`python benchmarks/embeddings_update.py` times TensorFlow's fused kernel
+`python -m benchmarks.embeddings_update` times TensorFlow's fused kernel
 (`ResourceSparseApplyAdagrad`) against reading rows, computing, and writing
 rows, as `rankup_keras.optimizers.Adagrad` does, in turns in one process.
 """
 
 import argparse
 
-import embeddings_measuring as measuring
 import numpy as np
+
+from benchmarks import measuring
 
 
 def measure(updates: int, rows: int, width: int, rounds: int) -> dict:
@@ -43,10 +44,8 @@ def measure(updates: int, rows: int, width: int, rounds: int) -> dict:
         return lambda: step(*batches[next(turn) % len(batches)])
 
     steps = {"fused_kernel": next_batch(fused), "gather_and_scatter": next_batch(rows_in_and_out)}
-    for _ in range(3):
-        for step in steps.values():
-            step()
-    figures = {k: measuring.summary(v) for k, v in measuring.in_turns(steps, rounds).items()}
+    seconds = measuring.in_turns(steps, 3 * rounds, warm_up=5)
+    figures = {k: measuring.summary(v) for k, v in seconds.items()}
     return {
         **figures,
         "times_faster_median": round(

@@ -84,18 +84,19 @@ def in_turns(
 def summary(seconds: Sequence[float]) -> dict[str, float]:
     """Median and spread, in milliseconds."""
     return {
-        "median_ms": round(1e3 * statistics.median(seconds), 2),
-        "best_ms": round(1e3 * min(seconds), 2),
-        "worst_ms": round(1e3 * max(seconds), 2),
+        "median_ms": round(1e3 * statistics.median(seconds), 3),
+        "best_ms": round(1e3 * min(seconds), 3),
+        "worst_ms": round(1e3 * max(seconds), 3),
         "rounds": len(seconds),
     }
 
 
 def record(name: str, results: Mapping[str, Any]) -> None:
-    """Prints the figures and adds them to `results/<name>.json`; keys there already are renewed."""
+    """Adds the figures to `results/<name>.json`, renewing its keys, and says where they are."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
     kept.update(results)
     kept["machine"] = machine()
     path.write_text(json.dumps(kept, indent=1) + "\n")
+    print(f"Written: {path}")

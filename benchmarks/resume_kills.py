@@ -18,7 +18,7 @@ import time
 import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[1]
-PROGRAM = ROOT / "tests" / "training" / "resume_run.py"
+PROGRAM = ROOT / "tests" / "callbacks" / "resume_run.py"
 EPOCHS = 8
 
 

@@ -27,8 +27,9 @@ import numpy as np
 
 import rankup_keras as rk
 from rankup_keras.datasets import movielens_100k, movielens_features
-from rankup_keras.serving import Client, load_session
+from rankup_keras.serving import load_session
 from rankup_keras.serving.client import messages
+from rankup_keras.serving.client.channels import open_channel
 from rankup_keras.serving.exporting.rank_inputs import RankInputs
 
 Columns = dict[str, np.ndarray]
@@ -112,8 +113,9 @@ def compare(
         default: messages.make_request("predict", full, options.model, default),
         rank: messages.make_request("predict", once, options.model, rank),
     }
-    with Client(address, options.model, timeout=60) as client, load_session(path) as session:
-        stub = client._stub
+    service = messages.serving_api("apis.prediction_service_pb2_grpc")
+    with open_channel(address) as channel, load_session(path) as session:
+        stub = service.PredictionServiceStub(channel)
         grpc = {
             name: (lambda request=request: stub.Predict(request, timeout=60))
             for name, request in requests.items()

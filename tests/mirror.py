@@ -43,11 +43,17 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "tests/layers/tokens/test_per_token_dense.py",
         "shows in the kernels of the layers that it initializes",
     ),
+    "serving/client/serving_error.py": (
+        "tests/serving/client/test_grpc_client.py",
+        "raised by every call that a server refuses",
+    ),
     "training/two_tower_job.py": (
         "tests/training/test_two_tower.py",
         "a program that runs in a process of its own, on Keras 2",
     ),
+    "features/alignment.py": _EVENTS,
     "features/event_encoding.py": _EVENTS,
+    "features/instants.py": _EVENTS,
     "features/timestamp.py": _EVENTS,
     "features/preprocessing.py": (
         "tests/features/test_feature_set.py",

@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(rankup_keras.__file__).parent
 
 # A room imports from those before it, from its neighbors in the same line, and from itself.
 ROOMS = (
-    "_registry text_tables",
+    "_registry strict_json text_tables durable",
     "compat",
     "kernels",
     "features",
@@ -191,7 +191,7 @@ def own_names(module, cls, seen=()):
     """Names with an underscore that a class of the package, or its bases there, define."""
     found = set()
     for node in cls.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]

@@ -1,6 +1,7 @@
 """The callback that watches effective rank while a model trains."""
 
 import fnmatch
+import numbers
 import os
 import time
 import warnings
@@ -139,7 +140,7 @@ class EffectiveRank(keras.callbacks.Callback):
         activations: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
-        whole = isinstance(frequency, int) and not isinstance(frequency, bool)
+        whole = isinstance(frequency, numbers.Integral) and not isinstance(frequency, bool)
         if frequency != "epoch" and not (whole and int(frequency) >= 1):
             raise ValueError(
                 '`frequency` must be "epoch" or a positive number of batches. '

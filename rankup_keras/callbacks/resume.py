@@ -1,6 +1,7 @@
 """Exact resume of a training run that was killed."""
 
 import json
+import numbers
 import os
 import pathlib
 import re
@@ -13,10 +14,11 @@ import tensorflow as tf
 
 from rankup_keras.compat.trainer import start_at_epoch
 from rankup_keras.training import resume_state as states
+from rankup_keras.training.folder_lock import FolderLock
 from rankup_keras.training.resume_replay import Replay
 from rankup_keras.training.resume_store import CheckpointStore
 
-FORMAT = 1
+FORMAT = 2
 HOOKS = [
     f"on_{phase}_{moment}"
     for phase in ("train", "test", "predict")
@@ -40,8 +42,9 @@ class Resume(keras.callbacks.Callback):
       append to are cut back to the checkpoint.
 
     Checkpoints are written under a temporary name, checksummed and renamed; the
-    last `keep` stay. A damaged one is skipped with a warning. Under a
-    strategy with several workers the chief writes; all need to see `directory`.
+    last `keep` stay. A damaged one is skipped with a warning; if all are, `fit`
+    refuses to start. Under a strategy with several workers the chief writes; all
+    need to see `directory`, which the chief locks until the end of training.
 
     The data must come in the same order again: arrays, or a
     `tf.data.Dataset` of files and functions without state of their own. If
@@ -56,12 +59,20 @@ class Resume(keras.callbacks.Callback):
         every: `"epoch"` or the number of batches between checkpoints; the end of
             an epoch always makes one. Defaults to `"epoch"`.
         keep: int, how many checkpoints stay. Defaults to 2.
+        data: what tells these data from others, as JSON has it, such as
+            `files.fingerprint` of `rankup_keras.data.Files`. A checkpoint of other
+            data is refused. Defaults to `None`: not checked.
+        data_changed: bool. Go on from a checkpoint of other `data`, as for
+            training day by day: the epoch that was interrupted begins anew on the
+            new data, and callbacks that compare a `monitor` forget the old ones.
+            Defaults to `False`.
 
     Raises:
-        ValueError: a wrong argument; from `fit`: a checkpoint of another model,
-            data that ends before the checkpoint's position, workers that do
-            not see the same folder, or tables on a TPU's SparseCores, whose
-            optimizers' slots are out of reach.
+        FolderInUseError: from `fit`: another process trains into `directory`.
+        ValueError: a wrong argument; from `fit`: a checkpoint of another model or of
+            other data, no intact one, data that ends before the checkpoint's
+            position, workers that do not see the same folder, or tables on a TPU's
+            SparseCores, whose optimizers' slots are out of reach.
 
     Example:
 
@@ -91,20 +102,27 @@ class Resume(keras.callbacks.Callback):
         callbacks: Sequence[Any] = (),
         every: str | int = "epoch",
         keep: int = 2,
+        data: Any = None,
+        data_changed: bool = False,
     ) -> None:
         super().__init__()
         if every != "epoch" and (
-            isinstance(every, bool) or not isinstance(every, int) or every < 1
+            isinstance(every, bool) or not isinstance(every, numbers.Integral) or every < 1
         ):
             raise ValueError(
                 f'`every` must be "epoch" or a positive number of batches. Received: {every!r}.'
             )
-        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+        if isinstance(keep, bool) or not isinstance(keep, numbers.Integral) or keep < 1:
             raise ValueError(f"`keep` must be a positive integer. Received: keep={keep!r}.")
         self.directory = pathlib.Path(directory)
         self.callbacks = list(callbacks)
         self.keep = keep
-        self._every = every if isinstance(every, int) else 0
+        self.data = json.loads(json.dumps(data))
+        self.data_changed = data_changed
+        self._every = every if isinstance(every, numbers.Integral) else 0
+        self._lock = FolderLock(directory)
+        self._begun = 0
+        self._changed = False
         self._saved_at = 0
         self._starts: list[dict[str, Any]] = []
         for name in HOOKS:
@@ -112,7 +130,7 @@ class Resume(keras.callbacks.Callback):
 
     def _forward(self, name: str) -> None:
         own: Callable[..., None] | None = getattr(self, f"_{name}", None)
-        listeners = [c for c in self.callbacks if _listens(c, name)]
+        listeners = [c for c in self.callbacks if states.listens(c, name)]
         if name == "on_train_batch_end" and not self._every:
             own = None
         if own is None and not listeners:
@@ -162,6 +180,8 @@ class Resume(keras.callbacks.Callback):
         strategy = self.model.distribute_strategy
         self._chief = bool(strategy.extended.should_checkpoint)
         worker = "chief" if self._chief else f"worker-{_task_id(strategy)}"
+        if self._chief:
+            self._lock.acquire()
         self._store = CheckpointStore(self.directory, self.keep, worker)
         number = self._store.newest_good()
         _check_all_see(strategy, -1 if number is None else number, self.directory)
@@ -173,10 +193,11 @@ class Resume(keras.callbacks.Callback):
             self._replay.start(0, 0, [])
             return
         folder = self._store.path(number)
-        self._state = state = json.loads((folder / "state.json").read_text())
+        self._state = state = self._store.state(number)
         with np.load(folder / "arrays.npz") as arrays:
             self._packer = states.Packer(arrays)
-        self._check_same_model(state)
+        states.check_same_model(state, FORMAT, self._description(), self.callbacks, self.directory)
+        self._check_same_data(state, strategy)
         self._read_variables(folder)
         self._folder = folder
         for callback in self.callbacks:
@@ -188,11 +209,13 @@ class Resume(keras.callbacks.Callback):
         self._cut_logs(state)
         self._restore_records(state)
         epochs = self.params.get("epochs", 1)
-        if state["stopped"] or state["epoch"] >= epochs:
+        if state["epoch"] >= epochs or (state["stopped"] and not self._changed):
             self._finished = True
             start_at_epoch(self.model, epochs)
             return
-        self._replay.start(state["epoch"], state["calls"], state["calls_by_epoch"])
+        if self._begun:
+            start_at_epoch(self.model, self._begun)
+        self._replay.start(state["epoch"], state["calls"], state["calls_by_epoch"], self._begun)
 
     def _on_epoch_begin(self, tell: Callable[..., None], epoch: int, logs: Any = None) -> None:
         self._replay.begin_epoch(epoch)
@@ -221,6 +244,8 @@ class Resume(keras.callbacks.Callback):
         self._replay.before_first_batch = restore
         states.restore_random(state["random"], self._packer)
         if not state["calls"]:
+            if self._changed:
+                self._save(epoch, 0)
             tell(epoch, logs)
             self._replay.before_first_batch = None
 
@@ -246,9 +271,11 @@ class Resume(keras.callbacks.Callback):
         if self._finished and self._state is not None:
             # Keras's History began anew after this callback began.
             self._restore_records(self._state)
+            self._lock.release()
             return
         tell(logs)
         self._save(len(self._replay.calls_by_epoch), 0, stopped=bool(self.model.stop_training))
+        self._lock.release()
 
     # What a checkpoint holds
 
@@ -276,6 +303,8 @@ class Resume(keras.callbacks.Callback):
             "calls": calls,
             "calls_by_epoch": self._replay.calls_by_epoch,
             "stopped": stopped,
+            "data": self.data,
+            "begun": self._begun,
             "model": self._description(),
             "history": packer.pack(self.model.history.history),
             "epochs": self.model.history.epoch,
@@ -305,12 +334,30 @@ class Resume(keras.callbacks.Callback):
         self.model.history.history = self._packer.unpack(state["history"])
         self.model.history.epoch = list(state["epochs"])
         for callback, kept in zip(self.callbacks, state["callbacks"], strict=True):
+            if self._changed and hasattr(callback, "monitor"):
+                continue  # what other data gave is nothing to compare with
             states.restore_callback(callback, kept, self._packer)
 
     def _cut_logs(self, state: dict[str, Any]) -> None:
         if self._chief:
             for path, size in zip(states.log_files(self.callbacks), state["logs"], strict=True):
                 states.cut_back(path, size)
+
+    def _check_same_data(self, state: dict[str, Any], strategy: Any) -> None:
+        self._begun = state["begun"]
+        known = None not in (state["data"], self.data)
+        # The chief's: other workers may have copies of other times.
+        if not _any(strategy, self._chief and known and state["data"] != self.data):
+            return
+        if not self.data_changed:
+            raise ValueError(
+                f"The checkpoint in '{self.directory}' is of a training on other data, or other "
+                "versions of these files. Bring the data back, use another directory, or go on "
+                "with these data by `data_changed=True`."
+            )
+        self._changed = True
+        self._begun = state["epoch"]
+        state["calls"] = 0
 
     def _description(self) -> list[Any]:
         parts = self._variables()
@@ -321,44 +368,27 @@ class Resume(keras.callbacks.Callback):
             for v in (*parts["model"], *parts["optimizer"])
         ]
 
-    def _check_same_model(self, state: dict[str, Any]) -> None:
-        own, kept = self._description(), state["model"]
-        if state["format"] != FORMAT or len(state["callbacks"]) != len(self.callbacks):
-            raise ValueError(
-                f"The checkpoint in '{self.directory}' is of format {state['format']} with "
-                f"{len(state['callbacks'])} callbacks; this training has format {FORMAT} and "
-                f"{len(self.callbacks)} callbacks. Use another directory for another training."
-            )
-        if own == kept:
-            return
-        pairs = zip(own + [None] * len(kept), kept + [None] * len(own), strict=False)
-        mine, theirs = next((a, b) for a, b in pairs if a != b)
-        raise ValueError(
-            f"The checkpoint in '{self.directory}' is of another model or optimizer: it has "
-            f"{theirs} where this one has {mine}. Use another directory for another training."
-        )
-
-
-def _listens(callback: Any, name: str) -> bool:
-    """Whether a callback has a hook of its own; those of training batches have two names."""
-    base = keras.callbacks.Callback
-    return any(
-        hook in vars(callback) or getattr(type(callback), hook) is not getattr(base, hook)
-        for hook in {name, name.replace("train_batch", "batch")}
-    )
-
 
 def _task_id(strategy: Any) -> int:
     return int(strategy.cluster_resolver.task_id or 0)
 
 
-def _check_all_see(strategy: Any, number: int, directory: pathlib.Path) -> None:
+def _mean(strategy: Any, values: list[float]) -> Any:
+    """The means of numbers over all workers."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return
+        return values
     spread = strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant([float(number), float(number) ** 2], tf.float64)
+        lambda context: tf.constant(values, tf.float64)
     )
-    mean, square = strategy.reduce(tf.distribute.ReduceOp.MEAN, spread, axis=None).numpy()
+    return strategy.reduce(tf.distribute.ReduceOp.MEAN, spread, axis=None).numpy()
+
+
+def _any(strategy: Any, flag: bool) -> bool:
+    return bool(_mean(strategy, [float(flag)])[0] > 0)
+
+
+def _check_all_see(strategy: Any, number: int, directory: pathlib.Path) -> None:
+    mean, square = _mean(strategy, [float(number), float(number) ** 2])
     if square != mean**2:
         raise ValueError(
             f"The workers do not see the same checkpoints in '{directory}': it must be a folder "

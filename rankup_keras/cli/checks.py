@@ -3,6 +3,7 @@
 import inspect
 import reprlib
 import typing
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def names_of_features_differ(features: list[Feature]) -> Found:
 
 def histories_are_of_a_feature(features: list[Feature]) -> Found:
     """A history has the vocabulary of a single-valued categorical feature."""
-    singles = _single_valued(features)
+    singles = set(_single_valued(features))
     for number, feature in enumerate(features):
         if feature.type == "history" and feature.of not in singles:
             message = "`of` must name a single-valued categorical feature. Received: "
@@ -125,9 +126,9 @@ CHECKS = (
 
 def _names_differ(section: str, items: list[Any]) -> Found:
     """Both are told, since either may be the wrong one."""
-    names = [item.name for item in items]
-    for number, name in enumerate(names):
-        if names.count(name) > 1:
+    counts = Counter(item.name for item in items)
+    for number, name in enumerate(item.name for item in items):
+        if counts[name] > 1:
             yield (section, number), f"The name {name!r} is given twice."
 
 

@@ -152,8 +152,11 @@ def _judge_list(name: str, array: pa.Array, kind: str) -> Column:
 
 def _as_text(array: pa.Array) -> pa.Array:
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
-        values = [None if v is None else v.decode("utf-8", "replace") for v in array.to_pylist()]
-        array = pa.array(values, pa.string())
+        try:
+            array = array.cast(pa.string())
+        except pa.ArrowInvalid:  # not UTF-8
+            text = [None if v is None else v.decode("utf-8", "replace") for v in array.to_pylist()]
+            array = pa.array(text, pa.string())
     elif not pa.types.is_string(array.type):
         array = array.cast(pa.string())
     return pc.if_else(pc.is_in(array, pa.array([""])), pa.scalar(None, pa.string()), array)

@@ -2,8 +2,6 @@
 
 import functools
 import inspect
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import rankup_keras as rk
-from rankup_keras.cli import failures
+from rankup_keras import durable
+from rankup_keras.cli import failures, serving_commands
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import Output
 from rankup_keras.cli.startup import load_tensorflow
@@ -119,7 +118,6 @@ def init(
     load_tensorflow()
     from rankup_keras.cli.checks import load
     from rankup_keras.cli.column_roles import read_columns
-    from rankup_keras.cli.run_folder import write_text
     from rankup_keras.cli.starter import default_path, starter
     from rankup_keras.data.csv_options import CsvOptions
 
@@ -133,8 +131,9 @@ def init(
     path = output or default_path(paths[0])
     if path.exists() and not overwrite:
         raise RunError(f"{path} exists. Name another file with --output, or use --overwrite.")
+    durable.check_writable(path.parent)
     found, rows, kind = read_columns(paths, file_format, CsvOptions(**csv), label or [])
-    write_text(path, starter(paths, found, rows, kind, csv))
+    durable.write_text(path, starter(paths, found, rows, kind, csv))
     load(path)
     Output(quiet, as_json).result(
         {"config": str(path), "columns": {column.name: column.role for column in found}},
@@ -146,16 +145,24 @@ def init(
     "ads.yaml",
     "ads.yaml --set model.token_dim=64 --set training.epochs=3 --run runs/wide",
     "ads.yaml --resume",
+    "ads.yaml --resume --data-changed --set data.train=day2.parquet --set training.epochs=2",
 )
 def train(
     project: "Project",
     resume: Annotated[bool, typer.Option(help="Resume exactly, from the last checkpoint.")] = False,
     overwrite: Overwrite = False,
+    data_changed: Annotated[
+        bool,
+        typer.Option(
+            "--data-changed",
+            help="With --resume: go on with other data and the vocabularies learned.",
+        ),
+    ] = False,
 ) -> None:
     """Train a model and leave a run folder: model, metrics, rank log, report."""
     from rankup_keras.cli import training
 
-    summary = training.train(project, resume, overwrite)
+    summary = training.train(project, resume, overwrite, data_changed)
     project.out.result(summary, rows=_metric_rows(summary))
     project.out.say(f"Done in {summary['seconds']} s. Everything is in {project.run.path}")
 
@@ -192,19 +199,36 @@ def predict(
         list[str] | None, typer.Option("--input", "-i", help="Rows. Default: those for test.")
     ] = None,
     keep: Annotated[list[str] | None, typer.Option(help="A column to carry over.")] = None,
+    spreadsheet_safe: Annotated[
+        bool,
+        typer.Option(help="Prefix a ' to text in CSV that a spreadsheet would run as a formula."),
+    ] = True,
     overwrite: Overwrite = False,
 ) -> None:
     """Score rows with a trained model."""
-    from rankup_keras.cli.scoring import write_predictions
+    from rankup_keras.cli.scoring import check_output, write_predictions
 
+    check_output(output, overwrite)
     model, keep = project.run.load_model(), keep or []
     if inputs:
         files = project.inputs(inputs, model.features, keep)
     else:
         files = project.files("test", model.features, keep)
-    rows = write_predictions(model, files, output, keep, project.scoring_batch, overwrite)
+    rows, escaped = write_predictions(
+        model, files, output, keep, project.scoring_batch, spreadsheet_safe
+    )
+    if escaped:
+        project.out.say(
+            f"{escaped:,} values that a spreadsheet would run were given a ' in front; "
+            "--no-spreadsheet-safe leaves them as they are"
+        )
     project.out.result(
-        {"rows": rows, "output": str(output), "bad_rows": project.bad_rows.count},
+        {
+            "rows": rows,
+            "output": str(output),
+            "bad_rows": project.bad_rows.count,
+            "escaped": escaped,
+        },
         f"Scored {rows:,} rows into {output}",
     )
 
@@ -215,14 +239,13 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Base path.")] = None,
 ) -> None:
     """Write a checked SavedModel version for TensorFlow Serving, with warm-up records."""
+    durable.check_writable(output or project.export_path)
     model, settings = project.run.load_model(), project.config.export
     metrics: dict[str, float] = {}
-    if project.run.summary.is_file():
-        summary = json.loads(project.run.summary.read_text(encoding="utf-8"))
-        for row in _metric_rows(summary):
-            head = f"{row.pop('rows')}_{row.pop('task')}"
-            known = {name: value for name, value in row.items() if value is not None}
-            metrics.update({f"{head}_{name}": value for name, value in known.items()})
+    for row in _metric_rows(project.run.read_summary()):
+        head = f"{row.pop('rows')}_{row.pop('task')}"
+        known = {name: value for name, value in row.items() if value is not None}
+        metrics.update({f"{head}_{name}": value for name, value in known.items()})
     path = rk.export(
         model,
         output or project.export_path,
@@ -234,12 +257,17 @@ def export(
     project.out.result({"export": str(path)}, f"Exported to {path}, checked against the model.")
 
 
-@_on_project("ads.yaml --port 8500")
+@_on_project("ads.yaml --port 8500", "ads.yaml --clients 64 --latency-ms 10 --write serving")
 def serve(
     project: "Project",
     path: Annotated[Path | None, typer.Option(help="Base path of the export.")] = None,
     port: Annotated[int, typer.Option(help="gRPC port.")] = 8500,
     rest_port: Annotated[int, typer.Option(help="REST port, of the real server.")] = 8501,
+    clients: Annotated[int, typer.Option(help="Calls at the same time.", min=1)] = 32,
+    latency_ms: Annotated[float, typer.Option(help="What a call should take.", min=0.1)] = 20.0,
+    write: Annotated[
+        Path | None, typer.Option(help="Only write the server's files, into this folder.")
+    ] = None,
 ) -> None:
     """Serve the newest export until interrupted."""
     from rankup_keras.serving.server.serve import serve as serve_export
@@ -247,8 +275,28 @@ def serve(
     base = path or project.export_path
     if not rk.serving.versions(base):
         raise RunError(f"There is no export in {base}. Run `rankup-keras export` first.")
-    if serve_export(base, grpc_port=port, rest_port=rest_port):
+    if write is not None:
+        config = rk.serving.ServerConfig(
+            base, clients=clients, latency_ms=latency_ms, grpc_port=port, rest_port=rest_port
+        )
+        names = sorted(config.files(config.write(write)))
+        project.out.result({"files": names}, f"Wrote {', '.join(names)} into {write}")
+        return
+    status = serve_export(
+        base, grpc_port=port, rest_port=rest_port, clients=clients, latency_ms=latency_ms
+    )
+    if status:
         raise typer.Exit(failures.RUN)
+
+
+_command("promote", "serving --label stable=4 --label canary=5", "serving --label stable=3")(
+    serving_commands.promote
+)
+_command(
+    "bench-serving",
+    "localhost:8500 --model ads --clients 32",
+    "localhost:8500 --model ads --rate 200 --requests 5000",
+)(serving_commands.bench_serving)
 
 
 @_on_project("ads.yaml --rows 2048")
@@ -293,17 +341,7 @@ def plan(project: "Project") -> None:
     project.out.result(*planning.plan(project))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command. Returns the exit code.
-
-    0 is success, 1 a bug in the package, 2 wrong usage or configuration, 3 data that cannot be
-    read, 4 something that is missing or in the way, 130 an interruption.
-    """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    left = [argument for argument in given if argument != "--debug"]
-
-    def action() -> int:
-        result = app(left, prog_name="rankup-keras", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-
-    return failures.guarded(action, debug="--debug" in given)
+def run(arguments: list[str]) -> int:
+    """Runs a subcommand. Returns the exit code; errors are those of the subcommand."""
+    result = app(arguments, prog_name="rankup-keras", standalone_mode=False)
+    return result if isinstance(result, int) else 0

@@ -2,13 +2,22 @@
 
 import dataclasses
 import difflib
+import errno
 import os
+import re
+import shutil
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 
-OK, UNEXPECTED, CONFIG, DATA, RUN, INTERRUPTED = 0, 1, 2, 3, 4, 130
+from rankup_keras import durable
+from rankup_keras.cli import interrupts
+
+OK, UNEXPECTED, CONFIG, DATA, RUN = 0, 1, 2, 3, 4
+INTERRUPTED = interrupts.INTERRUPTED
+# Problems of a configuration that are told at once.
+SHOWN = 50
 # Rooms whose errors tell users what to do, whatever their type.
 _TELLING = ("rankup_keras.serving", "rankup_keras.diagnostics", "rankup_keras.models")
 _OUT_OF_MEMORY = (
@@ -32,7 +41,10 @@ class ConfigError(Exception):
     def __init__(self, problems: Sequence[Problem]) -> None:
         found = sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
         count = f"{len(found)} problem{'s' if len(found) > 1 else ''} in the configuration."
-        super().__init__("\n".join([*(f"{p.place}: {p.message}" for p in found), count]))
+        lines = [f"{p.place}: {p.message}" for p in found[:SHOWN]]
+        if len(found) > SHOWN:
+            count = f"The first {SHOWN} of {count}"
+        super().__init__("\n".join([*lines, count]))
 
 
 class RunError(Exception):
@@ -50,22 +62,47 @@ def nearest(name: object, names: Iterable[str]) -> str:
 def guarded(action: Callable[[], int | None], debug: bool = False) -> int:
     """Runs a command, and turns what it raises into a message on stderr and an exit code."""
     try:
-        return action() or OK
-    except KeyboardInterrupt:
-        message, code = "Interrupted.", INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone; nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # wrong usage, told by typer
+        code = action() or OK
+        if code != INTERRUPTED:  # which typer makes of an interruption
+            return code
+        message = "Interrupted."
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or interrupts.was_pressed():
+            # Libraries make exceptions of their own of it.
+            message, code = "Interrupted.", INTERRUPTED
+        elif not isinstance(error, Exception):
+            raise
+        elif isinstance(error, BrokenPipeError):
+            return OK  # The reader of our output has gone; nobody is left to tell.
+        elif hasattr(error, "show") and hasattr(error, "exit_code"):  # wrong usage, told by typer
             error.show()
             return int(error.exit_code)
-        if debug:
+        elif debug:
             raise
-        message, code = _told(error)
+        else:
+            message, code = _told(error)
     print(message, file=sys.stderr, flush=True)
     return code
+
+
+def _full(error: Exception) -> str:
+    """What to do about a full disk: which one, and how much is free there."""
+    found = re.search(r"(/[^\s;:'\"]+)", str(error))
+    path = getattr(error, "filename", None) or (found[1] if found else None)
+    place = os.path.abspath(path or tempfile.gettempdir())
+    while not os.path.exists(place):
+        place = os.path.dirname(place)
+    usage = shutil.disk_usage(place)
+    return (
+        f"{path or 'A file'}: No space left: {usage.free:,} of {usage.total:,} bytes are free at "
+        f"{place}. Nothing half-written counts as written. Free some space and run the command "
+        "again; `train` goes on with --resume."
+    )
+
+
+def _instead(error: OSError) -> str:
+    denied = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+    return " Nothing can be written there: name another place." if denied else ""
 
 
 def _told(error: Exception) -> tuple[str, int]:
@@ -73,9 +110,12 @@ def _told(error: Exception) -> tuple[str, int]:
     import tensorflow as tf
 
     from rankup_keras.data.data_error import DataError
+    from rankup_keras.training.folder_lock import FolderInUseError
 
     if isinstance(error, ConfigError):
         return str(error), CONFIG
+    if durable.is_full(error):
+        return _full(error), RUN
     if isinstance(error, DataError):
         return f"Data: {error}", DATA
     if isinstance(error, tf.errors.OpError):
@@ -83,7 +123,9 @@ def _told(error: Exception) -> tuple[str, int]:
         for line in str(error).splitlines():
             if "DataError: " in line:
                 return f"Data: {line.split('DataError: ', 1)[1].strip()}", DATA
-    if isinstance(error, RunError | FileExistsError | FileNotFoundError | PermissionError):
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}.{_instead(error)}", RUN
+    if isinstance(error, RunError | FolderInUseError | OSError):
         return str(error), RUN
     if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
         return _OUT_OF_MEMORY, RUN
@@ -95,11 +137,15 @@ def _told(error: Exception) -> tuple[str, int]:
 
 
 def _unexpected(error: Exception) -> str:
-    handle, name = tempfile.mkstemp(prefix="rankup_keras_error_", suffix=".txt")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write("".join(traceback.format_exception(error)))
+    try:
+        handle, name = tempfile.mkstemp(prefix="rankup_keras_error_", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write("".join(traceback.format_exception(error)))
+        details = f"the details in {name}"
+    except OSError:
+        details = "what it prints with --debug"
     first = (str(error).splitlines() or [""])[0]
     return (
         f"Unexpected: {type(error).__name__}: {first[:300]}\n"
-        f"This is a bug in rankup-keras. Please report it, with the details in {name}."
+        f"This is a bug in rankup-keras. Please report it, with {details}."
     )

@@ -127,7 +127,7 @@ class Project:
 
     def _metric(self, name: str) -> Any:
         if name == "auc":
-            return keras.metrics.AUC(num_thresholds=1000, name="auc")
+            return rk.metrics.AUC()
         if name == "log_loss":
             return keras.metrics.BinaryCrossentropy(name="log_loss")
         if name == "gauc":

@@ -1,21 +1,26 @@
 """The files of a run folder."""
 
-import os
+import json
 import shutil
 import time
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
-from ruamel.yaml import YAML
+import yaml
 
+from rankup_keras import durable
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import json_text
+from rankup_keras.cli.yaml_reader import read_yaml
+from rankup_keras.training.folder_lock import FolderLock
+from rankup_keras.training.resume_store import CheckpointStore
 
 
 class RunFolder:
-    """Where a run leaves what it makes; docs/cli.md says what each file is."""
+    """Where a run leaves what it makes; docs/operations.md says what each file is."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,11 +30,13 @@ class RunFolder:
         self.ranks = path / "ranks.jsonl"
         self.report = path / "report.html"
         self.bad_rows = path / "bad_rows.jsonl"
+        self.learned = path / "learned"
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.keras"
         self.model = path / "model.keras"
         self.summary = path / "summary.json"
         self.export = path / "export"
+        self.lock = FolderLock(path)
 
     def load_model(self) -> Any:
         """The trained model, without its optimizer."""
@@ -38,26 +45,54 @@ class RunFolder:
                 f"There is no trained model in {self.path}. Run `rankup-keras train` first, or "
                 "name its folder with --run."
             )
-        return keras.saving.load_model(self.model, compile=False)
+        return load_model(self.model)
 
     def save_model(self, model: Any) -> None:
         """Saves the trained model, whole or not at all."""
         partial = self.path / ".partial.keras"
-        model.save(partial)
-        partial.replace(self.model)
+        with durable.blamed(partial):
+            try:
+                model.save(partial)
+                durable.flush(partial)
+                partial.replace(self.model)
+            finally:
+                partial.unlink(missing_ok=True)
 
     def written_config(self) -> Any:
         """The configuration that the run was started with."""
         if not self.config.is_file():
             return {}
-        return YAML(typ="safe").load(self.config.read_text(encoding="utf-8"))
+        try:
+            return read_yaml(self.config.read_text(encoding="utf-8"))[0]
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise _damaged(self.config, error) from error
+
+    def read_summary(self) -> dict[str, Any]:
+        """What `train` has left there; empty where nothing is."""
+        if not self.summary.is_file():
+            return {}
+        try:
+            found = json.loads(self.summary.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("it holds no object")
+        except ValueError as error:
+            raise _damaged(self.summary, error) from error
+        return found
+
+    def last_state(self) -> dict[str, Any] | None:
+        """What the newest intact checkpoint says of itself, `None` where there is none."""
+        store = CheckpointStore(self.checkpoints)
+        number = store.newest_good()
+        return None if number is None else store.state(number)
 
     def clear(self) -> None:
         """Removes what a training leaves; exports and other files stay."""
         paths = (self.config, self.log, self.metrics, self.ranks, self.report, self.model)
         for path in (*paths, self.summary):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        for folder in (self.checkpoints, self.learned):
+            if folder.is_dir():
+                shutil.rmtree(folder)
 
     def epochs(self) -> int:
         """How many epochs have ended so far."""
@@ -67,8 +102,7 @@ class RunFolder:
 
     def note(self, text: str) -> None:
         """Adds to the log."""
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        durable.append_line(self.log, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
 
 
 class LineFile:
@@ -79,8 +113,7 @@ class LineFile:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Appends a line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json_text(record) + "\n")
+        durable.append_line(self.path, json_text(record))
 
 
 class MetricsLog(keras.callbacks.Callback):
@@ -99,9 +132,33 @@ class MetricsLog(keras.callbacks.Callback):
         self.run.note(f"epoch {epoch + 1}: {shown}")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes text, the whole of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+def load_model(path: Path) -> Any:
+    """A saved model, without its optimizer; nothing in the file is run.
+
+    Raises:
+        RunError: the file is damaged, or holds what is no model of layers that are known.
+    """
+    if not zipfile.is_zipfile(path):
+        raise RunError(
+            f"{path} is damaged: it is no complete .keras file, which was cut short or is another "
+            "file. Restore it from a backup, or train again."
+        )
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RunError(
+            f"{path} is refused: it is damaged, or holds something else than a model of known "
+            f"layers. Keras says: {reason[:400]}"
+        ) from error
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    first = " ".join(str(error).split())[:200]
+    return RunError(
+        f"{path} is damaged: {first}. Restore it from a backup, or train again with --overwrite."
+    )

@@ -1,16 +1,19 @@
 """Probabilities of the rows of files, batch by batch: their exact metrics, or a file of them."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from rankup_keras import durable
 from rankup_keras.cli.failures import RunError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key
@@ -72,44 +75,82 @@ def evaluate(
     return table.num_rows, found
 
 
-def write_predictions(
-    model: Any, files: Files, path: Path, keep: Sequence[str], batch_size: int, overwrite: bool
-) -> int:
-    """Writes the columns to keep, which are extra columns of the files, and the probabilities.
+# Text that spreadsheets take for a formula, whatever the quotes around it; numbers are none.
+_FORMULA = r"^[\s]*[=+\-@\t\r＝＋－＠]"
+_NUMBER = r"^[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?%?$"
 
-    The file is whole or not there at all. Returns the number of rows.
-    """
-    ending = path.suffix.lower()
-    if ending not in (".parquet", ".csv"):
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Refuses a file that cannot be written, before the work that it is for."""
+    if path.suffix.lower() not in (".parquet", ".csv"):
         raise RunError(f"The output must end in .parquet or .csv. Received: {str(path)!r}.")
     if path.exists() and not overwrite:
         raise RunError(f"{path} exists. Name another file, or replace it with --overwrite.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    durable.check_writable(path.parent)
+
+
+def write_predictions(
+    model: Any,
+    files: Files,
+    path: Path,
+    keep: Sequence[str],
+    batch_size: int,
+    spreadsheet_safe: bool = True,
+) -> tuple[int, int]:
+    """Writes the columns to keep, which are extra columns of the files, and the probabilities.
+
+    The file is whole or not there at all. With `spreadsheet_safe` text in CSV that a spreadsheet
+    would run as a formula gets a `'` in front. Returns the number of rows and of such values.
+    """
+    text = path.suffix.lower() == ".csv"
     writer: Any = None
-    rows = 0
-    try:
-        for table, scores in score(model, files, batch_size):
-            columns = {name: table.column(f"extra/{name}") for name in keep}
-            columns.update({f"{task}_probability": pa.array(v) for task, v in scores.items()})
-            if ending == ".csv":
-                columns = {name: _as_text(column) for name, column in columns.items()}
-            part = pa.table(columns)
+    rows = escaped = 0
+    with durable.blamed(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            for table, scores in score(model, files, batch_size):
+                columns = {name: table.column(f"extra/{name}") for name in keep}
+                columns.update({f"{task}_probability": pa.array(v) for task, v in scores.items()})
+                if text:
+                    columns = {name: _as_text(column) for name, column in columns.items()}
+                if text and spreadsheet_safe:
+                    columns, found = without_formulas(columns)
+                    escaped += found
+                part = pa.table(columns)
+                if writer is None:
+                    kind = pacsv.CSVWriter if text else pq.ParquetWriter
+                    writer, schema = kind(str(partial), part.schema), part.schema
+                writer.write_table(part.cast(schema))
+                rows += table.num_rows
             if writer is None:
-                kind = pq.ParquetWriter if ending == ".parquet" else pacsv.CSVWriter
-                writer = kind(str(partial), part.schema)
-                schema = part.schema
-            writer.write_table(part.cast(schema))
-            rows += table.num_rows
-        if writer is None:
-            raise RunError("There is no row to score.")
-        writer.close()
-        os.replace(partial, path)
-    finally:
-        if writer is not None:
+                raise RunError("There is no row to score.")
             writer.close()
-        partial.unlink(missing_ok=True)
-    return rows
+            durable.flush(partial)
+            os.replace(partial, path)
+        finally:
+            if writer is not None:
+                writer.close()
+            partial.unlink(missing_ok=True)
+    return rows, escaped
+
+
+def without_formulas(columns: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Columns and their names, formulas among them made text, and how many values these were."""
+    count = 0
+    result = {}
+    for name, column in columns.items():
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            formula = pc.and_(
+                pc.match_substring_regex(column, _FORMULA),
+                pc.invert(pc.match_substring_regex(column, _NUMBER)),
+            )
+            found = int(pc.sum(formula).as_py() or 0)
+            if found:
+                count += found
+                column = pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
+        result[f"'{name}" if re.search(_FORMULA, name) else name] = column
+    return result, count
 
 
 def _as_text(column: Any) -> Any:

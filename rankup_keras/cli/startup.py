@@ -6,6 +6,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from rankup_keras.cli import interrupts
+
 
 def load_tensorflow() -> None:
     """Imports Keras on TensorFlow, and with it whatever of `rankup_keras` is registered there."""
@@ -31,8 +33,9 @@ def _stderr_held_back() -> Iterator[None]:
         try:
             yield
         except BaseException:
-            kept.seek(0)
-            os.write(stderr, kept.read())
+            if not interrupts.was_pressed():
+                kept.seek(0)
+                os.write(stderr, kept.read())
             raise
         finally:
             os.dup2(stderr, 2)

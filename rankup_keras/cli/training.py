@@ -1,45 +1,56 @@
 """`rankup-keras train`: from a configuration to a run folder."""
 
 import contextlib
-import io
+import json
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
-from ruamel.yaml import YAML
 
 import rankup_keras as rk
+from rankup_keras import durable
 from rankup_keras.cli import scoring
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import json_text
 from rankup_keras.cli.project import Project
-from rankup_keras.cli.run_folder import MetricsLog, write_text
-from rankup_keras.data.adapt_from_files import adapt
+from rankup_keras.cli.run_folder import MetricsLog, load_model
+from rankup_keras.cli.yaml_reader import dump_yaml
+from rankup_keras.data.adapt_from_files import adapt, recall
+from rankup_keras.data.fingerprints import differences
 from rankup_keras.data.statistics import Statistics, scan
-from rankup_keras.training.resume_store import CheckpointStore
 
-# What may differ in a training that is resumed.
+# What may differ in a training that is resumed, and in one that is resumed on other data.
 _FREE = ("training.epochs", "training.checkpoint_every", "data.cache", "export", "run")
+_FREE_DATA = ("data.path", "data.split", "data.train", "data.validation", "data.test")
 
 
-def train(project: Project, resume: bool, overwrite: bool) -> dict[str, Any]:
+def train(
+    project: Project, resume: bool, overwrite: bool, data_changed: bool = False
+) -> dict[str, Any]:
     """Trains, and leaves everything in the run folder. Returns the summary."""
+    if data_changed and not resume:
+        raise RunError("--data-changed goes with --resume: it says how to go on.")
+    with project.run.lock:
+        return _train(project, resume, overwrite, data_changed)
+
+
+def _train(project: Project, resume: bool, overwrite: bool, data_changed: bool) -> dict[str, Any]:
     config, out, run = project.config, project.out, project.run
+    if config.data.cache is not None:
+        durable.check_writable(config.data.cache)
     parts = project.parts
-    _prepare(project, resume, overwrite)
+    state = _prepare(project, resume, overwrite, data_changed)
     project.bad_rows.path = run.bad_rows
     if resume:
         project.bad_rows.take_up()
     else:
         run.bad_rows.unlink(missing_ok=True)
-    found = learn(project)
-    run.path.mkdir(parents=True, exist_ok=True)
+    found = learn(project, run.learned) if state is None else _take_up(project, state)
     found.write(run.path)
-    text = io.StringIO()
-    YAML().dump(config.model_dump(mode="json"), text)
-    write_text(run.config, text.getvalue())
+    durable.write_text(run.config, dump_yaml(config.model_dump(mode="json")))
     keras.utils.set_random_seed(config.training.seed)
     model = project.build_model()
     project.compile(model)
@@ -47,10 +58,10 @@ def train(project: Project, resume: bool, overwrite: bool) -> dict[str, Any]:
     run.note(f"{model.name}, {model.count_params()} parameters, {found.rows} rows")
     begun = time.perf_counter()
     with _warnings_told(project):
-        _fit(project, model)
+        _fit(project, model, data_changed)
     seconds = time.perf_counter() - begun
     if config.training.early_stopping is not None and run.best.is_file():
-        model = keras.saving.load_model(run.best, compile=False)
+        model = load_model(run.best)
     run.save_model(model)
     summary: dict[str, Any] = {
         "run": str(run.path),
@@ -65,26 +76,31 @@ def train(project: Project, resume: bool, overwrite: bool) -> dict[str, Any]:
         if part in parts:
             out.say(f"Evaluating on the rows for {part}")
             summary[part] = evaluate(project, model, part)[1]
-    write_text(run.summary, json_text(summary, indent=1) + "\n")
+    durable.write_text(run.summary, json_text(summary, indent=1) + "\n")
     run.note(f"done in {seconds:.1f} s")
     return summary
 
 
-def learn(project: Project) -> Statistics:
+def learn(project: Project, keep: Path | None = None) -> Statistics:
     """Reads and checks all rows once; features learn from those to train on."""
     out, parts, cache = project.out, project.parts, project.config.data.cache
     out.say(f"Reading {parts['train']!r} to learn vocabularies and statistics")
     begun = time.perf_counter()
-    found = adapt(project.features, parts["train"], cache)
+    found = adapt(project.features, parts["train"], cache, keep=keep)
     rates = ", ".join(f"{rate:.2%} {name}" for name, rate in found.labels.items())
     seconds = time.perf_counter() - begun
     out.say(f"{found.rows:,} rows to train on, {rates} ({seconds:.1f} s)")
+    _check_other_parts(project)
+    return found
+
+
+def _check_other_parts(project: Project) -> None:
+    out, parts = project.out, project.parts
     for part in ("validation", "test"):
         if part in parts:
             out.say(f"{scan(parts[part]).rows:,} rows for {part}")
     if project.bad_rows.count:
         out.say(f"{project.bad_rows.count:,} malformed rows were left out, see bad_rows.jsonl")
-    return found
 
 
 def evaluate(project: Project, model: Any, part: str) -> tuple[int, dict[str, dict[str, float]]]:
@@ -94,7 +110,7 @@ def evaluate(project: Project, model: Any, part: str) -> tuple[int, dict[str, di
     return scoring.evaluate(model, files, project.scoring_batch, group)
 
 
-def _fit(project: Project, model: Any) -> None:
+def _fit(project: Project, model: Any, data_changed: bool) -> None:
     run, parts, training = project.run, project.parts, project.config.training
     rows = parts["train"].dataset(
         training.batch_size,
@@ -123,15 +139,25 @@ def _fit(project: Project, model: Any) -> None:
         validation_data=valid and valid.dataset(project.scoring_batch, encoded=True),
         epochs=training.epochs,
         verbose=project.out.verbose,
-        callbacks=[rk.callbacks.Resume(run.checkpoints, callbacks, every=every)],
+        callbacks=[
+            rk.callbacks.Resume(
+                run.checkpoints,
+                callbacks,
+                every=every,
+                data=_fingerprint(project),
+                data_changed=data_changed,
+            )
+        ],
     )
     if ranks is not None and ranks.measured:
         ranks.report(run.report)
         run.note(f"effective rank, share of the ceiling\n{ranks.table()}")
 
 
-def _prepare(project: Project, resume: bool, overwrite: bool) -> None:
-    """Makes sure that the folder is free, or holds the run to resume."""
+def _prepare(
+    project: Project, resume: bool, overwrite: bool, data_changed: bool
+) -> dict[str, Any] | None:
+    """Makes sure that the folder is free, or holds the run to resume: its last checkpoint."""
     run = project.run
     exists = run.config.exists() or run.metrics.exists()
     if resume and not exists:
@@ -143,28 +169,84 @@ def _prepare(project: Project, resume: bool, overwrite: bool) -> None:
             f"{run.path} holds a run already. Give another folder with --run, continue it with "
             "--resume, or replace it with --overwrite."
         )
+    state = None
     if resume:
-        changed = _differences(run.written_config(), project.config.model_dump(mode="json"))
+        free = _FREE + (_FREE_DATA if data_changed else ())
+        changed = _differences(run.written_config(), project.config.model_dump(mode="json"), free)
         if changed:
             raise RunError(
                 f"{run.path} was trained with other settings: {'; '.join(changed)}. Resume it "
                 "with its own, or train anew in another folder with --run."
             )
-    if exists and not (resume and CheckpointStore(run.checkpoints).numbers()):
+        state = run.last_state()
+    if state is not None:
+        _check_data(project, state, data_changed)
+    elif exists:
+        if resume and (run.model.exists() or run.epochs() > 1):
+            raise RunError(
+                f"{run.checkpoints} holds no checkpoint any more, so {run.path} cannot be "
+                "resumed. Restore it from a backup, train anew in another folder with --run, or "
+                "replace this run with --overwrite."
+            )
         # To be replaced; or killed before its first checkpoint: its log belongs to no training.
         run.clear()
+    return state
 
 
-def _differences(before: Any, now: Any, at: str = "") -> list[str]:
+def _check_data(project: Project, state: dict[str, Any], data_changed: bool) -> None:
+    """Refuses to go on with other data, unless told."""
+    run, epochs = project.run, project.config.training.epochs
+    before, now = state["data"], _fingerprint(project)
+    changed = differences(before["files"], now["files"])
+    if before["split"] != now["split"]:
+        changed.append(f"the split was {before['split']} and is {now['split']}")
+    if not changed:
+        return
+    if not data_changed:
+        more = f"; and {len(changed) - 5} more" if len(changed) > 5 else ""
+        raise RunError(
+            f"{run.path} was trained on other data: {'; '.join(changed[:5])}{more}. Bring the data "
+            "back, train anew in another folder with --run, or go on with these data and the "
+            "vocabularies of this run by --resume --data-changed."
+        )
+    if state["epoch"] >= epochs:
+        raise RunError(
+            f"{run.path} has all of its {epochs} epochs. To train on the new data, allow more: "
+            f"--set training.epochs={state['epoch'] + 1}."
+        )
+
+
+def _fingerprint(project: Project) -> dict[str, Any]:
+    """What tells the run's data from others."""
+    files = {name: part.fingerprint for name, part in project.parts.items() if name != "test"}
+    split = project.config.data.split
+    return {"files": files, "split": None if split is None else split.model_dump(mode="json")}
+
+
+def _take_up(project: Project, state: dict[str, Any]) -> Statistics:
+    """Features get what the run has learned; rows are counted, and checked if they are others."""
+    out, parts, run = project.out, project.parts, project.run
+    found = recall(project.features, run.learned)
+    if state["data"] == json.loads(json.dumps(_fingerprint(project))):
+        parts["train"].rows = found.rows
+    else:
+        out.say(f"Reading {parts['train']!r}; vocabularies and statistics are those of the run")
+        found = scan(parts["train"])
+        run.note(f"goes on with other data, {found.rows} rows")
+    _check_other_parts(project)
+    return found
+
+
+def _differences(before: Any, now: Any, free: tuple[str, ...], at: str = "") -> list[str]:
     """Settings that matter to a training and are no longer as they were."""
-    if before == now or at in _FREE:
+    if before == now or at in free:
         return []
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return [f"{at} was {before!r} and is {now!r}"]
     return [
         text
         for key in dict.fromkeys([*before, *now])
-        for text in _differences(before.get(key), now.get(key), f"{at}.{key}" if at else key)
+        for text in _differences(before.get(key), now.get(key), free, f"{at}.{key}" if at else key)
     ]
 
 

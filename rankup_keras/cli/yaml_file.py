@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+import yaml
 
 from rankup_keras.cli.failures import ConfigError, Problem
+from rankup_keras.cli.yaml_reader import read_yaml
 
+# More than a hundred thousand columns take.
+BYTES = 1 << 26
 Location = tuple[str | int, ...]
 
 
@@ -26,19 +28,19 @@ class YamlFile:
 
     def __init__(self, path: Path, changes: Sequence[str] = ()) -> None:
         self.path = path
+        self.content: Any
         self._changed: dict[Location, str] = {}
         try:
-            text = path.read_text(encoding="utf-8-sig")
-            # Once with the lines of its values, once without.
-            self._lines = YAML(typ="rt").load(text)
-            self.content: Any = YAML(typ="safe", pure=True).load(text)
+            if path.stat().st_size > BYTES:
+                raise self._error(f"The file is larger than {BYTES:,} bytes.")
+            self.content, self._lines = read_yaml(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             raise self._error("There is no such file.") from None
         except (OSError, UnicodeDecodeError) as error:
             raise self._error(f"The file cannot be read: {error}.") from None
-        except YAMLError as error:
+        except yaml.YAMLError as error:
             mark = problem = None
-            if isinstance(error, MarkedYAMLError):
+            if isinstance(error, yaml.MarkedYAMLError):
                 mark, problem = error.problem_mark or error.context_mark, error.problem
             message = (problem or str(error)).splitlines()[0].strip()
             line = mark.line + 1 if mark else 0
@@ -64,8 +66,8 @@ class YamlFile:
         if not equals or not keys:
             raise ValueError("Write it as --set model.token_dim=64.")
         try:
-            value = YAML(typ="safe", pure=True).load(text)
-        except YAMLError:
+            value, _ = read_yaml(text)
+        except yaml.YAMLError:
             raise ValueError(f"{text!r} is not a valid YAML value.") from None
         node: Any = self.content
         location: list[Any] = []
@@ -83,16 +85,13 @@ class YamlFile:
 
     def line(self, location: Location) -> int:
         """The line of the nearest value on the way to a location that has one."""
-        node, line = self._lines, 1
+        node, line = self.content, 1
         for step in location:
-            if not _has(node, step):
+            # What was merged in from an anchor, or changed by `--set`, has none.
+            known = self._lines.get(id(node), {}) if _has(node, step) else {}
+            if step not in known:
                 break
-            try:
-                marks: Any = node.lc
-                place = marks.item(step) if isinstance(node, list) else marks.key(step)
-            except KeyError:  # merged in from an anchor
-                break
-            node, line = node[step], place[0] + 1
+            node, line = node[step], known[step]
         return line
 
     def problem(self, location: Location, message: str) -> Problem:

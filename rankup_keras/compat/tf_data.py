@@ -1,32 +1,52 @@
-"""The batch size of a dataset, and a check of every dataset that a strategy distributes."""
+"""The batches of a dataset, and a check of every dataset that a strategy distributes."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+_TOLD = "rankup_keras_batches"
 
-def batch_size_of(dataset: Any) -> int | None:
-    """Rows in a full batch of a dataset, or `None` where it does not tell.
+
+class Batches(NamedTuple):
+    """Rows in a full batch, where known, and among how many workers rows are shared already."""
+
+    size: int | None
+    shards: int = 1
+
+
+def tell_batches(dataset: Any, size: int, shards: int) -> Any:
+    """Notes on a dataset what `batches_of` cannot find out where a generator makes the batches."""
+    setattr(dataset, _TOLD, Batches(size, shards))
+    return dataset
+
+
+def batches_of(dataset: Any) -> Batches:
+    """The batches of a dataset, of size `None` where it does not tell.
 
     The public `element_spec` knows it with `drop_remainder` only, and what TensorFlow asks itself
     ends at the first `map`; so the datasets are walked back to the one that makes the batches.
     (Keras cuts arrays into batches in a function of its own, which shows nothing here.) Read in
     TensorFlow 2.21.0. It can go once a dataset tells its batch size.
     """
+    found: int | None = None
+    decided = False
     while isinstance(dataset, tf.data.Dataset):
+        told = getattr(dataset, _TOLD, None)
+        if told is not None:
+            return told._replace(size=found) if decided else told
         size = getattr(dataset, "_batch_size", None)
-        if size is not None:
+        if size is not None and not decided:
             static = tf.get_static_value(size)
-            return None if static is None else int(static)
+            found, decided = None if static is None else int(static), True
         # What changes the rows of an element hides the size of a batch before it.
         if any(word in type(dataset).__name__ for word in ("Unbatch", "FlatMap", "Interleave")):
-            return None
+            decided = True
         inputs = dataset._inputs()
         if len(inputs) != 1:
-            return None
+            break
         dataset = inputs[0]
-    return None
+    return Batches(found)
 
 
 def check_distributed(strategy: Any, check: Callable[[Any], None]) -> None:

@@ -1,12 +1,14 @@
 """What happens to malformed rows."""
 
 import json
+import numbers
 import os
 import threading
 from pathlib import Path
 from typing import Any
 
 from rankup_keras.data.data_error import DataError
+from rankup_keras.strict_json import strict_json
 
 POLICIES = ("error", "skip")
 SAMPLED = 1000
@@ -49,7 +51,7 @@ class BadRows:
     ) -> None:
         if policy not in POLICIES:
             raise ValueError(f"`policy` must be one of {POLICIES}. Received: policy={policy!r}.")
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        if isinstance(limit, bool) or not isinstance(limit, numbers.Integral) or limit < 0:
             raise ValueError(f"`limit` must be an integer, 0 or more. Received: limit={limit!r}.")
         self.policy = policy
         self.limit = limit
@@ -61,8 +63,13 @@ class BadRows:
         """Counts the rows that an earlier run wrote to `path`, and writes none of them again."""
         if self.path is not None and self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines():
-                record = json.loads(line)
-                self._seen.add((record["file"], record["line"]))
+                try:
+                    record = json.loads(line)
+                    self._seen.add((record["file"], record["line"]))
+                except (ValueError, TypeError, KeyError):
+                    raise DataError(
+                        "The line is no record of a malformed row.", self.path
+                    ) from None
 
     @property
     def count(self) -> int:
@@ -99,7 +106,7 @@ class BadRows:
                 }
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 with self.path.open("a", encoding="utf-8") as out:
-                    out.write(json.dumps(record, ensure_ascii=False) + "\n")
+                    out.write(strict_json(record) + "\n")
 
 
 def _shown(value: Any) -> Any:

@@ -13,7 +13,8 @@ from rankup_keras.data.packing import key
 from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.source import Chunk
 from rankup_keras.data.transforms import Transform
-from rankup_keras.features.conversion import Problem, Target, convert, misaligned
+from rankup_keras.features.alignment import misaligned
+from rankup_keras.features.conversion import Problem, Target, convert
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """How a text file is written."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 
 
@@ -48,7 +49,8 @@ class CsvOptions:
         if not self.header and not self.columns:
             raise ValueError("Without a header, `columns` must name the columns in their order.")
         if self.columns is not None and len(set(self.columns)) < len(self.columns):
-            duplicates = sorted({c for c in self.columns if list(self.columns).count(c) > 1})
+            counts = Counter(self.columns)
+            duplicates = sorted(name for name, count in counts.items() if count > 1)
             raise ValueError(f"`columns` must be different. Duplicates: {duplicates}.")
 
     def for_format(self, name: str) -> "CsvOptions":

@@ -12,7 +12,7 @@ import pyarrow.csv as pacsv
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.csv_options import CsvOptions
 from rankup_keras.data.data_error import DataError
-from rankup_keras.data.line_filter import BOM, STAND_IN, LineFilter, shifted
+from rankup_keras.data.line_filter import BLOCK, BOM, STAND_IN, LineFilter, shifted
 from rankup_keras.data.paths import compression_of
 from rankup_keras.data.source import Chunk, Unit
 
@@ -63,7 +63,11 @@ class CsvSource:
                 pa.PythonFile(lines, mode="r"),
                 read_options=pacsv.ReadOptions(
                     use_threads=False,
-                    column_names=names,
+                    # Of two columns of one name none is read.
+                    column_names=[
+                        f"{name}\0{i}" if names.count(name) > 1 else name
+                        for i, name in enumerate(names)
+                    ],
                     # About `rows` rows; a row cannot be longer than a block.
                     block_size=max(1 << 20, rows * 16 * min(len(names), 64)),
                     encoding=options.encoding,
@@ -127,9 +131,6 @@ class CsvSource:
         quoting: Any = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
         reader = csv.reader([text], delimiter=delimiter, quotechar=quote, quoting=quoting)
         names = next(reader)
-        duplicates = sorted({name for name in names if names.count(name) > 1})
-        if duplicates:
-            raise DataError(f"The header has duplicate columns: {duplicates}.", file, line=1)
         if self.options.columns is not None and list(self.options.columns) != names:
             raise DataError(
                 f"The header is {names}, and `columns` says {list(self.options.columns)}. Remove "
@@ -150,7 +151,10 @@ class CsvSource:
         try:
             stream = _stream(file)
             head = b""
-            while b"\n" not in head and (block := stream.read(1 << 16)):
+            while b"\n" not in head and not (len(head) >= BLOCK and b"\r" in head):
+                block = stream.read(1 << 16)
+                if not block:
+                    break
                 head += block
         except OSError as error:
             raise _unreadable(file, error, 1) from error
@@ -161,7 +165,7 @@ class CsvSource:
             raise DataError("The file is UTF-16. Write it as UTF-8.", file, line=1)
         if head[:4] == b"PAR1":
             raise DataError("This is a Parquet file. Give `format: parquet`.", file)
-        return head.split(b"\n", 1)[0].rstrip(b"\r")
+        return head.split(b"\n" if b"\n" in head else b"\r", 1)[0].rstrip(b"\r")
 
 
 def _stream(file: Path) -> Any:

@@ -46,7 +46,7 @@ class Encoder:
         self.counts = np.zeros((len(features.of_type(Events)), 2), np.int64)
         self._texts = sum(t.kind == "string" for t in self._columns)
         self._keeps = [_keep(features, t.name) for t in self._columns]
-        floats = [t for t in targets if t.kind == "float32" and t.shape == "single"]
+        floats = [t for t in targets if t.kind in ("float32", "float64") and t.shape == "single"]
         self._numeric = [t for t in floats if t.role == "feature"]
         self._beside = [t for t in floats if t.role != "feature"]
         self._vectors = [t for t in chosen if t.shape == "vector"]
@@ -87,7 +87,10 @@ class Encoder:
         if floats:
             matrix = np.empty((rows, len(floats)), np.float32)
             for number, target in enumerate(floats):
-                matrix[:, number] = one_chunk(table.column(key(target))).to_numpy()
+                column = one_chunk(table.column(key(target))).to_numpy()
+                if target.kind == "float64":
+                    column = self._features.centered(target.name, tf.constant(column)).numpy()
+                matrix[:, number] = column
             arrays["floats"] = matrix
         if self._vectors:
             blocks = [one_chunk(table.column(key(t))).flatten().to_numpy() for t in self._vectors]

@@ -1,6 +1,7 @@
 """`Files`: rows in files, as batches that `fit` takes."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from rankup_keras.compat.tf_data import tell_batches
 from rankup_keras.data import reading
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.block import Block
@@ -17,15 +19,16 @@ from rankup_keras.data.csv_source import CsvSource
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.encoder import Encoder
 from rankup_keras.data.epochs import Epochs
+from rankup_keras.data.fingerprints import Mark, check_unchanged, mark_of, unreadable
 from rankup_keras.data.packing import Packer
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
 from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.schema import (
+    check_column,
     check_schema,
     feature_targets,
     label_targets,
-    missing_column,
 )
 from rankup_keras.data.source import Chunk, Source, Unit
 from rankup_keras.data.tfrecord_source import TFRecordSource
@@ -99,6 +102,7 @@ class Files:
         transform: Transform | None = None,
     ) -> None:
         self.paths = resolve_paths(paths)
+        self._marks: dict[Any, Mark] = {path: mark_of(path) for path in self.paths}
         self.format = format_of(self.paths, format)
         self.features = features
         self.csv = (csv or CsvOptions()).for_format(self.format)
@@ -125,8 +129,7 @@ class Files:
         for path, schema in schemas.items():
             check_schema(self.targets, schema, str(path), self._separator is not None)
             for name in self._beside():
-                if name not in schema.names:
-                    raise missing_column(name, schema.names, str(path))
+                check_column(name, Counter(schema.names), str(path))
         self.packer = Packer(self.targets)
         self._units: list[Unit] | None = None
         self._columns, self._listed = self._needed()
@@ -137,8 +140,7 @@ class Files:
         if self.transform is None:
             return schema
         for name in self.transform.inputs:
-            if name not in schema.names:
-                raise missing_column(name, schema.names, str(path))
+            check_column(name, Counter(schema.names), str(path))
         return self.transform.schema(schema)
 
     def _beside(self) -> list[str]:
@@ -151,6 +153,15 @@ class Files:
             names = [*self.transform.inputs, *(name for name in names if name in inside)]
         listed = {t.column for t in self.targets if t.shape != "single"}
         return list(dict.fromkeys(names)), listed
+
+    @property
+    def fingerprint(self) -> list[Any]:
+        """Path, size, time of change and a checksum of both ends of every file, as JSON has it."""
+        return [[str(path), *mark] for path, mark in self._marks.items()]
+
+    def check_unchanged(self) -> None:
+        """Raises `DataError` where a file is no longer as it was when this object was made."""
+        check_unchanged(self._marks)
 
     @property
     def units(self) -> list[Unit]:
@@ -166,7 +177,11 @@ class Files:
         return self._cleaned(self._read(self._source, unit, CHUNK), self._clean)
 
     def _read(self, source: Source, unit: Unit, rows: int) -> Iterator[Chunk]:
-        return source.read(unit, self._columns, self._listed, rows)
+        try:
+            yield from source.read(unit, self._columns, self._listed, rows)
+        except (OSError, tf.errors.NotFoundError) as error:
+            gone = FileNotFoundError() if isinstance(error, tf.errors.NotFoundError) else error
+            raise unreadable(unit[0], gone) from error
 
     def _coded_source(self) -> Source:
         if self.format != "parquet" or self.transform is not None:
@@ -196,6 +211,7 @@ class Files:
 
         The other arguments are those of `dataset`.
         """
+        self.check_unchanged()
         units, striped = reading.shard_units(self.units, *shard)
         stripe = shard if striped else (0, 1)
         source = self._source if encoder is None else self._coded_source()
@@ -215,7 +231,8 @@ class Files:
         else:
             chunks = (chunk for unit in units for chunk in self._read(source, unit, CHUNK))
             parts = self._cleaned(chunks, clean)
-        return reading.batched(parts, batch_size, drop_remainder, skip)
+        yield from reading.batched(parts, batch_size, drop_remainder, skip)
+        self.check_unchanged()
 
     def dataset(
         self,
@@ -231,6 +248,10 @@ class Files:
     ) -> tf.data.Dataset:
         """Batches of `(columns, labels)`, or of `(columns, labels, weights)`, or of columns.
 
+        Files must not change meanwhile: every pass compares their size, time of
+        change, first and last bytes with those at the start. Of a folder that
+        grows, the files of the start are read.
+
         Every pass over the dataset is a new epoch with an order of its own,
         which the seed and the epoch's number fix: the position in a run is
         those and the number of batches.
@@ -244,6 +265,8 @@ class Files:
             skip_batches: batches of the first pass to skip.
             shard: this worker's number and how many there are. Workers take
                 different stretches, or alternate rows where there are too few.
+                For loops and jobs of your own: `fit` under a strategy of several
+                workers shares every batch among them itself, and refuses it.
             shuffle_rows: rows in a buffer. Defaults to 131,072.
             drop_remainder: leave out a last batch of fewer rows.
             encoded: give columns as `FeatureSet.encode` does, the same numbers
@@ -296,7 +319,8 @@ class Files:
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(whole))
         arrange = self.arrange if encoder is None else encoder.arrange
         dataset = dataset.map(arrange, num_parallel_calls=tf.data.AUTOTUNE)
-        return without_autotuner(dataset.prefetch(tf.data.AUTOTUNE))
+        dataset = without_autotuner(dataset.prefetch(tf.data.AUTOTUNE))
+        return tell_batches(dataset, batch_size, shard[1])
 
     def arrange(self, packed: dict[str, tf.Tensor]) -> Any:
         """Packed tensors → columns, labels and weights, within TensorFlow."""
@@ -322,6 +346,8 @@ def _common_schema(schemas: dict[Any, pa.Schema]) -> pa.Schema:
     first: dict[str, tuple[Any, pa.Field]] = {}
     for path, schema in schemas.items():
         for field in schema:
+            if schema.names.count(field.name) > 1:
+                continue  # `check_column` refuses it where it is wanted
             if field.name not in first or family(first[field.name][1].type) == "null":
                 first[field.name] = (path, field)
                 continue

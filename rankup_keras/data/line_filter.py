@@ -45,6 +45,7 @@ class LineFilter(io.RawIOBase):
         self._ready = b""
         self._rest = b""
         self._line = 0
+        self._lone: bool | None = None
         self._ended = False
         self._dropped: list[np.ndarray] = []
         self.refused: list[tuple[int, bytes, str]] = []
@@ -73,6 +74,11 @@ class LineFilter(io.RawIOBase):
         except Exception as error:
             self.error = error
             raise
+        if self._lone is None:
+            # Old programs for the Macintosh end lines with a carriage return alone.
+            self._lone = b"\r" in block and b"\n" not in block
+        if self._lone:
+            block = block.replace(b"\r", b"\n")
         if not block:
             self._ended = True
             block, self._rest = self._rest, b""

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from rankup_keras.features.conversion import PADDING, Target
 
+_FLOATS = {"float32": "floats", "float64": "doubles"}
 _SEPARATORS = (
     "\x1f",
     "\x1e",
@@ -55,6 +56,8 @@ class Packer:
             spec["floats"] = tf.TensorSpec((len(self._single["float32"]), None), tf.float32)
         if self._listed["float32"]:
             spec["listed_floats"] = tf.TensorSpec((None,), tf.float32)
+        if self._single["float64"]:
+            spec["doubles"] = tf.TensorSpec((len(self._single["float64"]), None), tf.float64)
         if self._vectors:
             spec["vectors"] = tf.TensorSpec((None, self._width()), tf.float32)
         if self._lists:
@@ -77,9 +80,10 @@ class Packer:
             ints = [columns[t] for t in self._single["int64"]]
             ints += [flat[t] for t in self._listed["int64"]]
             packed["ints"] = np.concatenate([a.to_numpy(zero_copy_only=False) for a in ints])
-        if self._single["float32"]:
-            floats = [columns[t].to_numpy(zero_copy_only=False) for t in self._single["float32"]]
-            packed["floats"] = np.stack(floats)
+        for kind, name in _FLOATS.items():
+            if self._single[kind]:
+                floats = [columns[t].to_numpy(zero_copy_only=False) for t in self._single[kind]]
+                packed[name] = np.stack(floats)
         if self._listed["float32"]:
             parts = [flat[t].to_numpy(zero_copy_only=False) for t in self._listed["float32"]]
             packed["listed_floats"] = np.concatenate(parts)
@@ -105,9 +109,9 @@ class Packer:
             self._deal(split.values, "string", rows, lengths, result, lead=1)
         if "ints" in packed:
             self._deal(packed["ints"], "int64", rows, lengths, result, lead=0)
-        if "floats" in packed:
-            floats = tf.unstack(packed["floats"])
-            result.update(zip(self._single["float32"], floats, strict=True))
+        for kind, name in _FLOATS.items():
+            if name in packed:
+                result.update(zip(self._single[kind], tf.unstack(packed[name]), strict=True))
         if "listed_floats" in packed:
             self._deal(packed["listed_floats"], "float32", rows, lengths, result, lead=0)
         if "vectors" in packed:

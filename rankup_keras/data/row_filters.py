@@ -1,6 +1,9 @@
 """Filters on the rows of files: the parts of a split, by a column or at random."""
 
 import dataclasses
+import datetime as dt
+import numbers
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -11,7 +14,10 @@ import pyarrow.compute as pc
 
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.source import Chunk
+from rankup_keras.features.conversion import decoded
 from rankup_keras.features.splitmix64 import STEP, splitmix64
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d(\.\d+)?)?)?$")
 
 
 class RowFilter(Protocol):
@@ -33,7 +39,8 @@ class OneOf:
 
     Args:
         column: name of the column.
-        values: the values, compared as text, so that 1 and "1" are equal.
+        values: the values, compared as text, so that 1 and "1" are equal; of a column
+            of timestamps days (`"2024-01-31"`), minutes or seconds, in its own zone.
 
     Example:
 
@@ -56,17 +63,37 @@ class OneOf:
 
     def mask(self, chunk: Chunk) -> np.ndarray:
         text = _as_text(chunk, self.column)
-        wanted = pa.array([str(value) for value in self.values], pa.string())
-        return pc.fill_null(pc.is_in(text, wanted), False).to_numpy(zero_copy_only=False)
+        if pa.types.is_timestamp(_column(chunk, self.column).type):
+            mask = np.logical_or.reduce([self._within(chunk, text, each) for each in self.values])
+        else:
+            # As Arrow and as Python write them.
+            wanted = [str(value) for value in self.values]
+            wanted += [str(value).lower() for value in self.values if isinstance(value, bool)]
+            mask = pc.is_in(text, pa.array(wanted, pa.string()))
+            mask = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
+        return mask
+
+    def _within(self, chunk: Chunk, text: pa.Array, value: Any) -> np.ndarray:
+        start = str(value).replace("T", " ")
+        if not _TIME.match(start):
+            raise DataError(
+                f"The column holds timestamps, which read as {text[0].as_py()!r}. Give a day such "
+                f"as '2024-01-31', or a time. Received: {value!r}.",
+                chunk.file,
+                column=self.column,
+            )
+        return pc.starts_with(text, start).fill_null(False).to_numpy(zero_copy_only=False)
 
 
 @dataclasses.dataclass(frozen=True)
 class Between:
-    """Rows whose number in a column is in `[low, high)`, as in a split by time.
+    """Rows whose number or time in a column is in `[low, high)`, as in a split by time.
 
     Args:
-        column: name of the column.
-        low: lower bound, inclusive, or `None` for none.
+        column: name of the column: of numbers, of timestamps or dates, or of text
+            that reads as either.
+        low: lower bound, inclusive, or `None` for none: a number, or a time such as
+            `"2024-01-31"` or `"2024-01-31 18:00"`, in the zone of the column.
         high: upper bound, exclusive, or `None` for none.
 
     Example:
@@ -82,30 +109,47 @@ class Between:
     """
 
     column: str
-    low: float | None = None
-    high: float | None = None
+    low: float | str | dt.date | None = None
+    high: float | str | dt.date | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if bound is not None and not isinstance(bound, numbers.Real):
+                _microseconds(name, bound)
 
     @property
     def columns(self) -> list[str]:
         return [self.column]
 
     def mask(self, chunk: Chunk) -> np.ndarray:
-        column = chunk.batch.column(chunk.batch.schema.get_field_index(self.column))
+        column = _column(chunk, self.column)
+        if pa.types.is_binary(column.type):
+            column = column.cast(pa.string())
+        low, high = self.low, self.high
+        times = {isinstance(b, numbers.Real) for b in (low, high) if b is not None} == {False}
+        kind = "times" if times else "numbers"
         try:
-            if pa.types.is_binary(column.type):
-                column = column.cast(pa.string())
+            if times:
+                low, high = (
+                    None if b is None else _microseconds(name, b)
+                    for name, b in (("low", low), ("high", high))
+                )
+                column = _as_local_times(column)
+            elif pa.types.is_temporal(column.type):
+                raise pa.ArrowInvalid(f"it holds {column.type}, and bounds may be '2024-01-31'")
             values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         except pa.ArrowException as error:
             raise DataError(
-                f"The column must hold numbers, to be split by: {str(error).splitlines()[0]}",
+                f"The column must hold {kind}, to be split by: {str(error).splitlines()[0]}",
                 chunk.file,
                 column=self.column,
             ) from error
         mask = ~np.isnan(values)
-        if self.low is not None:
-            mask &= values >= self.low
-        if self.high is not None:
-            mask &= values < self.high
+        if low is not None:
+            mask &= values >= low
+        if high is not None:
+            mask &= values < high
         return mask
 
 
@@ -161,10 +205,32 @@ class Share:
         return (share >= self.begin) & (share < self.end)
 
 
+def _column(chunk: Chunk, name: str) -> pa.Array:
+    return decoded(chunk.batch.column(chunk.batch.schema.get_field_index(name)))
+
+
+def _as_local_times(column: pa.Array) -> pa.Array:
+    """Microseconds since 1970 by the clock of the column's zone; no float64 rounds them."""
+    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        column = pc.local_timestamp(column)
+    elif not pa.types.is_temporal(column.type) and not pa.types.is_string(column.type):
+        raise pa.ArrowInvalid(f"it holds {column.type}, and bounds may be numbers")
+    return column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+
+
+def _microseconds(name: str, bound: Any) -> float:
+    """A bound in microseconds since 1970."""
+    try:
+        return float(np.datetime64(str(bound), "us").astype(np.int64))
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must be a number or a time such as '2024-01-31 18:00', without a zone. "
+            f"Received: {name}={bound!r}."
+        ) from None
+
+
 def _as_text(chunk: Chunk, name: str) -> pa.Array:
-    column = chunk.batch.column(chunk.batch.schema.get_field_index(name))
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = _column(chunk, name)
     try:
         return column.cast(pa.string())
     except pa.ArrowException as error:

@@ -1,7 +1,8 @@
 """What the columns of files are to become, and whether they can."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow as pa
 from rankup_keras.data.data_error import DataError
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.conversion import Target, family
+from rankup_keras.features.statistics import wide_target
 from rankup_keras.layers.towers import Task
 
 
@@ -21,7 +23,7 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
         text: whether the files are text, in which every value is a string.
     """
     targets = []
-    of_ids = {field.name for field in features.fields()}
+    names, of_ids = set(schema.names), {field.name for field in features.fields()}
     for name, target in features.targets().items():
         kind, num_ids = target.kind, None
         if name in of_ids:
@@ -29,10 +31,11 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
             # What an event's id does not name counts as unknown.
             num_ids = None if target.aligned else owner.num_ids
             if owner.dtype is None and not text:
-                found = family(schema.field(owner.name).type) if owner.name in schema.names else ""
+                found = family(schema.field(owner.name).type) if owner.name in names else ""
                 integers = found.removeprefix("list of ") in ("integer", "number")
                 kind = "int64" if integers else "string"
-        targets.append(dataclasses.replace(target, kind=kind, num_ids=num_ids, strict=False))
+        target = dataclasses.replace(target, kind=kind, num_ids=num_ids, strict=False)
+        targets.append(wide_target(features[name], target) if name in features else target)
     return targets
 
 
@@ -50,18 +53,31 @@ def check_schema(
     Raises:
         DataError: names the column, the nearest one there is, and the types.
     """
+    times = Counter(schema.names)
     for target in targets:
-        if target.column not in schema.names:
-            raise missing_column(target.column, schema.names, file)
+        check_column(target.column, times, file)
         try:
             target.check_type(schema.field(target.column).type, split_lists)
         except (TypeError, ValueError) as error:
             raise DataError(f"The column {error}", file, column=target.column) from None
 
 
+def check_column(name: str, times: Mapping[str, int], file: str) -> None:
+    """Raises `DataError` unless a column is there once, given how often each name is."""
+    if name not in times:
+        raise missing_column(name, list(times), file)
+    if times[name] > 1:
+        raise DataError(
+            f"The column is there {times[name]} times, as a join leaves it. "
+            "Rename or drop the others.",
+            file,
+            column=name,
+        )
+
+
 def missing_column(name: str, names: Sequence[str], file: str | None) -> DataError:
     """The error of a column that is not there."""
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    close = get_close_matches(name, names, n=1, cutoff=0.75)
     nearest = f" The nearest is {close[0]!r}." if close else ""
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return DataError(f"There is no column {name!r}.{nearest} Columns: {shown}.", file)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rankup_keras import durable
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
 from rankup_keras.features import Feature
 from rankup_keras.features.conversion import Target
 from rankup_keras.features.statistics import Learner
+from rankup_keras.strict_json import strict_json
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 SAMPLE = 100_000
@@ -53,8 +55,8 @@ class Statistics:
         """Writes `statistics.json`."""
         content = dataclasses.asdict(self)
         content.pop("folder")
-        text = json.dumps(content, indent=1, ensure_ascii=False)
-        (folder / "statistics.json").write_text(text + "\n", encoding="utf-8")
+        text = strict_json(content, indent=1)
+        durable.write_text(folder / "statistics.json", text + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> "Statistics":
@@ -103,7 +105,8 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
         `Statistics` of the rows.
 
     Raises:
-        DataError: a malformed row that may not be skipped, or no row at all.
+        DataError: a malformed row that may not be skipped, no row at all, or a file that
+            changes meanwhile.
 
     Example:
 
@@ -136,6 +139,7 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
                     values = _numbers(table, targets[name])
                     sample.update(values)
                     missing[name] += int(np.count_nonzero(~np.isfinite(values)))
+        files.check_unchanged()
         if not found.rows:
             where = " that the split or `where` leaves" if files.where else ""
             raise DataError(

@@ -1,9 +1,11 @@
 """From activations and tables to the numbers of a `RankProfile`."""
 
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from rankup_keras.diagnostics import ranks
@@ -18,6 +20,9 @@ from rankup_keras.diagnostics.taps import CallableTaps, Taps
 _NOTHING = 1e-6
 
 _SPECTRUM_VALUES = 64
+
+# What reads the activations of a model, which costs a trace: as long as the model lives.
+_TAPS: weakref.WeakKeyDictionary[Any, dict[Any, Taps]] = weakref.WeakKeyDictionary()
 
 
 def rank_profile(
@@ -75,7 +80,15 @@ def taps_of(
     activations: Callable[[Any], Mapping[str, Any]] | None = None,
 ) -> Taps | CallableTaps:
     """What reads the activations: the model's graph, or the user's function where there is one."""
-    return Taps(model, layers) if activations is None else CallableTaps(activations)
+    if activations is not None:
+        return CallableTaps(activations)
+    key = None if layers is None else tuple(layers)
+    known = _TAPS.get(model, {}) if isinstance(model, keras.Model) else {}
+    if key not in known:
+        taps = Taps(model, layers)
+        _TAPS.setdefault(model, {})[key] = taps
+        return taps
+    return known[key]
 
 
 def activations_of(taps: Taps | CallableTaps, probe: Probe) -> dict[str, list[np.ndarray]]:

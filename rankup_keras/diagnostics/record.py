@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rankup_keras.strict_json import strict_json
 from rankup_keras.text_tables import aligned
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -212,7 +213,7 @@ class RankProfile:
 
     def to_json(self) -> str:
         """One line of JSON; NaN and infinity become null."""
-        return json.dumps(_mapped(dataclasses.asdict(self), _null_for_nan), allow_nan=False)
+        return strict_json(dataclasses.asdict(self))
 
     @classmethod
     def from_dict(cls, item: dict[str, Any]) -> "RankProfile":
@@ -305,7 +306,3 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, dict):
         return {key: _mapped(item, change) for key, item in value.items()}
     return [_mapped(v, change) for v in value] if isinstance(value, list) else change(value)
-
-
-def _null_for_nan(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 
 VARIABLE = "TF_CONFIG"
 EXAMPLE = (
@@ -39,7 +40,7 @@ def read_cluster() -> Cluster | None:
         return None
     try:
         config = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _wrong(f"is not JSON ({error})") from None
     if not isinstance(config, dict):
         raise _wrong("is not a JSON object")
@@ -48,20 +49,27 @@ def read_cluster() -> Cluster | None:
         return None
     if not isinstance(jobs, dict):
         raise _wrong("has a `cluster` that is not an object of lists of addresses")
+    unknown = sorted(set(jobs) - {"chief", "worker", "evaluator", "ps"})
+    if unknown:
+        raise _wrong(f"names the job {unknown[0]!r}; a cluster has a chief and workers")
     if "ps" in jobs:
         raise _wrong(
             "has parameter servers ('ps'), which Keras's `fit` does not support; make all of them "
             "workers"
         )
     for job, addresses in jobs.items():
-        if not isinstance(addresses, list) or not all(_is_address(a) for a in addresses):
+        if not isinstance(addresses, list) or not all(map(_is_address, addresses)) or not addresses:
             raise _wrong(f"must list the addresses of '{job}' as 'host:port'")
     task = config.get("task")
     if not isinstance(task, dict) or "type" not in task or "index" not in task:
         raise _wrong("has no `task` with a `type` and an `index`: which process is this one?")
     kind, index = task["type"], task["index"]
-    if kind not in jobs:
-        raise _wrong(f"says that this is a '{kind}', but the cluster has {sorted(jobs)}")
+    if not isinstance(kind, str) or kind not in jobs:
+        raise _wrong(f"says that this is a {kind!r}, but the cluster has {sorted(jobs)}")
+    if kind == "evaluator":
+        raise _wrong("says that this is an evaluator, which `fit` has none of; make it a worker")
+    if len(jobs.get("chief", ())) > 1:
+        raise _wrong("has more than one chief")
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(jobs[kind]):
         raise _wrong(
             f"says that this is {kind} {index!r}, but the cluster has {len(jobs[kind])} of them, "
@@ -81,10 +89,8 @@ def read_cluster() -> Cluster | None:
 
 
 def _is_address(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    host, colon, port = value.rpartition(":")
-    return bool(host and colon) and port.isdigit() and 0 < int(port) < 65536
+    found = re.fullmatch(r".+:(\d{1,5})", value, re.ASCII) if isinstance(value, str) else None
+    return found is not None and 0 < int(found[1]) < 65536
 
 
 def _wrong(what: str) -> ValueError:

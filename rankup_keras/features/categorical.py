@@ -196,6 +196,10 @@ def _checked_vocabulary(values: Sequence[Any], owner: str) -> list[Any]:
             f"`vocabulary` of {owner} must hold strings only or ints only. "
             f"Received values of {sorted(kind.__name__ for kind in kinds)}."
         )
+    try:
+        "".join(filter(lambda v: isinstance(v, str), values)).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"`vocabulary` of {owner} holds text that is no UTF-8: {error}") from None
     broken = [v for v in values if isinstance(v, str) and ("\n" in v or "\r" in v)]
     if broken:
         raise ValueError(

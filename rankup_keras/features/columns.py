@@ -1,7 +1,8 @@
 """Raw columns as users hold them in memory → columns of the types that the features declare."""
 
+import decimal
 import numbers
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from rankup_keras.features.conversion import PADDING, Target, convert, family, misaligned, show
+from rankup_keras.features.alignment import misaligned
+from rankup_keras.features.conversion import (
+    ARROW,
+    PADDING,
+    REMEDY,
+    Target,
+    convert,
+    family,
+    show,
+)
 
 # Rows of a column in memory that are converted at once.
 ROWS = 1 << 20
@@ -20,13 +30,38 @@ def as_mapping(data: Any) -> Mapping[str, Any]:
     if isinstance(data, Mapping):
         return data
     if isinstance(data, pa.Table | pa.RecordBatch):
-        return {name: data.column(name) for name in data.column_names}
+        return _Columns(data.column_names, data.column)
     if hasattr(data, "columns") and hasattr(data, "iloc"):
-        return {str(name): data[name] for name in data.columns}
+        return _Columns(map(str, data.columns), lambda place: data.iloc[:, place])
     raise TypeError(
         "Raw rows must be a dict of columns, a pandas DataFrame, a pyarrow Table or a "
         f"tf.data.Dataset of dicts. Received: {type(data).__name__}."
     )
+
+
+class _Columns(Mapping[str, Any]):
+    """Columns by name, of which none is taken that is there twice."""
+
+    def __init__(self, names: Iterable[str], column: Callable[[int], Any]) -> None:
+        self._places: dict[str, list[int]] = {}
+        for place, name in enumerate(names):
+            self._places.setdefault(name, []).append(place)
+        self._column = column
+
+    def __getitem__(self, name: str) -> Any:
+        places = self._places[name]
+        if len(places) > 1:
+            raise ValueError(
+                f"Column {name!r} is there {len(places)} times, as a join leaves it. Rename or "
+                "drop the others."
+            )
+        return self._column(places[0])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def missing_columns_error(missing: list[str], given: list[str]) -> ValueError:
@@ -96,9 +131,9 @@ def arrow_column(value: Any, target: Target) -> list[pa.Array]:
     for part in _parts(value, target):
         array = _as_arrow(part, target) if len(part) else pa.nulls(0)
         if target.shape == "single" and family(array.type).startswith("list of "):
-            lengths = pc.fill_null(pc.list_value_length(array), 0)
-            if pc.all(pc.equal(lengths, 1)).as_py():
-                array = array.flatten()
+            array = _unlisted(array)
+        if target.kind == "string" and family(array.type) == "number" and _is_empty(array):
+            array = pa.nulls(len(array))  # as pandas has text that is missing everywhere
         try:
             target.check_type(array.type)
         except (TypeError, ValueError) as error:
@@ -113,12 +148,34 @@ def arrow_column(value: Any, target: Target) -> list[pa.Array]:
     return result
 
 
+def _is_empty(array: pa.Array) -> bool:
+    if pa.types.is_dictionary(array.type):
+        return not len(array.dictionary)
+    return bool(pc.all(pc.is_null(array, nan_is_null=True)).as_py())
+
+
+def _unlisted(array: pa.Array) -> pa.Array:
+    """Lists of at most one value as the values, null where there is none; others as they are."""
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    if lengths.max(initial=0) > 1:
+        return array
+    if pa.types.is_fixed_size_list(array.type):
+        array = array.cast(pa.list_(array.type.value_type))
+    return array.flatten().take(pa.array(np.cumsum(lengths) - lengths, mask=lengths == 0))
+
+
 def _parts(value: Any, target: Target) -> list[Any]:
     """A column of any library as lists or arrays of rows, small enough for pyarrow's text."""
     if tf.is_tensor(value):
-        value = dense_tensor(value, tf.TensorSpec(None, target.kind, target.name)).numpy()
+        spec = tf.TensorSpec(None, target.kind, target.name)
+        _check_castable(value.dtype, spec)
+        plain = isinstance(value, tf.Tensor) and value.dtype != tf.bfloat16
+        value = (value if plain else dense_tensor(value, spec)).numpy()
     if hasattr(value, "iloc") and not isinstance(getattr(value, "dtype", np.dtype("O")), np.dtype):
-        value = pa.array(value)  # a series of one of pandas's own types
+        try:
+            value = pa.array(value)  # a series of one of pandas's own types
+        except (UnicodeEncodeError, OverflowError, pa.ArrowException):
+            value = value.to_numpy()
     elif hasattr(value, "to_numpy") and not isinstance(value, pa.Array | pa.ChunkedArray):
         value = value.to_numpy()
     if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
@@ -174,8 +231,9 @@ def _flat(values: Any, target: Target) -> pa.Array:
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         array = None
     if array is None or (objects and target.kind == "int64" and family(array.type) == "number"):
-        # Numbers of several types, for which no type of pyarrow has room, or a wrong value.
-        wide = pa.float64() if target.kind == "float32" else wanted or pa.int64()
+        # Numbers of several types, for which no type of pyarrow has room, text that is no UTF-8,
+        # or a wrong value.
+        wide = pa.float64() if target.kind == "float32" else ARROW[target.kind]
         return pa.array([_exact(item, target) for item in values], wide)
     return array
 
@@ -186,12 +244,17 @@ def _exact(item: Any, target: Target) -> Any:
     good: Any = (str, bytes) if target.kind == "string" else (numbers.Number, np.bool_)
     try:
         if isinstance(item, good):
+            if isinstance(item, str):
+                return item.encode("utf-8", "surrogatepass")
             if target.kind != "int64":
                 return item if target.kind == "string" else float(item)
-            if int(item) == item and -(2**63) <= item < 2**63:
+            low, high = (-(2**53) + 1, 2**53) if isinstance(item, float) else (-(2**63), 2**63)
+            if int(item) == item and low <= item < high:
                 return int(item)
     except (TypeError, OverflowError):
         pass
+    if _is_list(item):
+        raise ValueError(f"Column {target.name!r} {target.not_single(show(item))}")
     wrong = target.wrong_type(f"{show(item)} of type {type(item).__name__}")
     raise TypeError(f"Column {target.name!r} {wrong}")
 
@@ -230,6 +293,18 @@ def batches(data: Any, targets: Mapping[str, Target]) -> Iterator[dict[str, list
         yield arrow_columns(item[0] if isinstance(item, tuple) else item, targets)
 
 
+def check_types(data: Any, targets: Mapping[str, Target]) -> None:
+    """Checks the types of the columns of `targets` that data have, by their first rows."""
+    if isinstance(data, tf.data.Dataset):
+        element = dataset_columns(data)
+        check_dataset_spec(element, {n: t.spec() for n, t in targets.items() if n in element})
+        return
+    table = as_mapping(data[0] if isinstance(data, tuple) else data)
+    for name, target in targets.items():
+        if name in table and not isinstance(table[name], tf.SparseTensor):
+            arrow_column(table[name][:100], target)
+
+
 def is_integer_column(data: Any, name: str) -> bool:
     """Whether a column of a dataset or of arrays holds integers, without reading it through."""
     if isinstance(data, tf.data.Dataset):
@@ -244,10 +319,8 @@ def is_integer_column(data: Any, name: str) -> bool:
 def holds_integers(value: Any) -> bool:
     """Whether a column holds integers, looked up without reading it through."""
     if isinstance(value, pa.Array | pa.ChunkedArray):
-        item = value.type
-        while pa.types.is_list(item) or pa.types.is_large_list(item):
-            item = item.value_type
-        return bool(pa.types.is_integer(item))
+        whole = family(value.type).removeprefix("list of ") == "integer"
+        return whole and "bool" not in str(value.type)
     if tf.is_tensor(value):
         return bool(value.dtype.is_integer)
     kind = getattr(getattr(value, "dtype", None), "kind", "O")
@@ -256,6 +329,8 @@ def holds_integers(value: Any) -> bool:
     for row in value:
         for item in row if isinstance(row, list | tuple | np.ndarray) else (row,):
             if not is_missing(item) and item != "":
+                if isinstance(item, decimal.Decimal):
+                    return item == item.to_integral_value()
                 return isinstance(item, int | np.integer) and not isinstance(item, bool)
     return False
 
@@ -297,36 +372,47 @@ def check_dataset_spec(element: Mapping[str, Any], spec: dict[str, tf.TensorSpec
                 f"Column {name!r} has shape {shape}, without a batch dimension. "
                 "Batch the dataset first: `dataset.batch(1024)`."
             )
+        if wanted.shape.rank == 1 and shape.rank == 2 and shape[1] not in (1, None):
+            target = Target.of_spec(wanted)
+            raise ValueError(f"Column {name!r} {target.not_single(f'shape {shape}')}")
         squeezable = wanted.shape.rank == 1 and shape.rank == 2 and shape[1] in (1, None)
         if not squeezable and not wanted.shape.is_compatible_with(shape):
             raise ValueError(
                 f"Column {name!r} must have shape {wanted.shape}. Received shape {shape}."
             )
-        if not _castable(found.dtype, wanted.dtype):
-            raise TypeError(
-                f"Column {name!r} must have dtype {wanted.dtype.name}. "
-                f"Received dtype {found.dtype.name}."
-            )
+        _check_castable(found.dtype, tf.TensorSpec(None, wanted.dtype, name))
 
 
 def cast_tensor(value: Any, spec: tf.TensorSpec) -> tf.Tensor:
     """A tensor of a `tf.data` element or a request, in the dtype and rank of `spec`."""
     value = dense_tensor(value, spec)
     if spec.shape.rank == 1 and value.shape.rank == 2:
-        value = tf.ensure_shape(value, (None, 1))[:, 0]
+        value = _only_values(value, spec)
     return tf.ensure_shape(value, spec.shape)
+
+
+def _only_values(value: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+    """The value of each row, of a tensor (rows, 1) or, where all are missing, (rows, 0)."""
+    if value.shape[1] == 1:
+        return value[:, 0]
+    single = tf.debugging.assert_less_equal(
+        tf.shape(value)[1],
+        1,
+        f"Column {spec.name} {Target.of_spec(spec).not_single('a row of more values')}",
+    )
+    missing = tf.fill([tf.shape(value)[0], 1], tf.constant(PADDING[spec.dtype.name], spec.dtype))
+    with tf.control_dependencies([] if single is None else [single]):
+        return tf.concat([value, missing], axis=1)[:, 0]
 
 
 def dense_tensor(value: Any, spec: tf.TensorSpec) -> tf.Tensor:
     """A dense, ragged or sparse tensor as a dense one of the dtype of `spec`."""
     if not tf.is_tensor(value):
         value = tf.convert_to_tensor(value)
-    if not _castable(value.dtype, spec.dtype):
-        raise TypeError(
-            f"Column {spec.name!r} must have dtype {spec.dtype.name}. "
-            f"Received dtype {value.dtype.name}."
-        )
-    if value.dtype != spec.dtype:
+    _check_castable(value.dtype, spec)
+    if value.dtype == tf.uint64 and spec.dtype == tf.int64:
+        value = _signed(value, spec)
+    elif value.dtype != spec.dtype:
         value = tf.cast(value, spec.dtype)
     padding = tf.constant(PADDING[spec.dtype.name], spec.dtype)
     if isinstance(value, tf.RaggedTensor):
@@ -336,9 +422,32 @@ def dense_tensor(value: Any, spec: tf.TensorSpec) -> tf.Tensor:
     return value
 
 
+def _signed(value: Any, spec: tf.TensorSpec) -> Any:
+    """A tensor of uint64 as int64; what is beyond would become another id, or a missing one."""
+    value = tf.cast(value, tf.int64)
+    flat = value.flat_values if isinstance(value, tf.RaggedTensor) else value
+    flat = flat.values if isinstance(flat, tf.SparseTensor) else flat
+    message = f"Column {spec.name} has ids beyond int64: they must be text, with dtype='string'."
+    fine = tf.debugging.assert_non_negative(flat, message)
+    with tf.control_dependencies([] if fine is None else [fine]):
+        if isinstance(value, tf.RaggedTensor):
+            return value.with_flat_values(tf.identity(flat))
+        if isinstance(value, tf.SparseTensor):
+            return value.with_values(tf.identity(flat))
+        return tf.identity(flat)
+
+
+def _check_castable(found: tf.DType, spec: tf.TensorSpec) -> None:
+    if not _castable(found, spec.dtype):
+        raise TypeError(
+            f"Column {spec.name!r} must have dtype {spec.dtype.name}. Received dtype {found.name}. "
+            + REMEDY.get(spec.dtype.name, "Make it numbers.")
+        )
+
+
 def _castable(found: tf.DType, wanted: tf.DType) -> bool:
     if found == wanted:
         return True
     if wanted == tf.int64:
         return found.is_integer or found.is_bool
-    return wanted == tf.float32 and (found.is_floating or found.is_integer or found.is_bool)
+    return wanted.is_floating and (found.is_floating or found.is_integer or found.is_bool)

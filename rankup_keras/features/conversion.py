@@ -5,9 +5,11 @@ name the row.
 """
 
 import dataclasses
+import decimal
+import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-Kind = Literal["string", "int64", "float32"]
+from rankup_keras.features.instants import since_1970
+
+Kind = Literal["string", "int64", "float32", "float64"]
 Shape = Literal["single", "list", "vector"]
 Role = Literal["feature", "label", "weight", "extra"]
 
@@ -23,22 +27,28 @@ Role = Literal["feature", "label", "weight", "extra"]
 # since NA is a country.
 NO_NUMBER = ("", "\\N", "NULL", "null", "NA", "N/A", "None", "none", "nan", "NaN")
 NO_TEXT = b"\\N"
-ARROW = {"string": pa.binary(), "int64": pa.int64(), "float32": pa.float32()}
-PADDING: dict[str, Any] = {"string": b"", "int64": -1, "float32": math.nan}
-
-_WANTED = {"string": "strings", "int64": "64-bit integers", "float32": "numbers"}
-_READABLE: dict[bool, dict[str, tuple[str, ...]]] = {
-    True: {"string": ("text",), "int64": ("integer", "number"), "float32": ("integer", "number")},
-    False: {
-        "string": ("text", "integer"),
-        "int64": ("integer", "number", "text"),
-        "float32": ("integer", "number", "text"),
-    },
+ARROW = {
+    "string": pa.binary(),
+    "int64": pa.int64(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
 }
-_REMEDY = {
+PADDING: dict[str, Any] = {"string": b"", "int64": -1, "float32": math.nan, "float64": math.nan}
+
+# By bits of a float: from here on not every whole number has one of its own.
+EXACT = {16: 2**11, 32: 2**24, 64: 2**53}
+
+_WANTED = {"string": "strings", "int64": "64-bit integers"}
+# By whether they are in memory, and whether text is wanted.
+_READABLE = {
+    (True, True): ("text",),
+    (False, True): ("text", "integer"),
+    (True, False): ("integer", "number"),
+    (False, False): ("integer", "number", "text"),
+}
+REMEDY = {
     "string": "Write it as text, or declare dtype='int64' where its numbers are whole.",
     "int64": "Write whole numbers, declare dtype='string' for text, or use a Numeric feature.",
-    "float32": "Write it as numbers.",
 }
 
 
@@ -100,20 +110,25 @@ class Target:
         if item == "null":
             return
         if self.shape == "single" and depth:
-            raise ValueError(
-                "must have one value per row, not a list. For a multi-valued feature give "
-                f"`max_length`, for past actions use a History feature. Received {kind}."
-            )
+            raise self.not_single(kind)
         if self.shape != "single" and depth != 1 and not (split_text and item == "text"):
             raise ValueError(f"must have a list of values in every row. Received {kind}.")
-        if item not in _READABLE[self.strict][self.kind]:
+        if item not in _READABLE[self.strict, self.kind == "string"]:
             raise self.wrong_type(kind)
 
     def wrong_type(self, received: Any) -> TypeError:
         """The error of values of another type."""
-        return TypeError(
-            f"must hold {_WANTED[self.kind]}. Received {received}. {_REMEDY[self.kind]}"
-        )
+        wanted = _WANTED.get(self.kind, "numbers")
+        remedy = REMEDY.get(self.kind, "Write it as numbers.")
+        return TypeError(f"must hold {wanted}. Received {received}. {remedy}")
+
+    def not_single(self, received: Any) -> ValueError:
+        """The error of lists where single values are expected."""
+        if self.kind in ("float32", "float64"):
+            way = "A vector of a fixed length is a Pretrained feature"
+        else:
+            way = "For a multi-valued feature give `max_length`, for past actions use a History"
+        return ValueError(f"must have one value per row, not a list. {way}. Received {received}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +147,8 @@ def family(kind: pa.DataType) -> str:
         return family(kind.value_type)
     if pa.types.is_null(kind):
         return "null"
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+    whole = pa.types.is_decimal(kind) and kind.scale == 0
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or whole:
         return "integer"
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return "number"
@@ -144,37 +160,6 @@ def family(kind: pa.DataType) -> str:
     if any(test(kind) for test in lists):
         return f"list of {family(kind.value_type)}"
     return str(kind)
-
-
-def _since_1970(array: pa.Array, unit: str) -> pa.Array:
-    """Dates with times, or lists of them, as whole numbers; those without a zone are in UTC."""
-    if family(array.type).startswith("list of ") and pa.types.is_timestamp(array.type.value_type):
-        offsets = np.concatenate([[0], np.cumsum(pc.fill_null(pc.list_value_length(array), 0))])
-        inner = _since_1970(array.flatten(), unit)
-        return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), inner)
-    if pa.types.is_timestamp(array.type):
-        return array.cast(pa.timestamp(unit, array.type.tz), safe=False).cast(pa.int64())
-    return array
-
-
-def misaligned(lengths: Mapping[Target, np.ndarray]) -> list[tuple[Target, Problem]]:
-    """Rows in which the lists of one sequence of events differ in length.
-
-    Args:
-        lengths: of the lists of every target that is `aligned`, row by row.
-    """
-    first: dict[str, Target] = {}
-    problems = []
-    for target, own in lengths.items():
-        leader = first.setdefault(target.aligned or "", target)
-        for row in np.flatnonzero(own != lengths[leader]):
-            reason = (
-                f"The list has {own[row]} values, and that of column {leader.column!r} has "
-                f"{lengths[leader][row]}: all lists of events {target.aligned!r} must be equally "
-                "long, with a missing value where nothing is known."
-            )
-            problems.append((target, Problem(int(row), int(own[row]), reason, ValueError)))
-    return problems
 
 
 def convert(
@@ -193,12 +178,12 @@ def convert(
         with padding where a value could not be read; and the problems.
     """
     if target.unit is not None:
-        array = _since_1970(array, target.unit)
+        array = since_1970(array, target.unit)
     if pa.types.is_dictionary(array.type):
         single = target.shape == "single" and target.kind == "string"
         if coded and single and len(array.dictionary) <= len(array):
             return _recoded(array), []
-        array = array.dictionary_decode()
+        array = decoded(array)
     if target.shape == "single":
         result, problems = _scalars(array, target)
         if target.role in ("label", "weight"):
@@ -207,7 +192,18 @@ def convert(
     return _lists(array, target, separator)
 
 
+def decoded(array: pa.Array) -> pa.Array:
+    """A dictionary-encoded array as its values, of types too that pyarrow takes from no array."""
+    if not pa.types.is_dictionary(array.type):
+        return array
+    values = array.dictionary
+    if family(values.type) == "text" and not pa.types.is_string(values.type):
+        values = values.cast(pa.binary())
+    return values.take(array.indices)
+
+
 def _scalars(array: pa.Array, target: Target) -> tuple[pa.Array, list[Problem]]:
+    array = decoded(array)
     found = family(array.type)
     if found == "null":
         return pa.array([PADDING[target.kind]] * len(array), ARROW[target.kind]), []
@@ -215,7 +211,7 @@ def _scalars(array: pa.Array, target: Target) -> tuple[pa.Array, list[Problem]]:
         return _all_wrong(array, target, "is a list, and one value is expected.")
     if target.kind == "string":
         return _strings(array, found, target.strict), []
-    parse = _integers if target.kind == "int64" else _floats
+    parse = _integers if target.kind == "int64" else functools.partial(_floats, ARROW[target.kind])
     problems: list[Problem] = []
     try:
         result = parse(array, found)
@@ -253,28 +249,33 @@ def _recoded(array: pa.Array) -> pa.Array:
 
 def _integers(array: pa.Array, found: str) -> pa.Array:
     if found == "text":
-        array = _numbers_in_text(array).cast(pa.int64())
+        array = numbers_in_text(array).cast(pa.int64())
     elif found == "number" and not pa.types.is_decimal(array.type):
+        limit = EXACT[array.type.bit_width]
         array = array.cast(pa.float64())
-        array = pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array).cast(pa.int64())
+        array = pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
+        if pc.any(pc.greater_equal(pc.abs(array), float(limit))).as_py():
+            raise pa.ArrowInvalid("beyond what is exact")
+        array = array.cast(pa.int64())
     else:
         array = array.cast(pa.int64())
     return array.fill_null(-1) if array.null_count else array
 
 
-def _floats(array: pa.Array, found: str) -> pa.Array:
+def _floats(kind: pa.DataType, array: pa.Array, found: str) -> pa.Array:
     if found == "text":
-        array = _numbers_in_text(array).cast(pa.float32())
+        array = numbers_in_text(array).cast(kind)
     elif pa.types.is_boolean(array.type):
-        array = array.cast(pa.int8()).cast(pa.float32())
+        array = array.cast(pa.int8()).cast(kind)
     elif pa.types.is_decimal(array.type):
-        array = array.cast(pa.float64()).cast(pa.float32(), safe=False)
+        array = array.cast(pa.float64()).cast(kind, safe=False)
     else:
-        array = array.cast(pa.float32(), safe=False)
+        array = array.cast(kind, safe=False)
     return array.fill_null(math.nan) if array.null_count else array
 
 
-def _numbers_in_text(array: pa.Array) -> pa.Array:
+def numbers_in_text(array: pa.Array) -> pa.Array:
+    """Text without the space around it, null where it marks a missing number."""
     text = array if pa.types.is_string(array.type) else array.cast(pa.binary()).cast(pa.string())
     text = pc.utf8_trim_whitespace(text)
     missing = pc.is_in(text, pa.array(NO_NUMBER))
@@ -285,15 +286,27 @@ def _one_by_one(
     array: pa.Array, target: Target, parse: Callable[[pa.Array, str], pa.Array]
 ) -> tuple[pa.Array, list[Problem]]:
     values, problems = [], []
-    what = "a 64-bit integer" if target.kind == "int64" else "a number"
     for row, item in enumerate(array):
         one = pa.array([item.as_py()], array.type)
         try:
             values.append(parse(one, family(array.type))[0].as_py())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             values.append(PADDING[target.kind])
-            problems.append(Problem(row, item.as_py(), f"{show(item.as_py())} is not {what}."))
+            problems.append(Problem(row, item.as_py(), _why_not(item.as_py(), array.type, target)))
     return pa.array(values, ARROW[target.kind]), problems
+
+
+def _why_not(value: Any, kind: pa.DataType, target: Target) -> str:
+    if target.kind != "int64":
+        return f"{show(value)} is not a number."
+    if isinstance(value, float) and value.is_integer() and kind.bit_width in EXACT:
+        return (
+            f"{value:.0f} comes as a {kind}, which is exact below {EXACT[kind.bit_width]:,} only: "
+            "digits may be lost already. Read the column as integers or as text."
+        )
+    why = f"{show(value)} is not a 64-bit integer"
+    large = isinstance(value, int | decimal.Decimal) and abs(value) >= 2**63
+    return f"{why}: ids so large must be text, with dtype='string'." if large else f"{why}."
 
 
 def _check_ids(array: pa.Array, target: Target) -> list[Problem]:
@@ -345,6 +358,9 @@ def _lists(
         text = array.cast(pa.binary()).cast(pa.string())
         blank = pc.fill_null(pc.is_in(text, pa.array(["", "\\N"])), True)
         text = pc.if_else(blank, pa.scalar(None, pa.string()), text)
+        wrong = pc.match_substring_regex(text, r"^\s*[\[({].*[\])}]\s*$")
+        if pc.any(wrong).as_py():
+            return _all_lists_in_text(text, wrong, target, separator or "|")
         array = pc.split_pattern(text, separator or "|")
     if not family(array.type).startswith("list of "):
         return _all_wrong(array, target, "is one value, and a list is expected.")
@@ -365,6 +381,18 @@ def _lists(
         offsets = pa.array(starts.astype(np.int32))
         return pa.ListArray.from_arrays(offsets, values), problems
     return _vectors(values, starts, lengths, target, problems)
+
+
+def _all_lists_in_text(
+    text: pa.Array, wrong: pa.Array, target: Target, separator: str
+) -> tuple[pa.Array, list[Problem]]:
+    """As `_lists`, of text in which some lists are in brackets, which would become one value."""
+    result, problems = _lists(pc.if_else(wrong, None, text), target, separator)
+    for row in np.flatnonzero(pc.fill_null(wrong, False).to_numpy(zero_copy_only=False)):
+        value = text[int(row)].as_py()
+        reason = f"{show(value)} is a list in brackets; write its values with {separator!r} between"
+        problems.append(Problem(int(row), value, f"{reason}, without brackets and quotes."))
+    return result, problems
 
 
 def _vectors(

@@ -91,20 +91,31 @@ def fixed_length(ids: tf.Tensor, length: int, keep: str) -> tf.Tensor:
     return tf.ensure_shape(fixed[:, :length], (ids.shape[0], length))
 
 
+def centered(values: tf.Tensor, feature: Numeric, mean: float) -> tf.Tensor:
+    """A column as float32; of a float64 one what lies above the mean, in which seconds count."""
+    if feature.dtype != "float64":
+        return tf.cast(values, tf.float32)
+    if feature.normalize == "log":
+        values = tf.sign(values) * tf.math.log1p(tf.abs(values))
+    return tf.cast(values - mean, tf.float32)
+
+
 def encode_numeric(
     values: tf.Tensor, features: Sequence[Numeric], mean: np.ndarray, std: np.ndarray
 ) -> tf.Tensor:
     """Normalized values, then the missing-value indicators of the features that want one.
 
     Args:
-        values: float32 tensor (batch, numeric features).
+        values: float32 tensor (batch, numeric features), those of float64 ones `centered`.
         features: their descriptions, in the same order.
         mean: array (numeric features,), after the logarithm where there is one.
         std: array (numeric features,), standard deviations.
     """
     finite = tf.math.is_finite(values)
     values = tf.where(finite, values, tf.zeros_like(values))
-    logs = np.array([feature.normalize == "log" for feature in features])
+    wide = np.array([feature.dtype == "float64" for feature in features])
+    mean = np.where(wide, 0.0, mean)
+    logs = ~wide & [feature.normalize == "log" for feature in features]
     if logs.any():
         values = tf.where(logs, tf.sign(values) * tf.math.log1p(tf.abs(values)), values)
     # The mean in two parts: rounded to float32, that of large numbers would be off by a good

@@ -141,7 +141,8 @@ class Events(Feature):
             if not isinstance(of, str)
         ]
         self.scaled = [
-            Numeric(column, how, indicator=False) for column, how in self.numbers.items()
+            Numeric(column, how, indicator=False, dtype="float32")
+            for column, how in self.numbers.items()
         ]
 
     @property

@@ -1,5 +1,6 @@
 """The base of every feature: a named raw column and how it is described in a config."""
 
+import numbers
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -76,11 +77,11 @@ def positive_int(value: Any, argument: str, owner: str, optional: bool = False) 
     """`value` as a positive int, or an error that names the feature and the argument."""
     if value is None and optional:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(
             f"`{argument}` of {owner} must be a positive integer. Received: {argument}={value!r}."
         )
-    return value
+    return int(value)
 
 
 def one_of(value: Any, choices: Sequence[Any], argument: str, owner: str) -> Any:

@@ -17,7 +17,7 @@ from rankup_keras.features.feature import Feature
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.preprocessing import Preprocessing
 from rankup_keras.features.spec import TableSpec
-from rankup_keras.features.statistics import Learner
+from rankup_keras.features.statistics import Learner, wide_target
 from rankup_keras.features.vocabulary_lookup import VocabularyLookup
 
 
@@ -128,8 +128,12 @@ class FeatureSet(Preprocessing, keras.layers.Layer):
         self.check_not_frozen()
         self._infer_dtypes(data)
         described = self.targets()
+        # Of those that learn nothing too: now, not at the first batch.
+        columns.check_types(data, described)
         targets = {
-            f.name: dataclasses.replace(described[f.name], num_ids=getattr(f, "num_ids", None))
+            f.name: wide_target(
+                f, dataclasses.replace(described[f.name], num_ids=getattr(f, "num_ids", None))
+            )
             for f in self.features
             if isinstance(f, Numeric)
             or (isinstance(f, Categorical) and (f.learns_vocabulary or f.num_ids is not None))
@@ -183,9 +187,11 @@ class FeatureSet(Preprocessing, keras.layers.Layer):
         taken = supplied_statistics.checked_vocabularies(
             self.features, vocabularies or {}, dtypes or {}
         )
-        self._moments.update(
-            supplied_statistics.checked_moments(self.leaves(Numeric), moments or {})
-        )
+        numeric = {f.name: f for f in self.leaves(Numeric)}
+        found = supplied_statistics.checked_moments(numeric.values(), moments or {})
+        self._moments.update(found)
+        for name, pair in found.items():
+            numeric[name].dtype = numeric[name].dtype or numeric[name].learned_dtype(*pair)
         for feature, vocabulary, dtype in taken:
             self._set_dtype(feature, dtype)
             self._take_vocabulary(feature, vocabulary)

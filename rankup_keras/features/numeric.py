@@ -10,6 +10,8 @@ from rankup_keras.features.feature import Feature, Side, one_of
 NORMALIZATIONS = ("standard", "log", None)
 # Standard deviations.
 AUTO_CLIP = 10.0
+# Rounding that a column may suffer, in standard deviations.
+RESOLUTION = 1e-3
 
 
 @serializable
@@ -31,6 +33,10 @@ class Numeric(Feature):
             after normalization, so that one outlier in a request cannot
             saturate the model. `"auto"` (default) is 10 standard deviations,
             and no limit with `normalize=None`.
+        dtype: `"float32"`, `"float64"` or `None`. Type of the raw column. A
+            float64 has its mean taken off before it becomes a float32, so that
+            raw timestamps keep their seconds. `None` (default) is float64 where
+            what was learned says that float32 cannot tell the values apart.
         side: see `Feature`.
         group: see `Feature`.
 
@@ -54,6 +60,7 @@ class Numeric(Feature):
         clip: float | str | None = "auto",
         side: Side | None = None,
         group: str | None = None,
+        dtype: str | None = None,
     ) -> None:
         super().__init__(name, side, group)
         if clip == "auto":
@@ -65,12 +72,21 @@ class Numeric(Feature):
             )
         self.normalize = one_of(normalize, NORMALIZATIONS, "normalize", f"feature {name!r}")
         self.indicator = bool(indicator)
+        self.dtype = one_of(dtype, ("float32", "float64", None), "dtype", f"feature {name!r}")
         self.clip = None if clip is None else float(clip)
 
     def raw_spec(self) -> tf.TensorSpec:
-        return tf.TensorSpec((None,), tf.float32, name=self.name)
+        return tf.TensorSpec((None,), tf.as_dtype(self.dtype or "float32"), name=self.name)
+
+    def learned_dtype(self, mean: float, deviation: float) -> str:
+        """The type for a column of this mean and standard deviation, where none was declared."""
+        # A logarithm is as far off as its number is in proportion.
+        size = 1.0 if self.normalize == "log" else abs(mean)
+        return "float64" if size * 2.0**-24 > RESOLUTION * deviation else "float32"
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        config.update(normalize=self.normalize, indicator=self.indicator, clip=self.clip)
+        config.update(
+            normalize=self.normalize, indicator=self.indicator, clip=self.clip, dtype=self.dtype
+        )
         return config

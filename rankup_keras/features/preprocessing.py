@@ -48,7 +48,7 @@ class Preprocessing(Layout):
         if channels is not None:
             encoded["encoded_events"] = channels
         if self.numeric_names():
-            numeric = [raw[f.name] for f in self.of_type(Numeric)]
+            numeric = [self.centered(f.name, raw[f.name]) for f in self.of_type(Numeric)]
             times = [raw[f.name] for f in self.of_type(Timestamp)]
             encoded["encoded_numeric"] = self.encode_numeric(
                 tf.stack(numeric, axis=1) if numeric else None, times
@@ -58,11 +58,16 @@ class Preprocessing(Layout):
             encoded["encoded_vectors"] = tf.concat(vectors, axis=1)
         return encoded, counts
 
+    def centered(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        """A numeric feature's column as float32, by its mean where float32 has no room for it."""
+        feature = next(f for f in self.of_type(Numeric) if f.name == name)
+        return encoding.centered(values, feature, self._moments.get(name, (0.0, 1.0))[0])
+
     def encode_numeric(self, values: tf.Tensor | None, times: Sequence[tf.Tensor]) -> tf.Tensor:
         """The part of a call that makes `encoded_numeric`.
 
         Args:
-            values: float32 (batch, numeric features), `None` without any.
+            values: what `centered` gives (batch, numeric features), `None` without any.
             times: int64 (batch,) of every `Timestamp`.
         """
         parts = []

@@ -1,5 +1,6 @@
 """What features learn from their converted columns, from memory and from files alike."""
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,12 @@ from rankup_keras.features.conversion import Target
 from rankup_keras.features.feature import Feature
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.value_counts import ValueCounts, write_vocabulary
+
+
+def wide_target(feature: Feature, target: Target) -> Target:
+    """The target of a numeric feature that may turn out to need float64; others as they are."""
+    unknown = isinstance(feature, Numeric) and feature.dtype is None and feature.normalize
+    return dataclasses.replace(target, kind="float64") if unknown else target
 
 
 class Learner:

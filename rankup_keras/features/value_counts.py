@@ -1,5 +1,6 @@
 """Counts the values of a column exactly, on disk where memory does not suffice."""
 
+import codecs
 import shutil
 import tempfile
 import warnings
@@ -145,10 +146,12 @@ def _position(values: pa.ChunkedArray, pivot: object) -> int:
 
 
 def write_vocabulary(values: pa.ChunkedArray, path: Path) -> None:
-    """Writes one value per line."""
+    """Writes one value per line, as a vocabulary file is read."""
     if pa.types.is_integer(values.type):
         values = values.cast(pa.string()).cast(pa.binary())
     with path.open("wb") as file:
+        if len(values) and values[0].as_py().startswith(codecs.BOM_UTF8):
+            file.write(codecs.BOM_UTF8)  # of two, one is taken for the mark of the encoding
         for start in range(0, len(values), RANGE):
             part = pa.concat_arrays(values.slice(start, RANGE).chunks)
             whole = pa.ListArray.from_arrays(pa.array([0, len(part)], pa.int32()), part)

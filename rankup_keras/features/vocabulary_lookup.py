@@ -1,6 +1,7 @@
 """Values to ids through a vocabulary file."""
 
 import atexit
+import codecs
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import pyarrow as pa
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
@@ -93,7 +95,27 @@ class VocabularyLookup(keras.layers.Layer):
             )
         own = _scratch_file()
         tf.io.gfile.copy(path, str(own))
+        self._check_text(own)
         return self._load(own, None)
+
+    def _check_text(self, path: Path) -> None:
+        """Takes the mark off that some programs put before UTF-8; refuses other encodings."""
+        content = path.read_bytes()
+        what = None
+        if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            what = "UTF-16"
+        else:
+            try:
+                pa.array([content], pa.large_binary()).cast(pa.large_string())
+            except pa.ArrowInvalid:
+                what = "no UTF-8"
+        if what is not None or b"\0" in content:
+            raise ValueError(
+                f"The vocabulary file of feature {self.feature!r} is {what or 'no text'}. Write "
+                "it as UTF-8."
+            )
+        if content.startswith(codecs.BOM_UTF8):
+            path.write_bytes(content.removeprefix(codecs.BOM_UTF8))
 
     def _load(self, path: Path, count: int | None) -> int:
         dtype = tf.as_dtype(self.dtype_in)
@@ -163,7 +185,9 @@ class VocabularyLookup(keras.layers.Layer):
     def load_assets(self, dir_path: str) -> None:
         source = Path(dir_path) / _ASSET
         if source.is_file():
-            self.set_vocabulary_file(source)
+            own = _scratch_file()
+            shutil.copyfile(source, own)
+            self._load(own, None)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -33,10 +33,6 @@ def _as_tensors(affine: reference.Affine) -> tuple[Any, Any]:
     return keras.ops.convert_to_tensor(kernel), None if bias is None else tf.convert_to_tensor(bias)
 
 
-def cpu_add(x: Any, y: Any) -> Any:
-    return in_layout(fused.add, x, y)
-
-
 def cpu_residual(
     x: Any,
     layer: Callable[[Any], Any],
@@ -47,7 +43,7 @@ def cpu_residual(
     """Sums, and those of gradients, as `fused.sum_of`."""
     x, inner = in_layout(fused.two_uses, x)
     inner = layer(inner if before is None else before(inner))
-    y = cpu_add(x, in_layout(dropout, inner))
+    y = in_layout(fused.add, x, in_layout(dropout, inner))
     return y if after is None else after(y)
 
 

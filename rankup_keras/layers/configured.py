@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 import keras
+import numpy as np
 
 
 class ConfiguredLayer(keras.layers.Layer):
@@ -28,4 +29,5 @@ class ConfiguredLayer(keras.layers.Layer):
 def _serialized(value: Any) -> Any:
     if inspect.isfunction(value):
         return keras.activations.serialize(value)
+    value = value.item() if isinstance(value, np.generic) else value
     return keras.saving.serialize_keras_object(value)

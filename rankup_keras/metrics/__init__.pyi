@@ -1,4 +1,5 @@
 from . import exact as exact
+from .auc import AUC as AUC
 from .calibration import Calibration as Calibration
 from .gauc import GAUC as GAUC
 from .normalized_entropy import (

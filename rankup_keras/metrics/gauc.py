@@ -4,10 +4,10 @@ import threading
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
+from rankup_keras.metrics.histograms import add_at, logits
 
 LARGEST_LOGIT = 12.0
 
@@ -28,8 +28,9 @@ class GAUC(keras.metrics.Metric):
     Of more ids than `max_groups`, an evenly drawn part is watched, the same
     one in every run. `rankup_keras.metrics.exact.gauc` is the exact form on arrays.
 
-    While `fit` or `evaluate` runs, the progress bar shows the value of the pass
-    before; the logs of an epoch, and what `evaluate` returns, are of the pass itself.
+    While `fit` or `evaluate` runs, the progress bar shows the value as of one of the
+    pass's batches, 1, 4, 16, … and every 4096th, since it reads the whole of the
+    histograms; the logs of an epoch, and what `evaluate` returns, are of all batches.
 
     Args:
         group: name of the single-valued `Categorical` to rank within.
@@ -108,8 +109,11 @@ class GAUC(keras.metrics.Metric):
         shape, zeros = (self.groups * self.bins,), keras.initializers.Zeros()
         self._positives = self.add_variable(shape, zeros, name="positives")
         self._negatives = self.add_variable(shape, zeros, name="negatives")
-        # No variable of the metric's own, which `reset_state` would clear between passes.
-        self._last = tf.Variable(0.0, trainable=False, name="last")
+        # Batches of the pass, and the value as of the last one that was shown.
+        self._batches, self._shown = (
+            self.add_variable((), zeros, "float32", "only_first_replica", name=name)
+            for name in ("batches", "shown")
+        )
         return self
 
     def read_groups(self, inputs: Any) -> None:
@@ -128,7 +132,6 @@ class GAUC(keras.metrics.Metric):
             )
         ids = tf.cast(tf.reshape(ids, (-1,)), tf.int32)
         y = tf.cast(tf.reshape(y_true, (-1,)), tf.float32)
-        p = tf.clip_by_value(tf.cast(tf.reshape(y_pred, (-1,)), tf.float32), 1e-7, 1 - 1e-7)
         w = tf.ones_like(y)
         if sample_weight is not None:
             w = tf.cast(tf.reshape(sample_weight, (-1,)), tf.float32)
@@ -140,43 +143,37 @@ class GAUC(keras.metrics.Metric):
             kept = place < self.groups
             w = tf.where(kept, w, tf.zeros_like(w))
             ids = tf.cast(tf.where(kept, place, tf.zeros_like(place)), tf.int32)
-        logit = tf.math.log(p) - tf.math.log1p(-p)
-        share = (logit / LARGEST_LOGIT + 1) / 2
+        share = (logits(y_pred, 1e-7) / LARGEST_LOGIT + 1) / 2
         bin_ = tf.clip_by_value(tf.cast(share * self.bins, tf.int32), 0, self.bins - 1)
         place = ids * self.bins + bin_
-        self._add(self._positives, place, w * y)
-        self._add(self._negatives, place, w * (1 - y))
-
-    def _add(self, variable: Any, place: tf.Tensor, values: tf.Tensor) -> None:
-        values = tf.cast(values, variable.dtype)
-        inner = variable.value
-        if isinstance(inner, tf.distribute.DistributedValues):
-            size = self.groups * self.bins
-            variable.assign_add(tf.math.unsorted_segment_sum(values, place, size))
-        else:
-            inner.scatter_nd_add(place[:, None], values)
+        add_at(self._positives, place, w * y)
+        add_at(self._negatives, place, w * (1 - y))
+        self._batches.assign_add(1.0)
 
     def result(self) -> Any:
         if self.slot is None:
-            return keras.ops.convert_to_tensor(0.0, "float32")
-        # Once a pass, not once per batch: it reads the whole of the histograms.
-        if tf.inside_function():
-            return tf.identity(self._last)
-        shape = (self.groups, self.bins)
+            return tf.constant(0.0)
+        if not tf.inside_function():
+            return self._of_histograms()
+        number, shown = map(tf.convert_to_tensor, (self._batches, self._shown))
+        power = tf.reduce_any(tf.equal(number, [4.0**k for k in range(6)]))
+        due = power | tf.equal(number % 4096, 0)
+        shown = tf.cond(due, self._of_histograms, lambda: shown)
+        self._shown.assign(shown)
+        return shown
+
+    def _of_histograms(self) -> tf.Tensor:
         positives, negatives = (
-            keras.ops.convert_to_numpy(sums).astype(np.float64).reshape(shape)
+            tf.reshape(tf.convert_to_tensor(sums), (self.groups, self.bins))
             for sums in (self._positives, self._negatives)
         )
-        below = np.cumsum(negatives, axis=1) - negatives / 2
-        all_positives, all_negatives = positives.sum(axis=1), negatives.sum(axis=1)
+        below = tf.cumsum(negatives, axis=1) - negatives / 2
+        pairs = tf.reduce_sum(positives * below, axis=1)
+        all_positives, all_negatives = (tf.reduce_sum(v, axis=1) for v in (positives, negatives))
+        values = tf.math.divide_no_nan(pairs, all_positives * all_negatives)
         known = (all_positives > 0) & (all_negatives > 0)
-        value = 0.0
-        if known.any():
-            pairs = (positives * below).sum(axis=1)[known]
-            values = pairs / (all_positives * all_negatives)[known]
-            value = float(np.average(values, weights=(all_positives + all_negatives)[known]))
-        self._last.assign(value)
-        return keras.ops.convert_to_tensor(value, "float32")
+        sizes = tf.where(known, all_positives + all_negatives, 0.0)
+        return tf.math.divide_no_nan(tf.reduce_sum(values * sizes), tf.reduce_sum(sizes))
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 
 Model = TypeVar("Model", bound=type)
 
@@ -50,9 +51,13 @@ def settings_of(constructor: Mapping[str, Any]) -> dict[str, Any]:
             swallow.
     """
     outside = ("self", "__class__", "kwargs", "features", "tasks")
-    settings = {name: value for name, value in constructor.items() if name not in outside}
+    settings = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in constructor.items()
+        if name not in outside
+    }
     for name in constructor.get("kwargs", {}).keys() - {"trainable"}:
-        near = difflib.get_close_matches(name, settings, n=1)
+        near = difflib.get_close_matches(name, settings, n=1, cutoff=0.75)
         hint = f"Did you mean `{near[0]}`?" if near else f"Its arguments: {sorted(settings)}."
         raise TypeError(f"`{type(constructor['self']).__name__}` has no argument {name!r}. {hint}")
     settings["dtype"] = keras.dtype_policies.get(settings["dtype"] or keras.config.dtype_policy())

@@ -9,11 +9,15 @@ import numpy as np
 from rankup_keras.compat.trainer import in_compiled_order
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.towers import Task
-from rankup_keras.metrics import GAUC
+from rankup_keras.metrics import AUC, GAUC
 
 
 def metrics_by_task(metrics: Any, tasks: Sequence[Task]) -> Any:
-    """A list of metrics as one for every task, each with counts of its own; others as they are."""
+    """A list of metrics as one for every task, each with counts of its own; others as they are.
+
+    `"auc"` is this package's `AUC` in all of them, since that of Keras is wrong of rare positives.
+    """
+    metrics = keras.tree.map_structure(_named, metrics)
     if not isinstance(metrics, list | tuple) or not all(map(_is_metric, metrics)):
         return metrics
     return {task.name: [_copy(metric) for metric in metrics] for task in tasks}
@@ -46,6 +50,10 @@ class GroupedMetrics:
             return found
         logs = keras.tree.map_structure(np.asarray, model.get_metrics_result())
         return logs if as_dict else in_compiled_order(model, logs)
+
+
+def _named(metric: Any) -> Any:
+    return AUC() if isinstance(metric, str) and metric.lower() == "auc" else metric
 
 
 def _is_metric(metric: Any) -> bool:

@@ -72,6 +72,36 @@ class Labels:
         return where(positive, *(np.float32(class_weight.get(label, 1)) for label in (1, 0)))
 
 
+def checked_weights(weights: Any) -> Any:
+    """Sample weights, an array or a dict of arrays by task, each a number, 0 or more.
+
+    Raises:
+        ValueError: one is not; Keras would train on it in silence.
+    """
+    if isinstance(weights, Mapping):
+        return {name: _checked_weights(f" of task {name}", w) for name, w in weights.items()}
+    return _checked_weights("", weights)
+
+
+def _checked_weights(owner: str, weights: Any) -> Any:
+    rule = f"`sample_weight`{owner} must be numbers, 0 or more. Received"
+    if tf.is_tensor(weights) and tf.inside_function():
+        fine = tf.reduce_all((weights >= 0) & (tf.cast(weights, tf.float32) < np.inf))
+        with tf.control_dependencies([tf.debugging.Assert(fine, [f"{rule}:", weights])]):
+            return tf.identity(weights)
+    try:
+        array = np.asarray(weights, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise TypeError(f"{rule}: {weights!r:.80}.") from None
+    wrong = np.argwhere(~((array >= 0) & np.isfinite(array)))
+    if len(wrong):
+        row = wrong[0][0]
+        raise ValueError(
+            f"{rule} {len(wrong)} others, such as {array[tuple(wrong[0])]} in row {row}."
+        )
+    return array
+
+
 def _checked_array(name: str, labels: Any) -> np.ndarray:
     try:
         array = np.asarray(labels, dtype=np.float32)

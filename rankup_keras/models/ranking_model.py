@@ -145,8 +145,9 @@ class RankingModel(RefusesGraphClone, keras.Model):
             loss_weights = loss_weights or {task.name: task.weight for task in self.tasks}
         if metrics is None:
             metrics = {task.name: task.metrics() for task in self.tasks}
-        metrics = metrics_by_task(metrics, self.tasks)
-        weighted_metrics = metrics_by_task(weighted_metrics, self.tasks)
+        with self.distribute_strategy.scope():
+            metrics = metrics_by_task(metrics, self.tasks)
+            weighted_metrics = metrics_by_task(weighted_metrics, self.tasks)
         super().compile(
             optimizer=default_optimizer(self) if optimizer is None else optimizer,
             loss=loss,

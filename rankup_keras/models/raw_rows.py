@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.columns import as_mapping, dataset_columns
 from rankup_keras.layers.towers import Task
-from rankup_keras.models.labels import Labels
+from rankup_keras.models.labels import Labels, checked_weights
 
 
 class RawRows:
@@ -66,10 +65,6 @@ class RawRows:
         columns = as_mapping(x)
         labels = self.labels.read(y, columns)
         weights = self._weights(labels, sample_weight, class_weight)
-        if isinstance(weights, Mapping):
-            weights = {name: np.asarray(column) for name, column in weights.items()}
-        elif weights is not None:
-            weights = np.asarray(weights)
         return self.inputs(columns), labels, weights
 
     def _item(self, item: Any, class_weight: Any) -> tuple[Any, ...]:
@@ -92,7 +87,7 @@ class RawRows:
 
     def _weights(self, labels: Mapping[str, Any], sample_weight: Any, class_weight: Any) -> Any:
         if class_weight is None:
-            return sample_weight
+            return None if sample_weight is None else checked_weights(sample_weight)
         if sample_weight is not None:
             raise ValueError("Give `sample_weight` or `class_weight`, not both.")
         return self.labels.class_weights(labels, class_weight)

@@ -1,5 +1,8 @@
+from .client.async_client import AsyncClient as AsyncClient
+from .client.call_record import CallRecord as CallRecord
 from .client.grpc_client import Client as Client
-from .client.grpc_client import ServingError as ServingError
+from .client.load_test import load_test as load_test
+from .client.serving_error import ServingError as ServingError
 from .exporting.export_check import ExportError as ExportError
 from .exporting.model_card import read_card as read_card
 from .exporting.pipeline import export as export
@@ -9,4 +12,5 @@ from .exporting.session import load_session as load_session
 from .exporting.version_directory import version_path as version_path
 from .exporting.version_directory import versions as versions
 from .server.development_server import DevelopmentServer as DevelopmentServer
+from .server.promote import promote as promote
 from .server.server_config import ServerConfig as ServerConfig

@@ -38,14 +38,14 @@ class Replay:
         self._behind = 0
         self._train_function: Any = None
 
-    def start(self, epoch: int, calls: int, calls_by_epoch: Sequence[int]) -> None:
-        """Sets the position: `calls` calls into `epoch`."""
+    def start(self, epoch: int, calls: int, calls_by_epoch: Sequence[int], begun: int = 0) -> None:
+        """Sets the position: `calls` calls into `epoch`, of a `fit` that begins with `begun`."""
         self._to_epoch, self._to_calls = epoch, calls
         self._known_calls = list(calls_by_epoch)
-        self.calls_by_epoch = []
+        self.calls_by_epoch = list(calls_by_epoch[:begun])
         self._train_function = self.model.train_function
         self.model.train_function = self._step
-        if epoch:
+        if epoch > begun:
             # Skipped epochs have no validation and no metrics.
             skip_validation(self.model, True)
 

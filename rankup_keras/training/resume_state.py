@@ -143,3 +143,45 @@ def cut_back(path: pathlib.Path, size: int) -> None:
     """Removes the lines that were written after the checkpoint."""
     if path.is_file() and path.stat().st_size > size:
         os.truncate(path, size)
+
+
+def check_same_model(
+    state: Mapping[str, Any],
+    form: int,
+    own: list[Any],
+    callbacks: Sequence[Any],
+    directory: pathlib.Path,
+) -> None:
+    """Refuses a checkpoint of another model, optimizer or list of callbacks.
+
+    Args:
+        state: what the checkpoint says of itself.
+        form: the format that is read.
+        own: name, shape and dtype of this training's variables.
+        callbacks: this training's.
+        directory: folder of the checkpoints.
+    """
+    if state["format"] != form or len(state["callbacks"]) != len(callbacks):
+        raise ValueError(
+            f"The checkpoint in '{directory}' is of format {state['format']} with "
+            f"{len(state['callbacks'])} callbacks; this training has format {form} and "
+            f"{len(callbacks)} callbacks. Use another directory for another training."
+        )
+    kept = state["model"]
+    if own == kept:
+        return
+    pairs = zip(own + [None] * len(kept), kept + [None] * len(own), strict=False)
+    mine, theirs = next((a, b) for a, b in pairs if a != b)
+    raise ValueError(
+        f"The checkpoint in '{directory}' is of another model or optimizer: it has {theirs} where "
+        f"this one has {mine}. Use another directory for another training."
+    )
+
+
+def listens(callback: Any, name: str) -> bool:
+    """Whether a callback has a hook of its own; those of training batches have two names."""
+    base = keras.callbacks.Callback
+    return any(
+        hook in vars(callback) or getattr(type(callback), hook) is not getattr(base, hook)
+        for hook in {name, name.replace("train_batch", "batch")}
+    )

@@ -6,12 +6,16 @@ import pathlib
 import re
 import shutil
 import warnings
-import zlib
 from collections.abc import Callable
 from typing import Any
 
-MANIFEST = "manifest.json"
+from rankup_keras import durable
+
 _NAME = re.compile(r"checkpoint-(\d{8})")
+
+
+class CheckpointsDamagedError(ValueError):
+    """There are checkpoints, and none of them is intact."""
 
 
 class CheckpointStore:
@@ -45,15 +49,32 @@ class CheckpointStore:
         """Folder of a checkpoint."""
         return self.directory / f"checkpoint-{number:08d}"
 
+    def state(self, number: int) -> dict[str, Any]:
+        """What a checkpoint says of itself."""
+        return json.loads((self.path(number) / "state.json").read_text())
+
     def newest_good(self) -> int | None:
-        """Number of the newest intact checkpoint, with a warning for damaged ones."""
+        """Number of the newest intact checkpoint, with a warning for damaged ones.
+
+        Returns:
+            `None` where there is no checkpoint.
+
+        Raises:
+            CheckpointsDamagedError: none of those that are there is intact.
+        """
+        problems = []
         for number in reversed(self.numbers()):
-            problem = find_damage(self.path(number))
+            problem = durable.find_damage(self.path(number))
             if problem is None:
+                for text in problems:
+                    warnings.warn(f"Checkpoint {text}", stacklevel=2)
                 return number
-            warnings.warn(
-                f"Checkpoint '{self.path(number)}' is damaged and skipped: {problem}.",
-                stacklevel=2,
+            problems.append(f"'{self.path(number)}' is damaged and skipped: {problem}.")
+        if problems:
+            raise CheckpointsDamagedError(
+                f"No checkpoint in '{self.directory}' is intact, so this training cannot be "
+                f"resumed: {' '.join(problems).replace(' and skipped', '')} Restore the folder "
+                "from a backup, or train anew in another folder."
             )
         return None
 
@@ -65,57 +86,29 @@ class CheckpointStore:
             publish: bool. `False` throws them away: TensorFlow asks all workers
                 to save, and one to keep.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
         unfinished = self.directory / self._temporary
+        with durable.blamed(unfinished):
+            try:
+                self._write(unfinished, fill, publish)
+            except Exception:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
+
+    def _write(
+        self, unfinished: pathlib.Path, fill: Callable[[pathlib.Path], Any], publish: bool
+    ) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         fill(unfinished)
         if not publish:
             shutil.rmtree(unfinished)
             return
-        files = sorted(path for path in unfinished.iterdir())
-        manifest = {path.name: [path.stat().st_size, checksum(path)] for path in files}
-        (unfinished / MANIFEST).write_text(json.dumps(manifest))
-        for path in [*files, unfinished / MANIFEST, unfinished]:
-            _flush(path)
+        durable.seal(unfinished)
         numbers = self.numbers()
         unfinished.rename(self.path(numbers[-1] + 1 if numbers else 0))
-        _flush(self.directory)
+        durable.flush(self.directory)
         for number in numbers[: len(numbers) + 1 - self.keep]:
             # Renamed first: half a checkpoint must not have a checkpoint's name.
             self.path(number).rename(unfinished)
             shutil.rmtree(unfinished)
-
-
-def find_damage(folder: pathlib.Path) -> str | None:
-    """What is wrong with a checkpoint, or `None`."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        for name, (size, expected) in manifest.items():
-            path = folder / name
-            if not path.is_file():
-                return f"'{name}' is missing"
-            if path.stat().st_size != size:
-                return f"'{name}' has {path.stat().st_size} bytes instead of {size}"
-            if checksum(path) != expected:
-                return f"'{name}' does not have the checksum that it was written with"
-    except (OSError, ValueError, TypeError) as error:
-        return f"its list of files cannot be read ({type(error).__name__})"
-    return None
-
-
-def checksum(path: pathlib.Path) -> int:
-    """CRC-32 of a file."""
-    value = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            value = zlib.crc32(block, value)
-    return value
-
-
-def _flush(path: pathlib.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -56,7 +56,9 @@ def main(folder: pathlib.Path, settings: dict) -> None:
     valid = batches(pairs["valid_users"], pairs["valid_items"]).batch(settings["batch_size"])
     metrics = model.evaluate(valid, return_dict=True, verbose=0)
     (folder / "metrics.json").write_text(
-        json.dumps({name: float(value) for name, value in metrics.items()}, indent=2) + "\n"
+        # Null in place of NaN, which is no JSON.
+        json.dumps({k: float(v) if np.isfinite(v) else None for k, v in metrics.items()}, indent=2)
+        + "\n"
     )
     np.savez(
         folder / "towers.npz",

@@ -1,6 +1,7 @@
 """A training killed anywhere ends as one that was not."""
 
 import pathlib
+import shutil
 
 import keras
 import numpy as np
@@ -198,3 +199,27 @@ def test_a_last_validation_does_not_count_as_training(tmp_path):
 
     fit(tmp_path / "broken", 1)
     assert fit(tmp_path / "broken", 2) == fit(tmp_path / "whole", 2)
+
+
+def test_other_data_are_refused_unless_told(tmp_path):
+    never = [KillAt(10**6)]
+    fit_tiny(tiny(), Resume(tmp_path / "a", never, data="day 1"), epochs=2)
+    with pytest.raises(ValueError, match=r"on other data.*data_changed=True"):
+        fit_tiny(tiny(), Resume(tmp_path / "a", never, data="day 2"), epochs=3)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+
+    def go_on(folder, changed, kill=10**6):
+        keras.utils.set_random_seed(0)
+        model = tiny()
+        x = np.random.default_rng(0).normal(size=(12, 2))
+        rows = tf.data.Dataset.from_tensor_slices((x, x[:, :1])).shuffle(12).batch(2)
+        resume = Resume(folder, [KillAt(kill)], every=1, data="day 2", data_changed=changed)
+        history = model.fit(rows, epochs=5, callbacks=[resume], shuffle=False, verbose=0)
+        assert history.epoch == [0, 1, 2, 3, 4]
+        assert int(model.optimizer.iterations.numpy()) == 2 * 4 + 3 * 6
+        return history.history, [weight.tolist() for weight in model.get_weights()]
+
+    whole = go_on(tmp_path / "a", True)
+    with pytest.raises(Killed):
+        go_on(tmp_path / "b", True, kill=9)
+    assert go_on(tmp_path / "b", False) == whole

@@ -111,6 +111,9 @@ def test_predictions_in_both_formats_agree_with_the_export(trained, capfd):
     with load_session(_json(capfd)["export"]) as session:
         served = session.run(raw)
     np.testing.assert_allclose(served["label_click"].reshape(-1), scores[0], atol=1e-5)
+    assert main(["serve", "clicks.yaml", "--write", "serving", "--clients", "50", "--json"]) == 0
+    assert "serve.sh" in _json(capfd)["files"]
+    assert "--grpc_max_threads=100" in (trained / "serving" / "serve.sh").read_text()
 
 
 def _scores(trained, capfd, ending):

@@ -51,9 +51,18 @@ def test_a_file_of_predictions_is_whole_or_not_there(columns, model, tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     files = rk.data.Files(str(tmp_path / "a.parquet"), model.features, extra=["user"])
     path = tmp_path / "scores/b.csv"
-    assert scoring.write_predictions(model, files, path, ["user"], 32, False) == ROWS
+    scoring.check_output(path, False)
+    assert scoring.write_predictions(model, files, path, ["user"], 32) == (ROWS, 0)
     with pytest.raises(RunError, match="--overwrite"):
-        scoring.write_predictions(model, files, path, ["user"], 32, False)
+        scoring.check_output(path, False)
     with pytest.raises(RunError, match=r"\.parquet or \.csv"):
-        scoring.write_predictions(model, files, tmp_path / "b.txt", [], 32, False)
+        scoring.check_output(tmp_path / "b.txt", False)
     assert [p.name for p in path.parent.iterdir()] == ["b.csv"]
+
+
+def test_what_spreadsheets_would_run_is_made_text():
+    cells = ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", " =1", "-3.5", "+1e3", "a=b", None, ""]
+    columns, found = scoring.without_formulas({"=user": pa.array(cells), "price": pa.array([-1.0])})
+    assert found == 6
+    assert columns["'=user"].to_pylist() == [f"'{c}" for c in cells[:6]] + cells[6:]
+    assert columns["price"].to_pylist() == [-1.0]

@@ -2,7 +2,7 @@
 
 import pyarrow.parquet as pq
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from rankup_keras.cli import main
 from rankup_keras.cli.column_roles import Column
@@ -42,7 +42,7 @@ def test_a_split_column_gives_the_parts(values, parts):
         Column("part", "split", "its values", values=values),
     ]
     text = starter(["a.csv"], columns, 10, "csv", {"delimiter": ";"})
-    data = YAML(typ="safe").load(text)["data"]
+    data = yaml.safe_load(text)["data"]
     assert data["csv"] == {"delimiter": ";"}
     if parts is None:
         assert data["split"]["train"] == 0.8
@@ -60,5 +60,5 @@ def test_numbers_alone_get_a_model_that_takes_them(tmp_path, capfd, monkeypatch)
     lines = [f"{i % 2},{i * 37 % 1009 / 1009:.4f},{i * 7919 % 999983}" for i in range(500)]
     (tmp_path / "numbers.csv").write_text("\n".join(["click,price,age", *lines]))
     assert main(["init", "numbers.csv", "--label", "click"]) == 0, capfd.readouterr()
-    config = YAML(typ="safe").load((tmp_path / "numbers.yaml").read_text())
+    config = yaml.safe_load((tmp_path / "numbers.yaml").read_text())
     assert config["model"]["type"] == "DCNv2"

@@ -1,6 +1,5 @@
 """`rankup-keras train` killed with SIGKILL, and gone on with as if nothing had happened."""
 
-import json
 import os
 import pathlib
 import signal
@@ -8,51 +7,16 @@ import subprocess
 import sys
 import time
 
-import keras
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from rankup_keras.cli import main
-
-CONFIG = """
-data:
-  path: rows.parquet
-  split: {train: 0.8, validation: 0.2}
-tasks: [click]
-features:
-  - {type: categorical, name: user, min_count: 1}
-  - {type: categorical, name: item, hash_buckets: 50}
-  - {type: numeric, name: price}
-model: {type: RankMixer, token_dim: 8, num_tokens: 4, num_blocks: 1, dropout: 0.2}
-training:
-  batch_size: 16
-  epochs: 3
-  seed: 3
-  checkpoint_every: 4
-  rank_rows: 32
-  optimizer: {embeddings: adagrad, dense: adam}
-  early_stopping: {monitor: val_log_loss, mode: min, patience: 5}
-"""
+from tests.helpers.runs import results, write_project
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
-    rng = np.random.default_rng(0)
-    rows = 1000
-    item = rng.integers(0, 40, rows)
-    table = pa.table(
-        {
-            "user": [f"u{v}" for v in rng.integers(0, 30, rows)],
-            "item": [f"i{v}" for v in item],
-            "price": rng.normal(0, 1, rows),
-            "click": (rng.random(rows) < 0.1 + 0.8 * (item % 2)).astype(np.int8),
-        }
-    )
-    pq.write_table(table, folder / "rows.parquet", row_group_size=300)
-    (folder / "ads.yaml").write_text(CONFIG)
+    write_project(folder)
     return folder
 
 
@@ -72,22 +36,6 @@ def _start(folder, *arguments):
 def _newest(run):
     names = [path.name for path in (run / "checkpoints").glob("checkpoint-*")]
     return max((int(name.removeprefix("checkpoint-")) for name in names), default=-1)
-
-
-def _results(run):
-    summary = json.loads((run / "summary.json").read_text())
-    for name in ("run", "seconds"):
-        summary.pop(name)
-    ranks = [json.loads(line) for line in (run / "ranks.jsonl").read_text().splitlines()]
-    for line in ranks:
-        line.pop("seconds", None)
-    weights = keras.saving.load_model(run / "model.keras", compile=False).get_weights()
-    return {
-        "summary": summary,
-        "metrics": (run / "metrics.jsonl").read_text(),
-        "ranks": ranks,
-        "weights": [weight.tolist() for weight in weights],
-    }
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +64,7 @@ def test_a_killed_run_ends_as_one_that_was_not(place, resumed):
     process = _start(place, "--run", str(whole), "--quiet")
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
-    assert _results(resumed) == _results(whole)
+    assert results(resumed) == results(whole)
 
 
 def test_other_settings_are_refused(place, resumed, capfd, monkeypatch):

@@ -3,15 +3,22 @@
 import pytest
 import tensorflow as tf
 
-from rankup_keras.compat.tf_data import batch_size_of, check_distributed
+from rankup_keras.compat.tf_data import batches_of, check_distributed, tell_batches
 
 
 def test_batch_sizes_are_found_behind_what_comes_after():
     rows = tf.data.Dataset.range(10)
-    assert batch_size_of(rows.batch(4).map(lambda x: x + 1).prefetch(2)) == 4
-    assert batch_size_of(rows) is None
-    assert batch_size_of(rows.batch(4).unbatch()) is None
-    assert batch_size_of(tf.data.Dataset.zip((rows.batch(4), rows.batch(4)))) is None
+    assert batches_of(rows.batch(4).map(lambda x: x + 1).prefetch(2)).size == 4
+    assert batches_of(rows).size is None
+    assert batches_of(rows.batch(4).unbatch()).size is None
+    assert batches_of(tf.data.Dataset.zip((rows.batch(4), rows.batch(4)))).size is None
+
+
+def test_what_a_generator_makes_is_told():
+    told = tell_batches(tf.data.Dataset.range(10), 4, 2)
+    assert batches_of(told.map(lambda x: x).prefetch(1)) == (4, 2)
+    assert batches_of(told.batch(3)) == (3, 2)
+    assert batches_of(told.batch(3).unbatch()) == (None, 2)
 
 
 def test_no_public_attribute_tells():

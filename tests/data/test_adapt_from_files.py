@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import rankup_keras as rk
-from rankup_keras.data import DataError, Files, adapt, scan
+from rankup_keras.data import DataError, Files, adapt, recall, scan
 
 
 def _table(rows=3000, seed=0):
@@ -130,3 +130,38 @@ def test_values_that_are_no_line_of_text_stay_out(tmp_path):
     with pytest.warns(UserWarning, match="2 values of feature 'user'"):
         found = adapt(features, Files(tmp_path / "a.parquet", features, ["click"]))
     assert found.features["user"]["kept"] == 1
+
+
+@pytest.mark.parametrize("harm", ["", "half"])
+@pytest.mark.parametrize("name", ["statistics.json", "vocabulary_0.txt", "manifest.json"])
+def test_what_is_kept_and_damaged_is_learned_anew(tmp_path, name, harm):
+    table = _table(300)
+    paths = _write(tmp_path, table)
+
+    def learn():
+        features = _features()
+        adapt(features, Files(paths, features, ["click"]), cache=tmp_path / "cache")
+        return features.encode(table)["encoded_ids"]
+
+    wanted = learn()
+    (kept,) = (tmp_path / "cache").iterdir()
+    content = (kept / name).read_text()
+    (kept / name).write_text(content[: len(content) // 2] if harm else "")
+    with pytest.warns(UserWarning, match="is damaged .* read again"):
+        np.testing.assert_array_equal(learn(), wanted)
+    np.testing.assert_array_equal(learn(), wanted)  # and kept whole again
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [kept.name]
+
+
+def test_a_run_recalls_what_it_learned_on_whatever_data(tmp_path):
+    table = _table(300)
+    features = _features()
+    files = Files(_write(tmp_path, table), features, ["click"])
+    found = adapt(features, files, keep=tmp_path / "run" / "learned")
+    again = _features()
+    assert recall(again, tmp_path / "run" / "learned").features == found.features
+    for name, values in features.encode(table).items():
+        np.testing.assert_array_equal(again.encode(table)[name], values)
+    (tmp_path / "run" / "learned" / "vocabulary_1.txt").unlink()
+    with pytest.raises(DataError, match=r"learned is damaged: 'vocabulary_1\.txt' is missing"):
+        recall(_features(), tmp_path / "run" / "learned")

@@ -1,7 +1,12 @@
+import gc
+import weakref
+
+import keras
 import ml_dtypes
 import numpy as np
 import pytest
 
+from rankup_keras.diagnostics import measure
 from rankup_keras.diagnostics.measure import idle_tokens, measure_layer, token_cosine
 from tests.reference import effective_rank as reference
 
@@ -94,3 +99,18 @@ def test_cosine_against_the_definition(activations):
 def test_batches_of_different_lengths_are_named():
     with pytest.raises(ValueError, match=r"Layer 'mixer'.*\[\(3, 4\), \(5, 4\)\]"):
         measure_layer("mixer", [np.ones((2, 3, 4)), np.ones((2, 5, 4))])
+
+
+def test_a_model_is_traced_once_and_not_kept(monkeypatch):
+    x = keras.Input((4, 8))
+    model = keras.Model(x, keras.layers.Dense(8, name="dense")(x))
+    rows = np.random.default_rng(0).normal(size=(16, 4, 8)).astype("float32")
+    first = measure.rank_profile(model, rows)
+    model.get_layer("dense").set_weights([np.eye(8), np.zeros(8)])
+    monkeypatch.setattr(measure, "Taps", lambda *_: pytest.fail("the model is traced again"))
+    second = measure.rank_profile(model, rows)
+    assert second.layers["dense"].mean != first.layers["dense"].mean
+    alive = weakref.ref(model)
+    del model, x
+    gc.collect()
+    assert alive() is None

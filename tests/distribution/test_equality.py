@@ -76,3 +76,11 @@ def test_keras_still_needs_the_mend(workers):
             "reduce_per_replica",
             "_maybe_symbolic_build",
         ]
+
+
+def test_files_are_shared_row_by_row_or_refused(folder, workers):
+    for found in (mirrored(folder), *workers):
+        assert found["files"]["seen"] == [1.0] * 24
+        assert "batch_size=7" in found["files"]["uneven"]
+    for found in workers:
+        assert "`shard` must be left out" in found["files"]["shards"]

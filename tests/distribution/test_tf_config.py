@@ -29,6 +29,13 @@ def set_config(monkeypatch, cluster, task):
         (TWO, {"type": "worker", "index": 2}, "worker 2, but the cluster has 2"),
         (TWO, {"type": "worker", "index": "0"}, "worker '0'"),
         ({"worker": ["a:1", "a:1"]}, WORKER, "a:1 to two processes"),
+        ({"worker": []}, WORKER, "must list the addresses of 'worker'"),
+        ({"worker": ["a:١"]}, WORKER, "'host:port'"),
+        ({"worker": ["a:" + "9" * 5000]}, WORKER, "'host:port'"),
+        ({"wroker": ["a:1"]}, {"type": "wroker", "index": 0}, "names the job 'wroker'"),
+        ({"evaluator": ["a:1"]}, {"type": "evaluator", "index": 0}, "evaluator"),
+        ({"chief": ["a:1", "b:1"]}, {"type": "chief", "index": 0}, "more than one chief"),
+        (TWO, {"type": ["worker"], "index": 0}, r"this is a \['worker'\]"),
     ],
 )
 def test_wrong_config_is_one_sentence(monkeypatch, cluster, task, message):
@@ -41,6 +48,9 @@ def test_wrong_config_is_one_sentence(monkeypatch, cluster, task, message):
 
 def test_config_that_is_no_json(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{cluster}")
+    with pytest.raises(ValueError, match="is not JSON"):
+        distribution.strategy("multi_worker")
+    monkeypatch.setenv("TF_CONFIG", "[" * 100_000)
     with pytest.raises(ValueError, match="is not JSON"):
         distribution.strategy("multi_worker")
 

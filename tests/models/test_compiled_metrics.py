@@ -18,8 +18,17 @@ def test_every_task_has_a_listed_metric_of_its_own():
 
 
 def test_other_forms_are_left_to_keras():
-    for metrics in (None, {"click": ["auc"]}, [["auc"], ["mae"]]):
-        assert metrics_by_task(metrics, TASKS) is metrics
+    for metrics in (None, {"click": ["mse"]}, [["mse"], ["mae"]]):
+        assert metrics_by_task(metrics, TASKS) == metrics
+
+
+def test_the_name_auc_is_that_of_this_package_in_every_form():
+    for metrics in ("auc", ["auc"], {"click": "AUC", "buy": ["mse", "auc"]}):
+        found = [m for m in keras.tree.flatten(metrics_by_task(metrics, TASKS)) if m != "mse"]
+        assert {type(metric) for metric in found} == {rk.metrics.AUC}
+    assert {type(m) for m in metrics_by_task([keras.metrics.AUC()], TASKS)["buy"]} == {
+        keras.metrics.AUC
+    }
 
 
 def test_groups_rank_in_batches_as_in_passes():

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
+import uuid
 
 import grpc
 import pytest
@@ -20,10 +21,11 @@ from tensorflow_serving.apis import (
 
 from rankup_keras.serving import DevelopmentServer, ServerConfig, export
 from tests.serving import stand_in
+from tests.serving.strict_server import StrictServer
 
 BINARY = "tensorflow_model_server"
 ADDRESS = "TF_SERVING_ADDRESS"
-_SERVED_AT_ADDRESS: dict[str, pathlib.Path] = {}
+_SERVED_AT_ADDRESS: dict[str, ServerConfig] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +60,29 @@ def exported(model, tmp_path_factory):
 KINDS = ["development", pytest.param("real", marks=pytest.mark.server)]
 
 
+@pytest.fixture(scope="session")
+def development(exported):
+    """The export on the development server."""
+    with any_server("development", exported.parent, None) as server:
+        yield server
+
+
 @pytest.fixture(scope="session", params=KINDS)
 def served(request, exported, tmp_path_factory):
     """The export behind gRPC: on the development server, and on a real one where there is one."""
+    if request.param == "development":
+        yield request.getfixturevalue("development")
+        return
     with any_server(request.param, exported.parent, tmp_path_factory.mktemp("config")) as server:
         yield server
+
+
+@pytest.fixture
+def strict(development):
+    """A server as strict as the real one, in front of the development server; not started."""
+    front = StrictServer(development.address)
+    yield front
+    front.stop()
 
 
 @contextlib.contextmanager
@@ -81,9 +101,9 @@ def any_server(kind, base, config_directory):
 
 
 @contextlib.contextmanager
-def real_server(base, config_directory, **settings):
+def real_server(base, config_directory, ports=None, **settings):
     """A `tensorflow_model_server` with the generated configuration, ended by its process id."""
-    ports = [free_port(), free_port()]
+    ports = ports or (free_port(), free_port())
     config = ServerConfig(base, grpc_port=ports[0], rest_port=ports[1], **settings)
     config.write(config_directory)
     with open(config_directory / "log", "wb") as log:
@@ -101,17 +121,19 @@ def real_server(base, config_directory, **settings):
 def serve_at(address, base):
     """Has the server at `host:grpc_port:rest_port` serve `base`, which it must be able to read."""
     host, grpc_port, rest_port = address.split(":")
+    # The server may have models of its own; a name cannot move to another path.
+    name = f"{base.name}_{uuid.uuid4().hex[:8]}"
     # A reload replaces the whole list, so what earlier tests are served stays on it.
-    _SERVED_AT_ADDRESS[base.name] = base
+    _SERVED_AT_ADDRESS[name] = ServerConfig(base, name=name)
     request = model_management_pb2.ReloadConfigRequest()
-    for each in _SERVED_AT_ADDRESS.values():
-        text_format.Merge(ServerConfig(each).files(each)["models.config"], request.config)
+    for config in _SERVED_AT_ADDRESS.values():
+        text_format.Merge(config.files(base)["models.config"], request.config)
     with grpc.insecure_channel(f"{host}:{grpc_port}") as channel:
         stub = model_service_pb2_grpc.ModelServiceStub(channel)
         answer = stub.HandleReloadConfigRequest(request, timeout=60)
     assert answer.status.error_code == 0, answer.status.error_message
-    wait_for(f"{host}:{grpc_port}", base.name)
-    return Served(f"{host}:{grpc_port}", f"{host}:{rest_port}", base.name, base, real=True)
+    wait_for(f"{host}:{grpc_port}", name)
+    return Served(f"{host}:{grpc_port}", f"{host}:{rest_port}", name, base, real=True)
 
 
 def wait_for(address, name, seconds=60):

@@ -88,16 +88,16 @@ def predict(model, rows):
     return {k: np.asarray(v)[:, 0] for k, v in model(encoded, training=False).items()}
 
 
-def make_small(seed=0, layer=None):
-    """The least that can be exported, for tests that export often."""
+def make_small(seed=0, layer=None, more=()):
+    """The least that can be exported, for tests that export often; `more` columns, if need be."""
     keras.utils.set_random_seed(seed)
     features = rk.FeatureSet(
         [
             rk.Categorical("user_id", hash_buckets=50, side="user"),
-            rk.Categorical("item_id", hash_buckets=50),
+            *(rk.Categorical(name, hash_buckets=50) for name in ("item_id", *more)),
         ]
     )
-    ids = keras.Input((2,), dtype="int32", name="encoded_ids")
+    ids = keras.Input((2 + len(more),), dtype="int32", name="encoded_ids")
     x = keras.layers.Flatten()(keras.layers.Embedding(60, 4)(ids))
     if layer is not None:
         x = layer(x)

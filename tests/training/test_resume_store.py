@@ -2,7 +2,8 @@ import pathlib
 
 import pytest
 
-from rankup_keras.training.resume_store import CheckpointStore, find_damage
+from rankup_keras.durable import find_damage
+from rankup_keras.training.resume_store import CheckpointsDamagedError, CheckpointStore
 
 
 def fill(text):
@@ -72,6 +73,9 @@ def test_damage_is_noticed_and_the_one_before_is_used(tmp_path, harm, message):
     harm(store.path(1))
     with pytest.warns(UserWarning, match=message):
         assert store.newest_good() == 0
+    harm(store.path(0))
+    with pytest.raises(CheckpointsDamagedError, match=rf"No checkpoint .* is intact.*{message}"):
+        store.newest_good()
 
 
 def test_what_a_kill_leaves_behind_is_no_checkpoint(tmp_path):

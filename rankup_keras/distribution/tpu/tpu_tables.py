@@ -1,6 +1,7 @@
 """How models keep their tables on a TPU. No TPU has run it."""
 
 import contextvars
+import numbers
 from typing import Any
 
 from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
@@ -50,7 +51,11 @@ class TPUTables:
         optimizer: Any = "adagrad",
         table_stacking: str | None = "auto",
     ) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        if (
+            isinstance(batch_size, bool)
+            or not isinstance(batch_size, numbers.Integral)
+            or batch_size < 1
+        ):
             raise ValueError(
                 f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}."
             )

@@ -1,5 +1,6 @@
 """Initial values of large tables, written in pieces so that no temporary has the table's size."""
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ def reseeded(initializer: Any, index: int) -> Callable[..., Any]:
     piece of a table would repeat the first one.
     """
     seed = getattr(initializer, "seed", None)
-    if not isinstance(seed, int):
+    if not isinstance(seed, numbers.Integral):
         return initializer
     config = {**initializer.get_config(), "seed": (seed + 1_000_003 * index) % (2**31)}
     return type(initializer).from_config(config)

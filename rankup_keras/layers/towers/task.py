@@ -54,12 +54,9 @@ class Task:
         self.label = label or name
         self.loss: Any = keras.losses.get("BinaryCrossentropy" if loss is None else loss)
 
-    def metrics(self) -> list[keras.metrics.Metric]:
+    def metrics(self) -> list[Any]:
         """The metrics that `compile` adds by default: AUC and log loss."""
-        return [
-            keras.metrics.AUC(num_thresholds=1000, name="auc"),
-            keras.metrics.BinaryCrossentropy(name="log_loss"),
-        ]
+        return ["auc", keras.metrics.BinaryCrossentropy(name="log_loss")]
 
     def get_config(self) -> dict[str, Any]:
         return {

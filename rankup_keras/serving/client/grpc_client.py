@@ -7,50 +7,44 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rankup_keras.features.columns import as_mapping, convert_columns
 from rankup_keras.serving.client import messages
-from rankup_keras.serving.exporting.session import check_names, tensor_specs
-from rankup_keras.serving.padding import widen
-
-# gRPC's own limit of 4 MB is less than the embeddings of a few thousand rows.
-MAX_MESSAGE_BYTES = 256 * 2**20
-MESSAGE_LIMITS = [
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-]
-_FIRST_WAIT = 0.02
+from rankup_keras.serving.client.channels import open_channel
+from rankup_keras.serving.client.conversation import Attempt, Conversation, Result, Steps
+from rankup_keras.serving.exporting.session import Signature
 
 
-class ServingError(RuntimeError):
-    """A server refused a request or could not be reached.
-
-    Attributes:
-        code: gRPC's status, e.g. `"INVALID_ARGUMENT"`.
-    """
-
-    def __init__(self, message: str, code: str):
-        super().__init__(message)
-        self.code = code
-
-
-class Client:
+class Client(Conversation):
     """Scores rows on a server, from columns as Python has them.
 
     Columns are checked against the signature that the server itself reports, before anything is
-    sent, so an error names the column rather than a node of a graph.
+    sent, so an error names the column rather than a node of a graph. The signature is asked for
+    again when a call does not fit it, since a new version may have other columns. A request
+    without rows is answered without asking. Threads may share a client.
+
+    A call that a server refuses because it is away (UNAVAILABLE) or has no thread left is tried
+    again, after pauses of 0.02 to 0.5 seconds, as long as its timeout has room; a server that
+    comes back is reached within a second. No other error is tried again.
 
     Args:
-        address: `host:port` of the server's gRPC. Defaults to `"localhost:8500"`.
+        address: `host:port` of the server's gRPC, or a list of them, which take turns; one that
+            fails is passed over for a moment. A name with several IP addresses, such as
+            `dns:///ranker:8500` of a headless service, is spread over them too. Defaults to
+            `"localhost:8500"`.
         model: the name that the model is served under.
         version: the version to ask for. Defaults to the newest that is served.
-        label: the label to ask for instead, e.g. `"canary"`.
+        label: the label to ask for instead, e.g. `"stable"`. Without either, a call goes to the
+            newest version, which is the canary where there is one.
         timeout: seconds that a call may take, retries included. Defaults to 5.
-        retries: attempts after the first where the server is UNAVAILABLE; no other error is
-            retried, since the server may have done the work. Defaults to 3.
+        retries: attempts after the first, at most. Defaults to as many as the timeout has room
+            for.
         widths: width that lists are padded to, by column. A server that batches joins only
             requests of equal width; the model card has it as `max_length`. Defaults to the longest
             list of the request.
         credentials: `grpc.ChannelCredentials` for TLS. Defaults to none.
+        token: sent as `authorization: Bearer <token>`, to a proxy or `DevelopmentServer` that
+            asks for one. Defaults to none.
+        on_call: is given a `CallRecord` at the end of every call: latency, retries, status.
+            Defaults to nothing.
 
     Example:
 
@@ -70,39 +64,9 @@ class Client:
     Raises:
         ImportError: tensorflow-serving-api is not installed (extra `[serving]`).
         ServingError: the server refused, or could not be reached in time.
-        ValueError: a column is missing, unknown or of the wrong shape.
+        ValueError: an argument is wrong; a column is missing, unknown or of the wrong shape.
         TypeError: a column has the wrong type.
     """
-
-    def __init__(
-        self,
-        address: str = "localhost:8500",
-        model: str = "ranker",
-        version: int | None = None,
-        label: str | None = None,
-        timeout: float = 5.0,
-        retries: int = 3,
-        widths: Mapping[str, int] | None = None,
-        credentials: Any = None,
-    ):
-        service = messages.serving_api("apis.prediction_service_pb2_grpc")
-        import grpc
-
-        if version is not None and label is not None:
-            raise ValueError(
-                f"`version` and `label` exclude each other. Received: {version=}, {label=}"
-            )
-        self.address, self.model = address, model
-        self.version, self.label = version, label
-        self.timeout, self.retries = timeout, retries
-        self.widths = dict(widths or {})
-        options = [*MESSAGE_LIMITS, ("grpc.enable_retries", 0)]
-        if credentials is None:
-            self._channel = grpc.insecure_channel(address, options)
-        else:
-            self._channel = grpc.secure_channel(address, credentials, options)
-        self._stub = service.PredictionServiceStub(self._channel)
-        self._signatures: dict[str, Any] | None = None
 
     def predict(
         self,
@@ -117,15 +81,14 @@ class Client:
             rows: a dict of columns or a pandas frame; columns that the signature does not have
                 are an error, in a frame they are left out.
             signature: the signature's name. Defaults to `"serving_default"`.
-            outputs: the outputs wanted. Defaults to all.
+            outputs: the outputs wanted. The server computes all of them, since warm-up covers
+                that graph alone. Defaults to all.
             timeout: seconds. Defaults to the client's.
 
         Returns:
             Output name to array, one entry per row.
         """
-        columns = self._columns(rows, self.spec(signature), signature)
-        response = self._score("predict", columns, signature, timeout, outputs)
-        return messages.read_tensors(response.outputs)
+        return self._run(self._steps_of_predict(rows, signature, outputs, timeout))
 
     def rank(
         self,
@@ -136,27 +99,20 @@ class Client:
     ) -> dict[str, np.ndarray]:
         """Scores many candidates for one user, whose columns are sent once.
 
+        Where the model has no signature `rank`, as in exports for servers that batch, the user's
+        columns are repeated and sent to `serving_default`.
+
         Args:
             user: the user's columns: the values themselves, or lists of one row.
-            candidates: a dict of columns or a pandas frame, one row per candidate.
+            candidates: a dict of columns or a pandas frame, one row per candidate; unknown columns
+                are treated as in `predict`.
             outputs: the tasks wanted. Defaults to all.
             timeout: seconds. Defaults to the client's.
 
         Returns:
             Task to probabilities, in the order of the candidates.
         """
-        spec = self.spec("rank")
-        candidates = as_mapping(candidates)
-        one = {name: _one_row(name, value, spec.get(name)) for name, value in user.items()}
-        both = sorted(set(one) & set(candidates))
-        if both:
-            raise ValueError(f"Columns {both} are given for the user and for the candidates.")
-        check_names({**one, **candidates}, spec, "rank")
-        columns = self._columns(one, {name: spec[name] for name in one}, "rank")
-        rest = {name: item for name, item in spec.items() if name not in one}
-        columns.update(self._columns(candidates, rest, "rank"))
-        response = self._score("predict", columns, "rank", timeout, outputs)
-        return messages.read_tensors(response.outputs)
+        return self._run(self._steps_of_rank(user, candidates, outputs, timeout))
 
     def embed(self, rows: Any, timeout: float | None = None) -> np.ndarray:
         """The pooled representation of every row, float32 (rows, width)."""
@@ -164,32 +120,28 @@ class Client:
 
     def classify(self, rows: Any, timeout: float | None = None) -> list[dict[str, float]]:
         """Task to probability for every row, through the Classify call over `tf.Example`s."""
-        response = self._score("classify", self._examples(rows), "classify", timeout)
-        return [
-            {entry.label: entry.score for entry in row.classes}
-            for row in response.result.classifications
-        ]
+        steps = self._steps_of_examples("Classify", rows, "classify", timeout)
+        return messages.read_classes(self._run(steps))
 
     def regress(
         self, rows: Any, signature: str = "regress", timeout: float | None = None
     ) -> np.ndarray:
         """The first task's probability for every row, through the Regress call."""
-        response = self._score("regress", self._examples(rows), signature, timeout)
-        return np.array([row.value for row in response.result.regressions], np.float32)
+        steps = self._steps_of_examples("Regress", rows, signature, timeout)
+        return messages.read_values(self._run(steps))
 
-    def spec(self, signature: str) -> dict[str, tf.TensorSpec]:
-        """The columns of a signature, as the server reports them; asked once per client."""
-        self._signatures = self._signatures or self._ask_signatures()
-        if signature not in self._signatures:
-            raise ValueError(
-                f"`signature` must be among {sorted(self._signatures)}, which model "
-                f"{self.model!r} has. Received: {signature!r}"
-            )
-        return self._signatures[signature]
+    def spec(self, signature: str, timeout: float | None = None) -> dict[str, tf.TensorSpec]:
+        """The columns of a signature, as the server reports them."""
+        return self._run(self._steps_of_spec(signature, timeout))
+
+    def signatures(self, timeout: float | None = None) -> dict[str, Signature]:
+        """The signatures that the model has now: inputs, outputs and method by name."""
+        return self._run(self._steps_of_signatures(timeout))
 
     def close(self) -> None:
-        """Closes the connection."""
-        self._channel.close()
+        """Closes the connections."""
+        for channel in self._channels:
+            channel.close()
 
     def __enter__(self) -> "Client":
         return self
@@ -197,75 +149,32 @@ class Client:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def _columns(
-        self, rows: Any, spec: Mapping[str, tf.TensorSpec], signature: str
-    ) -> dict[str, np.ndarray]:
-        if isinstance(rows, Mapping):
-            check_names(rows, spec, signature)
-        columns = convert_columns(rows, dict(spec))
-        for name in self.widths.keys() & spec.keys():
-            if columns[name].ndim == 2:
-                columns[name] = widen(columns[name], self.widths[name], spec[name])
-        return columns
-
-    def _examples(self, rows: Any) -> dict[str, np.ndarray]:
-        # The one column of classify and regress says nothing of the columns inside the examples;
-        # those of `serving_default` do.
-        columns = self._columns(rows, self.spec("serving_default"), "serving_default")
-        return messages.example_column(messages.to_examples(columns))
-
-    def _score(
-        self,
-        kind: str,
-        columns: Mapping[str, np.ndarray],
-        signature: str,
-        timeout: float | None,
-        outputs: Sequence[str] = (),
-    ) -> Any:
-        request = messages.make_request(
-            kind, columns, self.model, signature, outputs, self.version, self.label
-        )
-        return self._call(getattr(self._stub, kind.capitalize()), request, timeout)
-
-    def _ask_signatures(self) -> dict[str, dict[str, tf.TensorSpec]]:
-        api = messages.serving_api("apis.get_model_metadata_pb2")
-        request = api.GetModelMetadataRequest(metadata_field=["signature_def"])
-        messages.fill_model_spec(request.model_spec, self.model, "", self.version, self.label)
-        response = self._call(self._stub.GetModelMetadata, request, None)
-        found = api.SignatureDefMap()
-        response.metadata["signature_def"].Unpack(found)
-        return {
-            name: tensor_specs(definition.inputs)
-            for name, definition in found.signature_def.items()
-        }
-
-    def _call(self, method: Any, request: Any, timeout: float | None) -> Any:
+    def _run(self, steps: Steps[Result]) -> Result:
         import grpc
 
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
-        wait = _FIRST_WAIT
-        for attempt in range(self.retries + 1):
-            try:
-                return method(request, timeout=max(deadline - time.monotonic(), 0.001))
-            except grpc.RpcError as error:
-                code, details = error.code(), error.details()
-                again = code == grpc.StatusCode.UNAVAILABLE and attempt < self.retries
-                if not again or time.monotonic() + wait >= deadline:
-                    raise ServingError(
-                        f"{self.address}, model {self.model!r}: {code.name}: {details}", code.name
-                    ) from None
-            time.sleep(wait)
-            wait *= 2
-        raise AssertionError("the last attempt returns or raises")
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = self._take(step)
+                except grpc.RpcError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            return end.value
 
+    def _take(self, step: Attempt | float) -> Any:
+        if not isinstance(step, Attempt):
+            return time.sleep(step)
+        method = getattr(self._stub(step.place), step.method)
+        return method(step.request, timeout=step.timeout, metadata=self._metadata)
 
-def _one_row(name: str, value: Any, spec: tf.TensorSpec | None) -> Any:
-    """A single row's value as a column of one row."""
-    if spec is None:
-        return value
-    depth = np.asarray(value, dtype=object).ndim
-    if depth == spec.shape.rank - 1:
-        return [value]
-    if depth == spec.shape.rank and len(value) != 1:
-        raise ValueError(f"Column {name!r} of `user` must have one row. Received: {len(value)}")
-    return value
+    def _stub(self, place: int) -> Any:
+        # Two threads may both make one at first: then one of them is not used, and closed with
+        # the client.
+        if place not in self._stubs:
+            channel = open_channel(self.addresses[place], self._credentials)
+            self._channels.append(channel)
+            self._stubs[place] = self._service.PredictionServiceStub(channel)
+        return self._stubs[place]

@@ -43,7 +43,6 @@ def make_request(
     columns: Columns,
     model: str,
     signature: str = "serving_default",
-    outputs: Sequence[str] = (),
     version: int | None = None,
     label: str | None = None,
 ) -> Any:
@@ -51,8 +50,6 @@ def make_request(
     request = api_message(kind, "Request")
     fill_model_spec(request.model_spec, model, signature, version, label)
     fill_columns(request, columns)
-    if outputs:
-        request.output_filter.extend(outputs)
     return request
 
 
@@ -84,9 +81,21 @@ def read_columns(request: Any) -> dict[str, np.ndarray]:
     return example_column([e.SerializeToString() for e in request.input.example_list.examples])
 
 
-def read_tensors(message: Any) -> dict[str, np.ndarray]:
+def read_tensors(protos: Mapping[str, tensor_pb2.TensorProto]) -> dict[str, np.ndarray]:
     """The columns of a map of `TensorProto`s: a request's inputs or a response's outputs."""
-    return {name: tf.make_ndarray(proto) for name, proto in message.items()}
+    return {name: tf.make_ndarray(proto) for name, proto in protos.items()}
+
+
+def read_classes(response: Any) -> list[dict[str, float]]:
+    """Label to score by row, of a Classify call's response, or of `None`: no rows."""
+    rows = [] if response is None else response.result.classifications
+    return [{entry.label: entry.score for entry in row.classes} for row in rows]
+
+
+def read_values(response: Any) -> np.ndarray:
+    """One float32 per row, of a Regress call's response, or of `None`: no rows."""
+    rows = [] if response is None else response.result.regressions
+    return np.array([row.value for row in rows], np.float32)
 
 
 def tensor_proto(array: np.ndarray) -> tensor_pb2.TensorProto:

@@ -1,5 +1,6 @@
 """What an export will contain, decided and checked before anything is built."""
 
+import numbers
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import keras
 
+from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.diagnostics import rank_profile
 from rankup_keras.serving.exporting import sample_rows
 from rankup_keras.serving.exporting.rank_inputs import RankInputs
@@ -15,8 +17,7 @@ from rankup_keras.serving.exporting.version_directory import check_destination
 COMPARED_ROWS = 1000
 RANKED_ROWS = 256
 # Casts and fused kernels differ in their last bit between eager code and a graph.
-_TOLERANCE = {"float32": 1e-6, "float64": 1e-6}
-_HALF_TOLERANCE = 2e-2
+_TOLERANCE, _HALF_TOLERANCE = 1e-6, 2e-2
 
 
 class ExportDescription:
@@ -55,8 +56,8 @@ class ExportDescription:
         self.tasks = [getattr(task, "name", task) for task in tasks]
         self.pooled = pooled
         self.signatures = self._chosen(signatures)
-        half = _TOLERANCE.get(model.dtype_policy.compute_dtype, _HALF_TOLERANCE)
-        self.tolerance = half if tolerance is None else tolerance
+        usual = _HALF_TOLERANCE if _computes_in_half(model) else _TOLERANCE
+        self.tolerance = usual if tolerance is None else tolerance
         self.real_rows = warmup is not None
         if self.real_rows:
             limit = max(COMPARED_ROWS, *self.batch_sizes)
@@ -72,10 +73,19 @@ class ExportDescription:
 
     def _chosen(self, names: Sequence[str] | None) -> list[str]:
         """The signatures to write, `serving_default` first: clients that name none get it."""
-        # One regression returns one number: further tasks get signatures of their own.
-        available = ["serving_default", "classify", "regress"]
-        available += [f"regress_{task}" for task in self.tasks[1:]]
-        available += ["rank"] if self.inputs.user else []
+        available = ["serving_default"]
+        # Numbers of a `tf.Example` are float32, which has no room for such a column.
+        if not any(spec.dtype == "float64" for spec in self.inputs.spec.values()):
+            # One regression returns one number: further tasks get signatures of their own.
+            available += ["classify", "regress", *(f"regress_{task}" for task in self.tasks[1:])]
+        # A server that batches joins rows of equal number, and `rank` has one user's.
+        if names is not None and "rank" in names and self.batching:
+            raise ValueError(
+                "`signatures` must not have 'rank' with batching=True: such a server refuses "
+                "columns of unequal length. Leave it out; `Client.rank` then repeats the user's "
+                f"columns and asks 'serving_default'. Received: signatures={list(names)}"
+            )
+        available += ["rank"] if self.inputs.user and not self.batching else []
         if any(layer.name == self.pooled for layer in self.model.layers):
             available.append("embed")
         chosen = available if names is None else list(names)
@@ -85,6 +95,15 @@ class ExportDescription:
                 f"Received: signatures={chosen}"
             )
         return [name for name in available if name in chosen]
+
+
+def _computes_in_half(model: keras.Model) -> bool:
+    """Whether any layer computes in bfloat16 or float16.
+
+    The model's own policy does not say: a Functional model has the one that was global when it was
+    built or loaded.
+    """
+    return any("16" in layer.compute_dtype for layer in nested_layers(model))
 
 
 def _check_model(model: Any) -> None:
@@ -103,7 +122,9 @@ def _check_model(model: Any) -> None:
 
 
 def _ascending(sizes: Sequence[int]) -> list[int]:
-    if not sizes or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sizes):
+    if not sizes or any(
+        isinstance(s, bool) or not isinstance(s, numbers.Integral) or s < 1 for s in sizes
+    ):
         raise ValueError(
             f"`batch_sizes` must be positive integers. Received: batch_sizes={sizes!r}"
         )

@@ -110,7 +110,9 @@ def signature_problems(signatures: Mapping[str, Signature]) -> Iterator[str]:
                 who = f"{way} {name!r} of signature {key!r}"
                 if _UNNAMED.match(name):
                     yield f"{who} has no name of its own"
-                if spec.shape.rank is not None and spec.shape[:1].as_list() != [None]:
+                # `rank` says of the user's columns that they have one row.
+                first = ([None], [1]) if (way, key) == ("input", "rank") else ([None],)
+                if spec.shape.rank is not None and spec.shape[:1].as_list() not in first:
                     shape = describe_tensor(spec)
                     yield f"{who} is {shape}: its first dimension must be the batch, None"
                 text = way == "output" and spec.dtype == tf.string

@@ -15,6 +15,7 @@ from rankup_keras.features import Categorical
 from rankup_keras.serving.exporting.description import ExportDescription
 from rankup_keras.serving.exporting.export_check import CheckedExport
 from rankup_keras.serving.exporting.session import describe_tensor
+from rankup_keras.strict_json import strict_json
 
 FILE = "model.json"
 _PACKAGES = ("tensorflow", "keras", "keras-rs", "numpy")
@@ -61,7 +62,7 @@ def make_card(described: ExportDescription, checked: CheckedExport) -> dict[str,
 
 def write_card(place: Path, card: Mapping[str, Any]) -> None:
     """Writes the card into a directory that is being prepared."""
-    text = json.dumps(card, indent=2, ensure_ascii=False, default=_plain)
+    text = strict_json(card, indent=2, default=_plain)
     (place / FILE).write_text(text + "\n", encoding="utf-8")
 
 

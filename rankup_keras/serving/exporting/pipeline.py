@@ -52,15 +52,15 @@ def export(
             `side="user"`.
         batch_sizes: batch sizes to warm up; with `batching`, also the server's
             `allowed_batch_sizes`. Defaults to `(1, 10, 100)`.
-        batching: whether the server will batch requests together. Such a server refuses `rank`
-            (its tensors differ in batch size), so `rank` gets no warm-up record. Defaults to
-            `False`.
+        batching: whether the server will batch requests together. Such a server refuses columns
+            of unequal length, so there is no `rank`; `Client.rank` then repeats the user's
+            columns. Defaults to `False`.
         metrics: numbers for the model card. Defaults to the last epoch's, where the model was
             trained in this process.
         effective_rank: effective rank by layer, for the model card. Defaults to what
             `diagnostics.rank_profile` measures on the first 256 rows of `warmup`.
         tolerance: largest difference from the model's own probabilities. Defaults to 1e-6, or 0.02
-            where the model computes in half precision.
+            where a layer computes in half precision.
         pooled: name of the layer whose output `embed` returns. Defaults to `"pooling"`.
 
     Returns:

@@ -248,7 +248,9 @@ def _as_array(name: str, value: Any, spec: tf.TensorSpec) -> np.ndarray:
     same = array.dtype.kind in "SUOT" if spec.dtype == tf.string else array.dtype == wanted
     if not same:
         raise TypeError(f"column {name!r} must be {spec.dtype.name}. Received: dtype={array.dtype}")
-    if not spec.shape.is_compatible_with(array.shape):
+    # Of the first dimension, which counts rows, the graph itself takes care.
+    shape = spec.shape if not spec.shape.rank else tf.TensorShape([None, *spec.shape[1:]])
+    if not shape.is_compatible_with(array.shape):
         raise ValueError(
             f"column {name!r} must be {describe_tensor(spec)}. Received: shape={array.shape}"
         )

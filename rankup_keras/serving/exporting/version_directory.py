@@ -1,12 +1,15 @@
 """Version directories: the next number, a private sibling to write to, the atomic rename."""
 
 import contextlib
+import numbers
 import os
 import shutil
 import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+MAX_VERSION = 2**63 - 1
 
 
 def versions(base: str | os.PathLike) -> list[int]:
@@ -30,7 +33,9 @@ def versions(base: str | os.PathLike) -> list[int]:
     if not base.is_dir():
         return []
     names = [p.name for p in base.iterdir() if p.is_dir()]
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+    # A server's versions are int64. More digits than 19 never are, and Python refuses 4,301.
+    numbers = [int(n) for n in names if n.isascii() and n.isdigit() and len(n) <= 19]
+    return sorted(number for number in numbers if number <= MAX_VERSION)
 
 
 def version_path(base: str | os.PathLike, version: int | None = None) -> Path:
@@ -72,9 +77,11 @@ def check_destination(base: str | os.PathLike, version: int | None) -> None:
         )
     if version is None:
         return
-    if isinstance(version, bool) or not isinstance(version, int) or version < 0:
+    whole = isinstance(version, numbers.Integral) and not isinstance(version, bool)
+    if not whole or not 0 <= version <= MAX_VERSION:
         raise ValueError(
-            f"`version` must be an integer that is not negative. Received: version={version!r}"
+            "`version` must be an integer that is not negative and fits into int64. "
+            f"Received: version={version!r}"
         )
     if (Path(base) / str(version)).exists():
         raise _taken(Path(base), version)

@@ -1,6 +1,7 @@
 """Warm-up records: what a server runs before it lets the first request in."""
 
 import functools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,14 @@ def write_warmup(place: Path, records: Iterable[bytes]) -> int:
     return count
 
 
-def read_warmup(place: Path) -> Iterator[tuple[str, str, dict[str, np.ndarray]]]:
+def read_warmup(place: str | os.PathLike) -> Iterator[tuple[str, str, dict[str, np.ndarray]]]:
     """The records of a version directory: kind, signature and columns of each.
 
     Raises:
         ValueError: a record that no server could run.
     """
-    for index, data in enumerate(tf.data.TFRecordDataset(str(place / FILE)).as_numpy_iterator()):
+    dataset = tf.data.TFRecordDataset(str(Path(place) / FILE))
+    for index, data in enumerate(dataset.as_numpy_iterator()):
         try:
             log = _prediction_log().FromString(data)
             (kind,) = [kind for kind in _KINDS if log.HasField(f"{kind}_log")]

@@ -1,6 +1,6 @@
 """Writes what a server reads: the SavedModel and its warm-up records."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -17,17 +17,20 @@ def write_export(
     place: Path, described: ExportDescription, endpoints: Mapping[str, Endpoint]
 ) -> None:
     """Writes the SavedModel into `place`, and warm-up records where there are real rows."""
-    write_saved_model(place, described.model, endpoints)
+    write_saved_model(place, described.model, endpoints, described.inputs.user)
     if described.real_rows:
-        batched = described.batching
-        names = [name for name in endpoints if not (batched and name == "rank")]
         records = make_records(
-            described.rows, names, described.batch_sizes, described.inputs, described.name
+            described.rows, list(endpoints), described.batch_sizes, described.inputs, described.name
         )
         write_warmup(place, records)
 
 
-def write_saved_model(place: Path, model: keras.Model, endpoints: Mapping[str, Endpoint]) -> None:
+def write_saved_model(
+    place: Path,
+    model: keras.Model,
+    endpoints: Mapping[str, Endpoint],
+    user_columns: Sequence[str] = (),
+) -> None:
     """Traces the endpoints and writes them with what they use."""
     # Not the model, whose variables would be written twice: those that endpoints use are tracked by
     # themselves, and those that none uses, from which kernels were precast, are left out.
@@ -41,8 +44,12 @@ def write_saved_model(place: Path, model: keras.Model, endpoints: Mapping[str, E
     # TensorFlow 2 calls every signature a predict one; a server started with
     # --enable_signature_method_name_check wants the real names.
     saved = read_saved_model(place)
+    definitions = saved.meta_graphs[0].signature_def
     for name, endpoint in endpoints.items():
-        saved.meta_graphs[0].signature_def[name].method_name = endpoint.method
+        definitions[name].method_name = endpoint.method
+    # Servers compare no shapes with signatures: this tells clients which columns are the user's.
+    for name in user_columns if "rank" in endpoints else ():
+        definitions["rank"].inputs[name].tensor_shape.dim[0].size = 1
     (place / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
 
 

@@ -1,42 +1,48 @@
 """A small server that speaks TensorFlow Serving's gRPC API, for development and tests."""
 
+import ipaddress
 import os
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rankup_keras.serving.client import messages
-from rankup_keras.serving.client.grpc_client import MAX_MESSAGE_BYTES, MESSAGE_LIMITS, ServingError
+from rankup_keras.serving.client.channels import MAX_MESSAGE_BYTES as MAX_ANSWER_BYTES
 from rankup_keras.serving.client.messages import serving_api
-from rankup_keras.serving.exporting import warmup
-from rankup_keras.serving.exporting.session import SessionError, load_session
-from rankup_keras.serving.exporting.version_directory import versions
+from rankup_keras.serving.server.request_limits import MAX_MESSAGE_BYTES
+from rankup_keras.serving.server.served_versions import ServedVersions
+from rankup_keras.serving.server.services import add_services
 
 
 class DevelopmentServer:
     """Serves the newest version under a base path, the way `tensorflow_model_server` does.
 
-    For development only: it runs in one Python process, has neither batching nor REST nor metrics,
-    and offers no security. The graph itself runs in the same C++ session that the real server
-    uses, and a new version is warmed up and swapped in while the old one finishes its requests.
+    For development only: it runs in one Python process, and has neither batching nor REST nor
+    metrics. The graph itself runs in the same C++ session that the real server uses, and a new
+    version is warmed up and swapped in while the old one finishes its requests. It refuses what
+    the real server refuses: calls beyond its threads, labels of versions that are not loaded.
+    Requests are bounded to 100,000 rows and 128 MiB, as they would be expanded.
 
     Args:
         path: the model's base path.
         name: the name to serve it under. Defaults to the last part of `path`.
         port: gRPC port; 0 takes a free one, see `address`. Defaults to 8500.
-        host: the interface to listen on. Defaults to `"127.0.0.1"`, which no other machine reaches.
+        host: the interface to listen on. Defaults to `"127.0.0.1"`, which no other machine reaches;
+            any other needs `credentials`.
         poll_seconds: how often to look for new versions. Defaults to 1.
-        threads: requests that run at a time. Defaults to 8.
+        threads: calls at a time; further ones get RESOURCE_EXHAUSTED, which `Client` tries again.
+            Defaults to 64.
+        labels: label to version, as in `ServerConfig`. Defaults to none: the newest is served.
+        credentials: `grpc.ServerCredentials` for TLS. Defaults to none.
+        token: calls must carry `authorization: Bearer <token>`. Defaults to none.
 
     Attributes:
         address: `host:port` of the server.
-        version: the version that is served, or `None`.
-        failed: version to reason, of versions that do not load.
+        version: the newest version that is served, or `None`.
+        failed: version to reason, of versions that do not load; each is tried again when its files
+            change.
 
     Example:
 
@@ -53,6 +59,7 @@ class DevelopmentServer:
 
     Raises:
         ImportError: tensorflow-serving-api is not installed (extra `[serving]`).
+        ValueError: `host` is reached from other machines, without `credentials`.
     """
 
     def __init__(
@@ -62,21 +69,36 @@ class DevelopmentServer:
         port: int = 8500,
         host: str = "127.0.0.1",
         poll_seconds: float = 1.0,
-        threads: int = 8,
+        threads: int = 64,
+        labels: Mapping[str, int] | None = None,
+        credentials: Any = None,
+        token: str | None = None,
     ):
-        service = serving_api("apis.prediction_service_pb2_grpc")
+        serving_api("apis.prediction_service_pb2_grpc")
         import grpc
 
+        if credentials is None and not _is_loopback(host):
+            raise ValueError(
+                f"`host` must be an address of this machine alone, such as '127.0.0.1', unless "
+                f"`credentials` bring TLS: this server is for development. Received: {host=}"
+            )
         self.path = Path(path)
         self.name = name or self.path.resolve().name
-        self.failed: dict[int, str] = {}
-        self._current: _LoadedVersion | None = None
+        self._versions = ServedVersions(self.path, self.name, labels)
         self._stop = threading.Event()
         self._poll_seconds = poll_seconds
-        options = [*MESSAGE_LIMITS, ("grpc.so_reuseport", 0)]
-        self._server = grpc.server(ThreadPoolExecutor(threads), options=options)
-        service.add_PredictionServiceServicer_to_server(_servicer(self, service), self._server)
-        self.port = self._server.add_insecure_port(f"{host}:{port}")
+        options = [
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ]
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="serving")
+        self._server = grpc.server(pool, options=options, maximum_concurrent_rpcs=threads)
+        add_services(self._server, self._versions, token)
+        if credentials is None:
+            self.port = self._server.add_insecure_port(f"{host}:{port}")
+        else:
+            self.port = self._server.add_secure_port(f"{host}:{port}", credentials)
         self.address = f"{host}:{self.port}"
         self._watcher = threading.Thread(target=self._watch, name="versions", daemon=True)
 
@@ -90,10 +112,12 @@ class DevelopmentServer:
     def stop(self) -> None:
         """Stops answering and frees the model. Idempotent."""
         self._stop.set()
+        self._versions.changed.set()
         self._server.stop(grace=1).wait()
         if self._watcher.is_alive():
-            self._watcher.join()
-        self._current = None
+            # A version that is being loaded is not waited for.
+            self._watcher.join(timeout=1)
+        self._versions.close()
 
     def wait(self) -> None:
         """Answers until the process is interrupted."""
@@ -101,22 +125,15 @@ class DevelopmentServer:
 
     @property
     def version(self) -> int | None:
-        current = self._current
-        return None if current is None else current.version
+        return self._versions.newest
+
+    @property
+    def failed(self) -> dict[int, str]:
+        return self._versions.failed
 
     def refresh(self) -> None:
-        """Swaps to the newest version that loads; a broken one is noted in `failed`."""
-        for version in reversed(versions(self.path)):
-            if version == self.version:
-                return
-            if version in self.failed:
-                continue
-            try:
-                # The old version is freed when the last request that uses it has been answered.
-                self._current = _LoadedVersion(self.path / str(version), version)
-                return
-            except Exception as error:
-                self.failed[version] = str(error)
+        """Loads the versions that are to be served; a broken one is noted in `failed`."""
+        self._versions.refresh()
 
     def __enter__(self) -> "DevelopmentServer":
         return self.start()
@@ -124,25 +141,12 @@ class DevelopmentServer:
     def __exit__(self, *_: Any) -> None:
         self.stop()
 
-    def loaded(self, spec: Any) -> "_LoadedVersion":
-        """The version that a request's `ModelSpec` asks for."""
-        if spec.name != self.name:
-            raise ServingError(f"Servable not found for request: Latest({spec.name})", "NOT_FOUND")
-        current = self._current
-        if current is None:
-            raise ServingError(f"no version of {self.name} is loaded", "UNAVAILABLE")
-        asked = spec.version.value if spec.HasField("version") else current.version
-        if spec.version_label or asked != current.version:
-            raise ServingError(
-                f"Servable not found for request: Specific({self.name}, "
-                f"{spec.version_label or asked}); the development server serves "
-                f"version {current.version} alone",
-                "NOT_FOUND",
-            )
-        return current
-
     def _watch(self) -> None:
-        while not self._stop.wait(self._poll_seconds):
+        while True:
+            self._versions.changed.wait(self._poll_seconds)
+            self._versions.changed.clear()
+            if self._stop.is_set():
+                return
             try:
                 self.refresh()
             except OSError:
@@ -150,125 +154,8 @@ class DevelopmentServer:
                 traceback.print_exc()
 
 
-class _LoadedVersion:
-    """One version in memory, warmed up."""
-
-    def __init__(self, path: Path, version: int):
-        self.version = version
-        self.session = load_session(path)
-        if (path / warmup.FILE).exists():
-            for _, name, columns in warmup.read_warmup(path):
-                self.session.run(columns, name)
-
-    def run(
-        self, columns: dict[str, np.ndarray], signature: str, outputs: Sequence[str]
-    ) -> dict[str, np.ndarray]:
-        if signature not in self.session.signatures:
-            raise ServingError(
-                f'Serving signature key "{signature}" not found.', "FAILED_PRECONDITION"
-            )
-        try:
-            return self.session.run(columns, signature, outputs or None)
-        except (ValueError, TypeError) as error:
-            raise ServingError(str(error), "INVALID_ARGUMENT") from None
-
-
-def _servicer(server: DevelopmentServer, service: Any) -> Any:
-    """The service's methods, on the class that the generated code demands."""
-
-    def scoring(kind: str) -> Callable[[Any], Any]:
-        def score(request: Any) -> Any:
-            name = request.model_spec.signature_name or "serving_default"
-            wanted = list(request.output_filter) if kind == "predict" else []
-            repeated = sorted({key for key in wanted if wanted.count(key) > 1})
-            if repeated:
-                raise ServingError(f"duplicate output tensor alias: {repeated}", "INVALID_ARGUMENT")
-            loaded = server.loaded(request.model_spec)
-            results = loaded.run(_read_columns(request), name, wanted)
-            response = messages.api_message(kind, "Response")
-            _FILL[kind](response, results)
-            messages.fill_model_spec(response.model_spec, server.name, name, loaded.version)
-            return response
-
-        return score
-
-    def metadata(request: Any) -> Any:
-        api = serving_api("apis.get_model_metadata_pb2")
-        if list(request.metadata_field) != ["signature_def"]:
-            raise ServingError(
-                f"metadata_field must be ['signature_def']. Received: "
-                f"{list(request.metadata_field)}",
-                "INVALID_ARGUMENT",
-            )
-        loaded = server.loaded(request.model_spec)
-        found = api.SignatureDefMap(signature_def=loaded.session.definitions)
-        response = api.GetModelMetadataResponse()
-        response.metadata["signature_def"].Pack(found)
-        messages.fill_model_spec(response.model_spec, server.name, "", loaded.version)
-        return response
-
-    methods = {
-        "Predict": scoring("predict"),
-        "Classify": scoring("classify"),
-        "Regress": scoring("regress"),
-        "GetModelMetadata": metadata,
-    }
-    handlers = {name: staticmethod(_answering(method)) for name, method in methods.items()}
-    return type("Servicer", (service.PredictionServiceServicer,), handlers)()
-
-
-def _read_columns(request: Any) -> dict[str, np.ndarray]:
-    """The request's columns, unless a tensor claims to be larger than any message may be."""
-    for name, proto in getattr(request, "inputs", {}).items():
-        sizes = [dim.size for dim in proto.tensor_shape.dim]
-        if any(size < 0 for size in sizes) or np.prod(sizes, dtype=float) > MAX_MESSAGE_BYTES:
-            raise ServingError(f"column {name!r} has the shape {sizes}", "INVALID_ARGUMENT")
+def _is_loopback(host: str) -> bool:
     try:
-        columns = messages.read_columns(request)
-    except Exception as error:
-        raise ServingError(f"a tensor cannot be read: {error}", "INVALID_ARGUMENT") from None
-    if not hasattr(request, "inputs") and not len(columns[messages.EXAMPLES]):
-        raise ServingError("Input is empty.", "INVALID_ARGUMENT")
-    return columns
-
-
-def _fill_tensors(response: Any, results: dict[str, np.ndarray]) -> None:
-    for key, value in results.items():
-        response.outputs[key].CopyFrom(messages.tensor_proto(value))
-
-
-def _fill_classes(response: Any, results: dict[str, np.ndarray]) -> None:
-    for labels, scores in zip(results["classes"], results["scores"], strict=True):
-        row = response.result.classifications.add()
-        for label, score in zip(labels, scores, strict=True):
-            row.classes.add(label=label.decode(), score=float(score))
-
-
-def _fill_values(response: Any, results: dict[str, np.ndarray]) -> None:
-    for value in results["outputs"].reshape(-1):
-        response.result.regressions.add(value=float(value))
-
-
-_FILL = {"predict": _fill_tensors, "classify": _fill_classes, "regress": _fill_values}
-
-
-def _answering(method: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    """A gRPC handler that turns errors into statuses and never takes the server down."""
-    import grpc
-
-    codes = {code.value[0]: code for code in grpc.StatusCode}
-
-    def handle(request: Any, context: Any) -> Any:
-        try:
-            return method(request)
-        except ServingError as error:
-            code, message = grpc.StatusCode[error.code], str(error)
-        except SessionError as error:
-            code, message = codes.get(error.code, grpc.StatusCode.INTERNAL), str(error)
-        except Exception as error:
-            traceback.print_exc()
-            code, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-        # A status travels in a header, whose size is limited.
-        context.abort(code, message[:4000])
-
-    return handle
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

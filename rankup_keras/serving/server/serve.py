@@ -12,13 +12,18 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rankup_keras.serving.server.development_server import DevelopmentServer
 from rankup_keras.serving.server.server_config import ServerConfig
 
 BINARY = "tensorflow_model_server"
+# From SIGTERM to the end of the development server, whatever runs.
+_SECONDS_TO_END = 2.5
 
 
 def serve(
@@ -28,6 +33,8 @@ def serve(
     rest_port: int = 8501,
     batching: bool | None = None,
     image: str = "tensorflow/serving:latest",
+    clients: int = 32,
+    latency_ms: float = 20.0,
 ) -> int:
     """Serves the newest version under `path` until interrupted.
 
@@ -44,6 +51,8 @@ def serve(
         rest_port: REST port, which the development server does not have. Defaults to 8501.
         batching: see `ServerConfig`.
         image: the container's image.
+        clients: calls at the same time; see `ServerConfig`. Defaults to 32.
+        latency_ms: what a call should take; see `ServerConfig`. Defaults to 20.
 
     Returns:
         The exit status of the server.
@@ -51,9 +60,15 @@ def serve(
     place = Path(config_directory or Path(path) / "serving_config")
     binary = shutil.which(BINARY)
     if binary is None and not has_image(image):
-        return _develop(path, grpc_port, image)
+        return _develop(path, grpc_port, image, 2 * clients)
     config = ServerConfig(
-        path, batching=batching, grpc_port=grpc_port, rest_port=rest_port, image=image
+        path,
+        batching=batching,
+        clients=clients,
+        latency_ms=latency_ms,
+        grpc_port=grpc_port,
+        rest_port=rest_port,
+        image=image,
     )
     config.write(place)
     if binary is not None:
@@ -76,8 +91,12 @@ def has_image(image: str) -> bool:
         return False
 
 
-def _develop(path: str | os.PathLike, port: int, image: str) -> int:
-    with DevelopmentServer(path, port=port) as server:
+def _develop(path: str | os.PathLike, port: int, image: str, threads: int) -> NoReturn:
+    with (
+        _ending_in_time(),
+        contextlib.suppress(KeyboardInterrupt),
+        DevelopmentServer(path, port=port, threads=threads) as server,
+    ):
         print(
             f"Neither {BINARY} nor the image {image} is here: this is the development server, "
             f"not for production.\n{server.name} version {server.version} on {server.address} "
@@ -86,10 +105,42 @@ def _develop(path: str | os.PathLike, port: int, image: str) -> int:
         )
         for version, reason in server.failed.items():
             print(f"version {version} does not load: {reason}", file=sys.stderr, flush=True)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt):
-            server.wait()
-    return 0
+        server.wait()
+    _end()
+
+
+def _end() -> NoReturn:
+    """Ends the process: TensorFlow's own way out of Python may take ten seconds."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(0)
+
+
+@contextlib.contextmanager
+def _ending_in_time() -> Iterator[None]:
+    """Has SIGTERM interrupt, and the process end soon after it or Ctrl-C, whatever runs.
+
+    Python's own handlers wait until the main thread is done with what it does in C++, such as
+    loading a version; what a signal writes into a pipe does not. A request that runs would keep
+    the process from ending, too.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def wait() -> None:
+        if os.read(reading, 1):
+            time.sleep(_SECONDS_TO_END)
+            _end()
+
+    threading.Thread(target=wait, daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.set_wakeup_fd(writing)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)
 
 
 def _run(command: Sequence[str]) -> int:
@@ -112,9 +163,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8500, help="gRPC port")
     parser.add_argument("--rest-port", type=int, default=8501)
     parser.add_argument("--image", default="tensorflow/serving:latest")
+    parser.add_argument("--clients", type=int, default=32, help="calls at the same time")
+    parser.add_argument("--latency-ms", type=float, default=20.0, help="what a call should take")
     options = parser.parse_args(arguments)
     place, ports = options.config_directory, (options.port, options.rest_port)
-    return serve(options.path, place, *ports, image=options.image)
+    traffic = {"clients": options.clients, "latency_ms": options.latency_ms}
+    return serve(options.path, place, *ports, image=options.image, **traffic)
 
 
 if __name__ == "__main__":

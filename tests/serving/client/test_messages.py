@@ -24,12 +24,9 @@ def test_columns_come_back_out_of_a_request(kind):
     assert messages.make_request(kind, again, "ranker", "some", version=7) == request
 
 
-def test_a_label_and_outputs():
-    request = messages.make_request(
-        "predict", {}, "ranker", outputs=["click"], label="canary", signature="rank"
-    )
+def test_a_label():
+    request = messages.make_request("predict", {}, "ranker", label="canary", signature="rank")
     assert request.model_spec.version_label == "canary"
-    assert list(request.output_filter) == ["click"]
 
 
 @pytest.mark.parametrize(

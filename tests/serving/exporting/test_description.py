@@ -66,6 +66,9 @@ def test_enough_rows_for_the_largest_batch(model, tmp_path):
     assert len(many.rows["age"]) == 1200
 
 
-def test_half_precision_has_its_own_tolerance(tmp_path):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    assert ExportDescription(stand_in.make_small(), tmp_path / "m").tolerance == 0.02
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_of_a_layer_has_its_own_tolerance(policy, tmp_path):
+    """Whatever the policy is when the model is built or loaded, which is all that a model has."""
+    model = stand_in.make_small(layer=keras.layers.Dense(4, dtype=policy))
+    assert model.dtype_policy.name == "float32"
+    assert ExportDescription(model, tmp_path / "m").tolerance == 0.02

@@ -176,7 +176,6 @@ def test_a_batching_export_warms_up_what_batching_allows(tmp_path):
         warmup=stand_in.small_rows(9),
         batch_sizes=(4, 8),
         batching=True,
-        signatures=["serving_default", "rank", "classify"],
     )
     records = [
         (kind, name, len(next(iter(columns.values()))))
@@ -187,4 +186,6 @@ def test_a_batching_export_warms_up_what_batching_allows(tmp_path):
         ("classify", "classify", 8),
         ("predict", "serving_default", 4),
         ("predict", "serving_default", 8),
+        ("regress", "regress", 4),
+        ("regress", "regress", 8),
     ]

@@ -20,7 +20,9 @@ def change(**columns):
 
 
 def request(columns, signature="serving_default", name="ranker", outputs=()):
-    return messages.make_request("predict", columns, name, signature, outputs)
+    request = messages.make_request("predict", columns, name, signature)
+    request.output_filter.extend(outputs)
+    return request
 
 
 def edited(column, edit):

@@ -28,7 +28,7 @@ def test_the_card(exported):
     assert "user49" not in json.dumps(card["features"])
     # 3 batch sizes of 6 signatures.
     assert card["warmup_records"] == 18
-    assert card["signatures"]["rank"]["inputs"]["history"] == "string [None, None]"
+    assert card["signatures"]["rank"]["inputs"]["history"] == "string [1, None]"
 
 
 def test_a_trained_models_metrics_are_on_the_card(tmp_path):

@@ -86,7 +86,14 @@ def test_signatures_are_read_as_tensorflow_reads_them(exported):
     assert set(mine) == set(theirs)
     for name, function in theirs.items():
         specs = function.structured_input_signature[1]
-        assert mine[name].inputs == dict(specs)
+        # The file says that `rank` takes one user, which the graph's own shapes do not.
+        users = {k for k, item in mine[name].inputs.items() if item.shape[0] == 1}
+        assert len(users) == (6 if name == "rank" else 0)
+        specs = {
+            k: tf.TensorSpec([1, *item.shape[1:]], item.dtype, k) if k in users else item
+            for k, item in specs.items()
+        }
+        assert mine[name].inputs == specs
         outputs = mine[name].outputs.items()
         assert {k: (v.dtype, v.shape) for k, v in outputs} == {
             k: (spec.dtype, spec.shape) for k, spec in function.structured_outputs.items()

@@ -148,9 +148,9 @@ def test_no_request_is_lost_while_versions_are_swapped(kind, tmp_path):
     export(models[0], tmp_path / "m", warmup=rows, **few)
     stop, wrong, counts = threading.Event(), [], []
 
-    def ask(address):
+    def ask(server):
         count = 0
-        with Client(address, "m", retries=0, timeout=20) as client:
+        with Client(server.address, server.name, retries=0, timeout=20) as client:
             while not stop.is_set():
                 try:
                     got = client.predict(rows)["click"]
@@ -163,11 +163,11 @@ def test_no_request_is_lost_while_versions_are_swapped(kind, tmp_path):
         counts.append(count)
 
     with any_server(kind, tmp_path / "m", tmp_path / "config") as server:
-        threads = [threading.Thread(target=ask, args=(server.address,)) for _ in range(4)]
+        threads = [threading.Thread(target=ask, args=(server,)) for _ in range(4)]
         for thread in threads:
             thread.start()
         try:
-            with Client(server.address, "m", timeout=20) as client:
+            with Client(server.address, server.name, timeout=20) as client:
                 for model, answer in zip(models[1:], answers[1:], strict=True):
                     export(model, tmp_path / "m", warmup=rows, **few)
                     end = time.monotonic() + 20

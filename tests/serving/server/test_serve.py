@@ -1,12 +1,15 @@
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
-from rankup_keras.serving import Client
+from rankup_keras.serving import Client, ServingError
 from rankup_keras.serving.server.serve import has_image, main
 from tests.serving import stand_in
 from tests.serving.conftest import free_port
@@ -26,10 +29,27 @@ def test_the_development_server_where_there_is_no_other(exported):
         said = process.stdout.readline() + process.stdout.readline()
         assert "development server, not for production" in said
         address = re.search(r"ranker version 1 on (127\.0\.0\.1:\d+) ", said).group(1)
-        with Client(address, "ranker", timeout=30) as client:
+        with Client(address, "ranker", timeout=30, retries=0) as client:
             assert client.predict(stand_in.make_rows(3))["buy"].shape == (3,)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+            rows, ended = stand_in.make_rows(20_000), threading.Event()
+
+            def ask():
+                while not ended.is_set():
+                    with contextlib.suppress(ServingError):
+                        client.predict(rows)
+
+            threads = [threading.Thread(target=ask) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.5)
+            # Whatever runs.
+            process.send_signal(signal.SIGTERM)
+            try:
+                assert process.wait(timeout=5) == 0
+            finally:
+                ended.set()
+                for thread in threads:
+                    thread.join()
     finally:
         process.kill()
         process.wait()

@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 from google.protobuf import text_format
+from ruamel.yaml import YAML
 from tensorflow_serving.config import model_server_config_pb2
 
 from rankup_keras.serving import ServerConfig
@@ -31,6 +32,7 @@ def test_one_model_without_batching(exported, tmp_path):
     place = config.write(tmp_path / "serving")
     assert sorted(p.name for p in place.iterdir()) == [
         "docker-compose.yml",
+        "kubernetes.yaml",
         "models.config",
         "monitoring.config",
         "serve.sh",
@@ -74,20 +76,62 @@ def test_the_script_runs_the_command(exported, tmp_path):
 def test_the_container_is_reached_from_here_alone_and_sees_the_same_paths(exported, tmp_path):
     config = ServerConfig(exported.parent, grpc_port=9000, rest_port=9001)
     text = config.files(tmp_path)["docker-compose.yml"]
-    # The subset of YAML that the file uses: keys, and lists of JSON strings.
-    strings = [json.loads(item) for item in re.findall(r'- (".*")', text)]
-    assert [s for s in strings if s.startswith("127.0.0.1")] == [
-        "127.0.0.1:9000:9000",
-        "127.0.0.1:9001:9001",
+    service = YAML(typ="safe").load(text)["services"]["ranker"]
+    assert service["ports"] == ["127.0.0.1:9000:9000", "127.0.0.1:9001:9001"]
+    assert service["volumes"] == [
+        f"{exported.parent}:{exported.parent}:ro",
+        f"{tmp_path}:{tmp_path}:ro",
     ]
-    assert f"{exported.parent}:{exported.parent}:ro" in strings
-    assert f"{tmp_path}:{tmp_path}:ro" in strings
-    assert [s for s in strings if s.startswith("--")] == config.arguments(tmp_path)
+    assert service["command"] == config.arguments(tmp_path)
+
+
+def flags(config):
+    return dict(flag.removeprefix("--").split("=") for flag in config.arguments("x") if "=" in flag)
+
+
+def test_threads_and_waits_follow_from_the_traffic(exported, tmp_path):
+    """A server refuses calls beyond its threads, four a core by default."""
+    few = flags(ServerConfig(exported.parent, clients=4, cores=8))
+    assert (few["grpc_max_threads"], few["rest_api_num_threads"]) == ("32", "32")
+    many = flags(ServerConfig(exported.parent, clients=100, cores=2))
+    assert (many["grpc_max_threads"], many["rest_api_num_threads"]) == ("200", "100")
+    # Two broken versions held both load threads for a minute.
+    assert int(many["max_num_load_retries"]) * int(many["load_retry_interval_micros"]) < 5e6
+    base = card_only(tmp_path / "m", 1, batching=True)
+    text = ServerConfig(base, latency_ms=8, clients=5).files(tmp_path)["batching.config"]
+    assert "batch_timeout_micros { value: 800 }" in text
+    assert "max_enqueued_batches { value: 5 }" in text
+    with pytest.raises(ValueError, match="`clients` must be positive"):
+        ServerConfig(exported.parent, clients=0)
+
+
+def test_memory_is_for_one_version_more_than_is_served(tmp_path):
+    base = card_only(tmp_path / "m", 1)
+    card_only(base, 2)
+    (base / "2" / "variables").write_bytes(b"x" * 10 * 2**20)
+    one = ServerConfig(base).memory_bytes - ServerConfig(base, labels={"stable": 1}).memory_bytes
+    assert one == pytest.approx(20 * 2**20, rel=0.01)
+    two = ServerConfig(base, labels={"stable": 1, "canary": 2})
+    assert two.memory_bytes == pytest.approx(512 * 2**20 + 30 * 2**20, rel=0.01)
+    assert 'mem_reservation: "543m"' in two.files(tmp_path)["docker-compose.yml"]
+
+
+def test_every_flag_has_its_reason(exported, tmp_path):
+    config = ServerConfig(exported.parent, labels={"stable": 1})
+    for name, flag in (
+        ("serve.sh", r"^set -- .*--"),
+        ("docker-compose.yml", r"^ *- \"--"),
+        ("kubernetes.yaml", r"^ *- \"--"),
+    ):
+        lines = config.files(tmp_path)[name].splitlines()
+        found = [index for index, line in enumerate(lines) if re.match(flag, line)]
+        assert len(found) == len(config.arguments(tmp_path))
+        assert all(re.match(r" *# \w", lines[index - 1]) for index in found)
 
 
 def test_batching_is_what_was_warmed_up(tmp_path):
     base = card_only(tmp_path / "m", 1, batching=True)
-    config = ServerConfig(base, num_batch_threads=3, max_enqueued_batches=7)
+    config = ServerConfig(base, num_batch_threads=3, clients=7)
     text = config.files(tmp_path)["batching.config"]
     assert "max_batch_size { value: 32 }" in text
     assert re.findall(r"allowed_batch_sizes: (\d+)", text) == ["1", "8", "32"]
