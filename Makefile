@@ -77,6 +77,8 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.served_graph --short
 	$(BIN)/python -m benchmarks.dlrm --short
 	$(BIN)/python -m benchmarks.dlrm --short --model dcnv2
+	$(BIN)/python -m benchmarks.mixers --short
+	$(BIN)/python -m benchmarks.scale --short
 	$(BIN)/python -m benchmarks.growth --short
 	$(BIN)/python -m benchmarks.effective_rank speed
 	$(BIN)/python -m benchmarks.embeddings_step --short

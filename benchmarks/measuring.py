@@ -32,10 +32,22 @@ def machine() -> dict[str, Any]:
             continue
     return {
         "processor": model,
+        **gpu(),
         "cores": os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 2),
         "versions": versions,
     }
+
+
+def gpu() -> dict[str, str]:
+    """Name and driver of the first GPU, where there is one."""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    name, driver = done.stdout.splitlines()[0].split(", ")
+    return {"gpu": name, "driver": driver}
 
 
 def in_fresh_process(module: str, *arguments: str, environment: Mapping[str, str] = {}) -> Any:

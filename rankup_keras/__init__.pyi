@@ -26,7 +26,9 @@ from .models import MixFormer as MixFormer
 from .models import RankElastor as RankElastor
 from .models import RankMixer as RankMixer
 from .models import RankUp as RankUp
+from .models import calibrate as calibrate
 from .models import from_preset as from_preset
+from .models import warm_start as warm_start
 from .serving import export as export
 
 __version__: str

@@ -29,6 +29,9 @@ import tensorflow as tf  # noqa: E402
 tf.config.threading.set_intra_op_parallelism_threads(_threads)
 tf.config.threading.set_inter_op_parallelism_threads(_threads)
 
+# On a GPU float32 means float32 here, as the bounds of the tests do.
+tf.config.experimental.enable_tensor_float_32_execution(False)
+
 # No deadline: the first call of a TensorFlow function traces it.
 hypothesis.settings.register_profile(
     "tests",

@@ -35,6 +35,14 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "tests/distribution/tpu/test_tpu_tables.py",
         "only a strategy that passes for a TPU's shows where tables are placed",
     ),
+    "layers/mixers/dense_to_experts.py": (
+        "tests/layers/mixers/test_per_token_top_k_moe.py",
+        "the experts that it makes are the dense network that it is given",
+    ),
+    "layers/mixers/siamese_sum.py": (
+        "tests/layers/mixers/test_siamese_residual.py",
+        "what a sub-layer reads of its streams, against one equation",
+    ),
     "layers/mixers/rms_norm.py": (
         "tests/layers/mixers/test_blocks.py",
         "as the norm of a block, against the equations",

@@ -47,16 +47,18 @@ def contender(
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """Two functions, `steps` training steps (fused Adam) and as many of inference."""
     tokens, width = x.shape[1:]
-    model = Stack(tokens, width, blocks, hidden)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cuda.matmul.allow_tf32 = True
+    model = Stack(tokens, width, blocks, hidden).to(device)
     optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=True)
     loss_of = nn.BCEWithLogitsLoss()
-    x, y = torch.from_numpy(x), torch.from_numpy(y)
+    x, y = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
     run = torch.compile(model) if compiled else model
 
     def train() -> None:
         model.train()
         for _ in range(steps):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
                 loss = loss_of(run(x).float(), y)
             optimizer.zero_grad()
             loss.backward()
@@ -65,8 +67,9 @@ def contender(
 
     def infer() -> None:
         model.eval()
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bfloat16):
             for _ in range(steps):
-                torch.sigmoid(run(x).float())
+                scores = torch.sigmoid(run(x).float())
+        scores[0].item()  # waits for a GPU
 
     return train, infer

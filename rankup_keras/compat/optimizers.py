@@ -51,3 +51,22 @@ class ClipsNamedRows:
 
     def _clip_gradients(self, grads: Sequence[Any]) -> list[Any]:
         return self.clip_gradients(grads)
+
+
+def slots_of(optimizer: Any, variable: Any) -> dict[str, Any]:
+    """All that an optimizer keeps of a variable, by the name of the slot.
+
+    Keras's optimizers keep every kind of slot in a list of its own, in the order of the
+    variables that they train; no public method gives them by variable. Read in Keras 3.15.1. It
+    can go with `slot`.
+    """
+    trained = optimizer._trainable_variables
+    index = variable_index(optimizer, variable)
+    found = {}
+    for name, held in vars(optimizer).items():
+        lists = isinstance(held, list) and len(held) == len(trained)
+        if lists and name not in ("_trainable_variables", "_variables"):
+            item = held[index]
+            if hasattr(item, "assign") and hasattr(item, "shape"):
+                found[name.lstrip("_")] = item
+    return found

@@ -1,7 +1,9 @@
 """What `fit` of Keras does with a model, where no public way leads there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import tensorflow as tf
 
 
 def evaluates_within_fit(kwargs: Mapping[str, Any]) -> bool:
@@ -56,3 +58,35 @@ def in_compiled_order(model: Any, logs: Mapping[str, Any]) -> Any:
     3.15.1. It can go once `metrics_names` lists compiled metrics.
     """
     return model._flatten_metrics_in_order(logs)
+
+
+def loss_of_step(
+    model: Any,
+    losses: Sequence[Any],
+    x: Any,
+    y: Any,
+    y_pred: Any,
+    sample_weight: Any,
+    training: bool,
+) -> Any:
+    """The loss of a step whose layers were called outside of the model, given what they add to it.
+
+    `compute_loss` reads them from the model's own call, whose tensors belong to another graph.
+    Keras's JAX trainer sets the same attribute. Read in Keras 3.15.1. It can go once
+    `compute_loss` takes losses.
+    """
+    model._losses_override = list(losses)
+    try:
+        return model._compute_loss(x, y, y_pred, sample_weight, training)
+    finally:
+        model._losses_override = []
+
+
+def track_loss(model: Any, loss: Any, rows: Any) -> None:
+    """Adds a step's loss to the `loss` of the epoch, as Keras's own steps do.
+
+    Its tracker has no public name. Read in Keras 3.15.1. It can go once `compute_metrics` takes
+    the loss.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    model._loss_tracker.update_state(loss * replicas if replicas > 1 else loss, sample_weight=rows)

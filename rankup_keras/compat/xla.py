@@ -1,10 +1,13 @@
-"""XLA's own ops, and whether XLA compiles the graph being built."""
+"""XLA's own ops, whether XLA compiles the graph being built, and whether it can."""
 
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
+from tensorflow.python.framework import config
 from tensorflow.python.ops import control_flow_util
 
 
@@ -34,3 +37,49 @@ def optimization_barrier(x: Any) -> Any:
     It can go once there is one.
     """
     return xla.optimization_barrier(x)[0]
+
+
+def determinism_enabled() -> bool:
+    """Whether `tf.config.experimental.enable_op_determinism` was called; not all of XLA obeys it.
+
+    TensorFlow has no public name for it. Read in TensorFlow 2.21.0. It can go once there is one.
+    """
+    return bool(config.is_op_determinism_enabled())
+
+
+class RefusedByXLAError(ValueError):
+    """XLA cannot compile a function.
+
+    Attributes:
+        ops: names of the ops that it does not have.
+        nodes: names of the nodes of the graph that the message is about.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        text = str(error)
+        self.ops = sorted(set(re.findall(r"(\w+) \(No registered '\w+' OpKernel for XLA", text)))
+        self.nodes = re.findall(r"\{\{node ([^}]*)\}\}", text)
+        super().__init__(", ".join(self.ops) or text.strip().splitlines()[0][:300])
+
+
+def lowered(function: Callable[..., Any], specs: Sequence[tf.TensorSpec]) -> bytes:
+    """A function of tensors as XLA reads it, a serialized HLO module, before it is compiled.
+
+    Args:
+        function: of one tensor for every spec.
+        specs: static shapes.
+
+    Raises:
+        RefusedByXLAError: it has ops that XLA does not have, or needs shapes not known.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    device = gpus[0].name if gpus else "/device:CPU:0"
+    with warnings.catch_warnings():
+        # The replacement, `platform_name`, does not take functions that read variables.
+        warnings.filterwarnings("ignore", "device_name is being deprecated")
+        compiled = tf.function(function, jit_compile=True, autograph=False)
+        stages = compiled.experimental_get_compiler_ir(*specs)
+        try:
+            return stages(stage="hlo_serialized", device_name=device)
+        except (ValueError, tf.errors.OpError) as error:
+            raise RefusedByXLAError(error) from error

@@ -42,7 +42,10 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
 def label_targets(tasks: Iterable[Task | str]) -> list[Target]:
     """The targets of the labels of tasks."""
     listed = [Task(task) if isinstance(task, str) else task for task in tasks]
-    return [Target(task.name, task.label, "float32", role="label") for task in listed]
+    return [
+        Target(t.name, t.label, "float32", role="label", nullable=t.missing_labels == "skip")
+        for t in listed
+    ]
 
 
 def check_schema(

@@ -28,7 +28,7 @@ class Statistics:
     Attributes:
         rows: rows that were read, malformed ones not counted.
         bad_rows: malformed rows that were skipped.
-        labels: share of positives per task.
+        labels: share of positives per task, of rows that have a label.
         features: per feature, what is known of its column: `values`, `kept`,
             `missing`, `mean`, `deviation` (standard), `quantiles`, `dtype`.
         folder: where the vocabularies are, one value per line.
@@ -125,14 +125,16 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
     learner = Learner(features.leaves(Feature) if folder else [], targets, folder or Path(), memory)
     samples = {name: Sample() for name in learner.moments}
     missing = dict.fromkeys(samples, 0)
-    positives = dict.fromkeys((t.name for t in labels), 0.0)
+    positives, known = ({t.name: 0.0 for t in labels} for _ in range(2))
     already = files.bad_rows.count
     try:
         for unit in files.units:
             for table in files.chunks(unit):
                 found.rows += table.num_rows
                 for target in labels:
-                    positives[target.name] += float(_numbers(table, target).sum(dtype=np.float64))
+                    values = _numbers(table, target)
+                    positives[target.name] += float(np.nansum(values, dtype=np.float64))
+                    known[target.name] += np.count_nonzero(~np.isnan(values))
                 for name in (*learner.counts, *learner.moments):
                     learner.update(name, one_chunk(table.column(key(targets[name]))))
                 for name, sample in samples.items():
@@ -147,7 +149,7 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
                 f"{', '.join(map(str, files.paths[:3]))}."
             )
         found.bad_rows = files.bad_rows.count - already
-        found.labels = {name: count / found.rows for name, count in positives.items()}
+        found.labels = {n: count / max(known[n], 1) for n, count in positives.items()}
         for name, moments in learner.moments.items():
             mean, std = moments.statistics()
             found.features[name] = {

@@ -8,4 +8,5 @@ from .movielens import movielens_features as movielens_features
 from .movielens_set import movielens_1m as movielens_1m
 from .movielens_set import movielens_20m as movielens_20m
 from .movielens_set import movielens_32m as movielens_32m
+from .planted_clicks import PlantedClicks as PlantedClicks
 from .public_set import PublicSet as PublicSet

@@ -2,6 +2,9 @@ from .categorical import Categorical as Categorical
 from .events import Events as Events
 from .feature import Feature as Feature
 from .feature_set import FeatureSet as FeatureSet
+from .growth import Grown as Grown
+from .growth import count_values as count_values
+from .growth import grow as grow
 from .history import History as History
 from .numeric import Numeric as Numeric
 from .pretrained import Pretrained as Pretrained

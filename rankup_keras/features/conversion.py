@@ -64,6 +64,7 @@ class Target:
         role: what it is for.
         dim: width of a vector.
         num_ids: ids must lie below, where given.
+        nullable: whether a label may be missing.
         strict: whether text and numbers are not read as each other, and no
             text marks a missing value, as for columns in memory.
         unit: for times, what whole numbers count since 1970: `"s"`, `"ms"`,
@@ -81,6 +82,7 @@ class Target:
     strict: bool = False
     unit: str | None = None
     aligned: str | None = None
+    nullable: bool = False
 
     @classmethod
     def of_spec(cls, spec: tf.TensorSpec, num_ids: int | None = None) -> "Target":
@@ -330,7 +332,7 @@ def _check_numbers(
 ) -> list[Problem]:
     values = result.to_numpy(zero_copy_only=False)
     if target.role == "label":
-        good = (values == 0) | (values == 1)
+        good = (values == 0) | (values == 1) | (target.nullable & np.isnan(values))
         rule = "a label must be 0 or 1."
     else:
         good = (values >= 0) & np.isfinite(values)

@@ -22,12 +22,14 @@ FORMS: dict[str, dict[str, Callable[..., Any]]] = {
         "cpu training": training.per_token_ffn,
         "gpu training": training.per_token_ffn,
         "xla training": training.per_token_ffn,
+        "xla-gpu training": training.per_token_ffn,
         "cpu inference": cpu_inference.per_token_ffn,
     },
     "layer_norm": {
         "cpu training": training.cpu_layer_norm,
         "gpu training": training.layer_norm,
         "xla training": training.layer_norm,
+        "xla-gpu training": training.gpu_layer_norm,
         "tpu training": training.layer_norm,
         "cpu inference": cpu_inference.layer_norm,
     },
@@ -40,12 +42,15 @@ FORMS: dict[str, dict[str, Callable[..., Any]]] = {
         "cpu training": training.mean_of_tokens,
         "gpu training": training.mean_of_tokens,
         "xla training": training.mean_of_tokens,
+        "xla-gpu training": training.mean_of_tokens,
         "tpu training": training.mean_of_tokens,
     },
     "sparse_per_token_moe": {
         "eager inference": sparse_experts.per_token_moe,
         "cpu inference": sparse_experts.per_token_moe,
         "gpu inference": sparse_experts.per_token_moe,
+        "cpu training": sparse_experts.per_token_moe,
+        "gpu training": sparse_experts.per_token_moe,
     },
 }
 
@@ -98,6 +103,7 @@ def per_token_moe(
     up: Affine,
     down: Affine,
     activation: Callable[[Any], Any],
+    gated: bool,
     sparse: bool,
     training: bool | None,
 ) -> Any:
@@ -106,15 +112,16 @@ def per_token_moe(
     Args:
         x: (batch, T, D).
         gates: `G` (batch, T, E), not negative.
-        up: `U` (T, D, E H) and `a` (T, 1, E H), the experts side by side.
-        down: `W` (T, E H, D), and `b` (T, E, D).
+        up: `U` (T, D, E H) and `a` (T, 1, E H) or `None`, the experts side by side.
+        down: `W` (T, E H, D), and `b` (T, E, D) or `None`.
         activation: f.
-        sparse: whether inference may leave out experts whose gate is zero.
+        gated: whether `U` is (T, D, 2 E H), the gates of all experts and then their values, and
+            an expert's hidden layer is `f(gate) * value`.
+        sparse: whether an expert may leave out rows whose gate is zero.
         training: whether the program trains.
     """
-    sparse = sparse and not training
     form = _form("sparse_per_token_moe", training) if sparse else reference.per_token_moe
-    return form(x, gates, up, down, activation)
+    return form(x, gates, up, down, activation, gated)
 
 
 def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float, training: bool | None) -> Any:

@@ -9,28 +9,39 @@ import tensorflow as tf
 
 from rankup_keras.compat.xla import in_xla
 
-_FOR_TPU: contextvars.ContextVar[bool] = contextvars.ContextVar("for_tpu", default=False)
+_PLATFORM: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
 
 
 def program() -> str:
-    """One of `"eager"`, `"cpu"`, `"gpu"` (graphs run op by op), `"xla"`, and `"tpu"`."""
-    if _FOR_TPU.get() or isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
+    """One of `"eager"`, `"cpu"`, `"gpu"` (graphs run op by op), `"xla"`, `"xla-gpu"`, `"tpu"`."""
+    platform = _PLATFORM.get()
+    if platform == "tpu" or isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
         return "tpu"
     if tf.executing_eagerly():
         return "eager"
+    gpu = has_accelerator() if platform is None else platform == "gpu"
     if in_xla():
-        return "xla"
-    return "gpu" if has_accelerator() else "cpu"
+        return "xla-gpu" if gpu else "xla"
+    return "gpu" if gpu else "cpu"
 
 
 @contextlib.contextmanager
-def for_tpu() -> Iterator[None]:
-    """Within it XLA compiles a whole step for a TPU."""
-    token = _FOR_TPU.set(True)
+def made_for(platform: str) -> Iterator[None]:
+    """Within it programs are made for another platform than this machine's.
+
+    Args:
+        platform: `"cpu"`, `"gpu"`, or `"tpu"`, for which XLA compiles a whole step.
+    """
+    token = _PLATFORM.set(platform)
     try:
         yield
     finally:
-        _FOR_TPU.reset(token)
+        _PLATFORM.reset(token)
+
+
+def for_tpu() -> contextlib.AbstractContextManager[None]:
+    """Within it XLA compiles a whole step for a TPU."""
+    return made_for("tpu")
 
 
 @functools.cache

@@ -98,15 +98,17 @@ def per_token_moe(
     up: Affine,
     down: Affine,
     activation: Callable[[Any], Any],
+    gated: bool,
 ) -> Any:
     # All experts are two batched products: a hidden layer is scaled by its gate before the second.
     x, gates = tokens_first(x), tokens_first(gates)
-    hidden = activation(product(x, up))
+    hidden = activated(product(x, up), activation, gated)
     experts, width = gates.shape[-1], hidden.shape[-1]
     hidden = ops.reshape(hidden, (x.shape[0], -1, experts, width // experts))
     hidden = ops.reshape(hidden * ops.expand_dims(gates, -1), (x.shape[0], -1, width))
     kernel, expert_bias = down
-    return batch_first(ops.matmul(hidden, kernel) + ops.matmul(gates, expert_bias))
+    y = ops.matmul(hidden, kernel)
+    return batch_first(y if expert_bias is None else y + ops.matmul(gates, expert_bias))
 
 
 def scale_tokens(x: Any, gain: Any) -> Any:

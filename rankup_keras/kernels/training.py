@@ -1,11 +1,13 @@
 """Forms for training in graphs: a hidden layer as one kernel, norms in one pass each way."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from rankup_keras.compat.xla import optimization_barrier
 from rankup_keras.kernels import fused, reference
 from rankup_keras.kernels.layout import batch_first, in_layout, lies_tokens_first, tokens_first
 
@@ -62,13 +64,26 @@ def mean_of_tokens(x: Any) -> Any:
     return mean(x)
 
 
-def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+def layer_norm(
+    x: Any, gamma: Any, beta: Any, epsilon: float, held: Callable[[Any], Any] = tf.identity
+) -> Any:
     """Mean and mean of squares in float32; the gradient keeps the input and two numbers per row.
 
     The variance is `mean(x²) - mean(x)²`, which loses digits where the mean is many times the
     standard deviation: a thousandth of the variance at 100 times.
+
+    `held` marks the gradient by the input as something to be kept in memory as it is.
     """
-    return _with_short_statistics(_normalize, x, gamma, beta, epsilon)
+    normalize = functools.partial(_normalize, held)
+    return _with_short_statistics(normalize, x, gamma, beta, epsilon)
+
+
+def gpu_layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+    """`layer_norm`, the gradient rounded in memory.
+
+    Without the barrier XLA leaves the rounding out where a sum follows, and writes float32.
+    """
+    return layer_norm(x, gamma, beta, epsilon, optimization_barrier)
 
 
 def cpu_layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
@@ -88,7 +103,9 @@ def _with_short_statistics(
     return in_layout(lambda x: normalize(epsilon, x, gamma, beta), x)
 
 
-def _normalize(epsilon: float, inputs: Any, gamma: Any, beta: Any) -> Any:
+def _normalize(
+    held: Callable[[Any], Any], epsilon: float, inputs: Any, gamma: Any, beta: Any
+) -> Any:
     rows = list(range(len(inputs.shape) - 1))
 
     def mean(x: Any) -> Any:
@@ -107,7 +124,7 @@ def _normalize(epsilon: float, inputs: Any, gamma: Any, beta: Any) -> Any:
             inner = upstream * gamma
             dx = scale * (inner - mean(inner) - normal * mean(inner * normal))
             of_gamma = tf.reduce_sum(upstream * normal, axis=rows)
-            return tf.cast(dx, x.dtype), of_gamma, tf.reduce_sum(upstream, axis=rows)
+            return held(tf.cast(dx, x.dtype)), of_gamma, tf.reduce_sum(upstream, axis=rows)
 
         return tf.cast((wide - center) * scale * gamma + beta, x.dtype), gradient
 

@@ -16,10 +16,16 @@ from .mixers import PerTokenGLUStack as PerTokenGLUStack
 from .mixers import PerTokenMoE as PerTokenMoE
 from .mixers import PerTokenRMSNorm as PerTokenRMSNorm
 from .mixers import PerTokenSwiGLU as PerTokenSwiGLU
+from .mixers import PerTokenTopKMoE as PerTokenTopKMoE
 from .mixers import Residual as Residual
 from .mixers import RMSNorm as RMSNorm
+from .mixers import SiameseResidual as SiameseResidual
+from .mixers import SiameseSum as SiameseSum
+from .mixers import TokenAttention as TokenAttention
 from .mixers import TokenMixing as TokenMixing
+from .mixers import UniMixing as UniMixing
 from .mixers import UserTokenMixing as UserTokenMixing
+from .mixers import split_experts as split_experts
 from .sequences import DINAttention as DINAttention
 from .sequences import EventAttention as EventAttention
 from .sequences import EventEmbedding as EventEmbedding
@@ -42,6 +48,9 @@ from .tokens import SliceTokenizer as SliceTokenizer
 from .tokens import TargetAttention as TargetAttention
 from .tokens import TaskTokens as TaskTokens
 from .tokens import TokenAssembly as TokenAssembly
+from .towers import EntireSpace as EntireSpace
+from .towers import IsotonicCalibration as IsotonicCalibration
+from .towers import PlattScaling as PlattScaling
 from .towers import Task as Task
 from .towers import TaskTowers as TaskTowers
 from .towers import TokenPooling as TokenPooling

@@ -1,3 +1,5 @@
+from .calibrated import Calibrated as Calibrated
+from .calibrated import calibrate as calibrate
 from .dcnv2 import DCNv2 as DCNv2
 from .dlrm import DLRM as DLRM
 from .hyformer import HyFormer as HyFormer
@@ -11,5 +13,8 @@ from .rankelastor import RankElastor as RankElastor
 from .ranking_model import RankingModel as RankingModel
 from .rankmixer import RankMixer as RankMixer
 from .rankup import RankUp as RankUp
+from .warm_starting import WarmStart as WarmStart
+from .warm_starting import warm_start as warm_start
 from .weight_transfer import copy_to_host as copy_to_host
 from .weight_transfer import copy_weights as copy_weights
+from .weight_transfer import rebuild as rebuild

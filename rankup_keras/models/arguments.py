@@ -22,10 +22,18 @@ embeddings_regularizer: regularizer of the rows read in a batch. Defaults to
 dtype: dtype policy of all layers. Defaults to Keras's global policy."""
 
 BLOCKS = """\
-mixing: `"token_mixing"` (default), `"mix_and_revert"` or `"full_mixing"`; a
-    dict with one of them under `"kind"` and further arguments of the layer,
-    such as `{"kind": "mix_and_revert", "num_heads": 8}`, with which the
-    number of tokens need not divide D; or, as for `ffn`, a layer.
+mixing: `"token_mixing"` (default), `"mix_and_revert"`, `"tokenmixer_large"`
+    (that block as published, with `norm="rms_norm"` and `placement="pre"`),
+    `"full_mixing"`, `"unimixing"` or `"token_attention"`; a dict with one of
+    them under `"kind"` and further arguments of the layer, such as
+    `{"kind": "tokenmixer_large", "num_heads": 8}`, with which the number of
+    tokens need not divide D; or, as for `ffn`, a layer.
+inter_residual: int. s: the output of every s-th block but the last is added
+    to that of the s-th after it, beginning with the tokens (TokenMixer-Large
+    has 2 or 3). Defaults to 0, none.
+auxiliary_loss: float. Weight of the losses of linear heads on the mean token
+    of those lower blocks, or of all where `inter_residual` is 0; inference
+    does not know them (TokenMixer-Large; 0.1 is usual). Defaults to 0, none.
 dropout: float. Dropout rate on each residual branch. Defaults to 0.
 tower_units: list of ints, hidden layers of each task's tower. Defaults to
     none."""

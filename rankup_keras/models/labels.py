@@ -1,10 +1,11 @@
 """Labels of tasks, read in one way from arrays and from the elements of datasets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from rankup_keras.layers.towers import Task
 
@@ -18,6 +19,7 @@ class Labels:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.columns = {task.name: task.label for task in tasks}
+        self.skipping = {task.name for task in tasks if task.missing_labels == "skip"}
 
     def read(self, labels: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Task name → checked labels, float32 (rows, 1), as the outputs are.
@@ -28,7 +30,8 @@ class Labels:
             columns: the columns of the same rows.
 
         Returns:
-            NumPy arrays; tensors inside of a `tf.data` pipeline.
+            NumPy arrays; tensors inside of a `tf.data` pipeline. NaN where a label is missing, of
+            a task that skips these.
 
         Raises:
             ValueError: a task has no labels, or a label is not in [0, 1].
@@ -49,7 +52,7 @@ class Labels:
                 f"Tasks {missing} have no labels. Labels are given for: {sorted(labels)}."
             )
         check = _checked_tensor if tf.inside_function() else _checked_array
-        return {name: check(name, labels[name]) for name in self.columns}
+        return {name: check(name, labels[name], name in self.skipping) for name in self.columns}
 
     def class_weights(self, labels: Mapping[str, Any], class_weight: Mapping[int, float]) -> Any:
         """Each row's weight (rows,), that of its label's class.
@@ -102,7 +105,34 @@ def _checked_weights(owner: str, weights: Any) -> Any:
     return array
 
 
-def _checked_array(name: str, labels: Any) -> np.ndarray:
+def labelled_rows(
+    labels: Mapping[str, Any], weights: Any, skipping: Collection[str], mean: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Labels and weights by task that leave out the rows whose label is NaN.
+
+    Args:
+        labels: task name → float32 (batch, 1).
+        weights: sample weights as Keras takes them: none, one array, or some tasks' arrays.
+        skipping: the tasks that leave rows out.
+        mean: whether weights are scaled so that Keras's mean over the batch becomes the mean over
+            the rows that have a label, as a loss wants it.
+    """
+    known_labels, known_weights = {}, {}
+    for name, label in labels.items():
+        weight = weights.get(name) if isinstance(weights, Mapping) else weights
+        weight = ops.ones_like(label) if weight is None else ops.reshape(weight, ops.shape(label))
+        if name in skipping:
+            missing = ops.isnan(label)
+            label = ops.where(missing, 0.0, label)
+            known = ops.cast(ops.logical_not(missing), "float32")
+            weight = ops.cast(weight, "float32") * known
+            if mean:
+                weight = ops.divide_no_nan(weight, ops.mean(known))
+        known_labels[name], known_weights[name] = label, weight
+    return known_labels, known_weights
+
+
+def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
     try:
         array = np.asarray(labels, dtype=np.float32)
     except (TypeError, ValueError):
@@ -114,22 +144,29 @@ def _checked_array(name: str, labels: Any) -> np.ndarray:
             f"Labels of task {name!r} must have shape (rows,) or (rows, 1). "
             f"Received shape {array.shape}."
         )
-    if array.size and not (array.min() >= 0 and array.max() <= 1):
-        wrong = array[~((array >= 0) & (array <= 1))]
+    wrong = array[~((array >= 0) & (array <= 1) | (skips & np.isnan(array)))]
+    if wrong.size:
         raise ValueError(
             f"Labels of task {name!r} must lie in [0, 1]. Received {wrong.size} others, such as "
-            f"{wrong.flat[0]}."
+            f"{wrong.flat[0]}.{_hint(name) if np.isnan(wrong).any() else ''}"
         )
     return array.reshape(-1, 1)
 
 
-def _checked_tensor(name: str, labels: tf.Tensor) -> tf.Tensor:
+def _hint(name: str) -> str:
+    return (
+        f" `Task({name!r}, missing_labels='skip')` leaves rows without a label out of its loss and "
+        "metrics."
+    )
+
+
+def _checked_tensor(name: str, labels: tf.Tensor, skips: bool) -> tf.Tensor:
     if not (labels.dtype.is_floating or labels.dtype.is_integer or labels.dtype.is_bool):
         raise TypeError(
             f"Labels of task {name!r} must be numbers. Received dtype {labels.dtype.name}."
         )
     labels = tf.cast(labels, tf.float32)
-    fine = tf.reduce_all((labels >= 0) & (labels <= 1))
+    fine = tf.reduce_all((labels >= 0) & (labels <= 1) | (skips & tf.math.is_nan(labels)))
     # No quotes: TensorFlow would escape them.
     message = f"Labels of task {name} must lie in [0, 1]. Received:"
     with tf.control_dependencies([tf.debugging.Assert(fine, [message, labels])]):

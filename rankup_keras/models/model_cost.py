@@ -12,7 +12,7 @@ from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.dot_interaction import DotInteraction
 from rankup_keras.layers.embeddings import FieldEmbedding
-from rankup_keras.layers.mixers import FullMixing, PerTokenMoE
+from rankup_keras.layers.mixers import FullMixing, PerTokenMoE, TokenAttention, UniMixing
 from rankup_keras.layers.tokens import PerTokenDense, SliceTokenizer, TargetAttention
 from rankup_keras.layers.towers import Task
 from rankup_keras.models.ranking_model import RankingModel
@@ -148,6 +148,9 @@ def measure(model: keras.Model) -> Cost:
             flops = sum(_flops(part) for part in nested_layers(layer, include_self=True))
         if layer.weights or flops:
             parts.append(Part(layer.name, layer.count_params(), flops))
+    # Of auxiliary losses, which inference does not compute.
+    heads = getattr(model, "auxiliary_heads", [])
+    parts += [Part(head.name, head.count_params(), 0) for head in heads]
     return Cost(tuple(parts))
 
 
@@ -176,6 +179,18 @@ def _moe(layer: PerTokenMoE) -> int:
     return 2 * _size(layer.expert_bias) - idle
 
 
+def _uni_mixing(layer: UniMixing) -> int:
+    # Its matrices are made once for all rows.
+    count, size = layer.sizes
+    return 2 * count * size * (size + count)
+
+
+def _attention(layer: TokenAttention) -> int:
+    # The projections are a layer of their own.
+    tokens, width = layer.lift.kernel.shape[:2]
+    return 2 * tokens * width * (width + 2 * tokens)
+
+
 def _bags(layer: FieldEmbedding) -> int:
     """Sums of several rows per field, which are products of weights and rows."""
     groups = [(group, stack.width) for stack in layer.stacks for group in stack.bags]
@@ -193,6 +208,8 @@ _COUNTS: tuple[tuple[type, Callable[[Any], int]], ...] = (
     (FullMixing, _full_mixing),
     (SliceTokenizer, _slice_tokenizer),
     (PerTokenMoE, _moe),
+    (UniMixing, _uni_mixing),
+    (TokenAttention, _attention),
     (DotInteraction, lambda layer: 2 * layer.fields * layer.input.shape[-1]),
     (TargetAttention, lambda layer: 2 * (_size(layer.query) + _size(layer.key))),
 )

@@ -16,6 +16,16 @@ from rankup_keras.models.rankup import RankUp
 # T (2 k D^2 + k D + D) + 4 D a block: 107M at (D 768, T 16, L 2) gives k = 2.83, for which 17/6
 # makes the hidden layer 2,176 wide; 1.1B at (D 1536, T 32, L 2) gives k = 3.64, for which 175/48
 # makes it 5,600 wide.
+#
+# TokenMixer-Large and UniMixer publish the sizes of whole models, but not D, T, H and n ("sizes
+# ours"). A block of TokenMixer-Large has 6 n T D^2 parameters where H = T, one of
+# UniMixer-Lite 3 n T D^2 in its network and few in its mixing.
+LARGE: dict[str, Any] = {"norm": "rms_norm", "inter_residual": 2, "auxiliary_loss": 0.1}
+LARGE |= {"multi_embedding": False, "task_tokens": False, "max_tokens": 32, "num_blocks": 4}
+LARGE |= {"mixing": {"kind": "tokenmixer_large", "num_heads": 32}, "down_scale": 0.01}
+LITE: dict[str, Any] = {"num_tokens": 16, "num_blocks": 4, "norm": "siamese", "expansion": 3}
+LITE |= {"mixing": {"kind": "unimixing", "bases": 4, "rank": 128}, "ffn": "swiglu"}
+
 PRESETS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "rankmixer_small": (
         RankMixer,
@@ -52,6 +62,27 @@ PRESETS: dict[str, tuple[type[Any], dict[str, Any]]] = {
         HyFormer,
         {"token_dim": 64, "num_queries": 2, "num_blocks": 2, "num_heads": 4, "expansion": 4},
     ),
+    # Sizes ours.
+    "tokenmixer_large_small": (
+        RankUp,
+        {
+            **LARGE,
+            "token_dim": 32,
+            "mixing": {"kind": "tokenmixer_large", "num_heads": 8},
+            "embedding_dim": 16,
+        },
+    ),
+    "tokenmixer_large_500m": (RankUp, {**LARGE, "token_dim": 512, "expansion": 2.5}),
+    "tokenmixer_large_4b_moe": (
+        RankUp,
+        {
+            **LARGE,
+            "token_dim": 1408,
+            "ffn": {"kind": "sparse_moe", "num_experts": 8, "num_active": 4, "expansion": 2.625},
+        },
+    ),
+    "unimixer_lite_38m": (RankMixer, {**LITE, "token_dim": 256}),
+    "unimixer_lite_84m": (RankMixer, {**LITE, "token_dim": 384}),
     "rankelastor_paper": (RankElastor, {"form": "paper", "num_blocks": 2, "expansion": 3}),
     "rankelastor_code": (
         RankElastor,

@@ -44,8 +44,8 @@ class RankElastor(RankingModel):
         mixing: `"dense"` (default), `"kronecker"` or `"low_rank"`, see
             `FullMixing`.
         mixing_rank: int or `None`, see `FullMixing`.
-        hidden_units: list of ints, inner widths of the code form's networks.
-            Defaults to none.
+        hidden_units: list of ints, widths of the code form's networks, see
+            `PerTokenGLUStack`. `None` (default) for one gated unit of width D.
         dropout: float. Dropout rate on each residual branch. Defaults to 0.
         {shared}
 
@@ -78,7 +78,7 @@ class RankElastor(RankingModel):
         expansion: float = 3,
         mixing: str = "dense",
         mixing_rank: int | None = None,
-        hidden_units: Sequence[int] = (),
+        hidden_units: Sequence[int] | None = None,
         embedding_dim: int = 16,
         dropout: float = 0.0,
         embedding_dropout: float = 0.0,
@@ -89,7 +89,7 @@ class RankElastor(RankingModel):
         **kwargs: Any,
     ) -> None:
         one_of("form", form, FORMS)
-        if hidden_units and form == "paper":
+        if hidden_units is not None and form == "paper":
             raise ValueError(
                 "`hidden_units` belongs to form='code'; the paper's network has none. "
                 f"Received: hidden_units={list(hidden_units)}."
@@ -138,7 +138,12 @@ def _mixer(
 
 
 def _network(
-    form: str, expansion: float, hidden_units: Sequence[int], dropout: float, name: str, dtype: Any
+    form: str,
+    expansion: float,
+    hidden_units: Sequence[int] | None,
+    dropout: float,
+    name: str,
+    dtype: Any,
 ) -> Any:
     if form == "paper":
         # Its linear path stands in for the residual connection.

@@ -38,12 +38,13 @@ class RankMixer(RankingModel):
         num_blocks: int. L. Defaults to 2.
         expansion: float. k of the feed-forward networks. Defaults to 2.
         ffn: `"gelu"` (default, as published), `"relu"`, `"swiglu"`, `"glu"`,
-            `"glu_stack"` or `"moe"`; a dict with one of them under `"kind"`
+            `"glu_stack"`, `"moe"` or `"sparse_moe"`; a dict with one of them under `"kind"`
             and further arguments, such as `{"kind": "moe", "num_experts": 4}`;
             or a layer or a layer's Keras config, of which every block has a
             copy with weights of its own.
         placement: `"post"` (default, as published) or `"pre"`.
-        norm: `"layer_norm"` (default), `"rms_norm"` or `None`.
+        norm: `"layer_norm"` (default), `"rms_norm"`, `None`, or `"siamese"`, two
+            streams (`SiameseResidual`), for which there is no `placement`.
         pooling: `"mean"` (default, as published) or `"flatten"`.
         user_item_mask: bool. Whether tokens of the user's features and sequences
             are apart from the candidate's, which mixing keeps out of them, so that
@@ -84,6 +85,8 @@ class RankMixer(RankingModel):
         mixing: LayerChoice = "token_mixing",
         placement: str = "post",
         norm: str | None = "layer_norm",
+        inter_residual: int = 0,
+        auxiliary_loss: float = 0.0,
         pooling: str = "mean",
         sequence_encoder: Any = "mean",
         user_item_mask: bool = False,
@@ -101,8 +104,9 @@ class RankMixer(RankingModel):
         task_list, policy = as_tasks(tasks), settings["dtype"]
         row = EmbeddedRow(features, settings)
         block: dict[str, Any] = {"placement": placement, "norm": norm, "dropout": dropout}
+        lower: list[Any] = []
         if user_item_mask:
-            token_streams.check_mixing(mixing)
+            token_streams.check_settings(settings)
             streams, count = row.sides_with_sequences(sequence_encoder)
             total = choose_tokens(token_dim, count, num_tokens)
             counts = token_streams.shares(total, {s: t.shape[1] for s, t in streams.items()})
@@ -126,9 +130,13 @@ class RankMixer(RankingModel):
             x = row.drop(fields.tensor)
             x = SliceTokenizer(total, token_dim, name="tokenizer", dtype=policy)(x)
             x = TokenAssembly(name="tokens", dtype=policy)([x])
-            x = mixer_stack(x, num_blocks, ffn, {"expansion": expansion}, policy, mixing, **block)
+            of_ffn = {"expansion": expansion}
+            x = mixer_stack(
+                x, num_blocks, ffn, of_ffn, policy, mixing, inter_residual, lower, **block
+            )
         pooled = TokenPooling(pooling, name="pooling", dtype=policy)(x)
         names = [task.name for task in task_list]
         outputs = TaskTowers(names, tower_units, name="towers", dtype=policy)(pooled)
         config = as_config(settings, num_tokens=total)
         super().__init__(row.inputs, outputs, features, task_list, config, name=name, **kwargs)
+        self.train_lower_blocks(lower, auxiliary_loss, policy)

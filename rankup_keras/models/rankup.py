@@ -12,7 +12,7 @@ from rankup_keras.models import token_streams
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
 from rankup_keras.models.layer_choice import LayerChoice
 from rankup_keras.models.ranking_model import RankingModel, as_tasks
-from rankup_keras.models.stack import mixer_stack
+from rankup_keras.models.stack import mixer_stack, plain_norm
 from rankup_keras.models.table_sets import MultiEmbedding
 from rankup_keras.models.token_families import TokenFamilies
 
@@ -44,8 +44,8 @@ class RankUp(RankingModel):
             `num_sparse_tokens` is not given. Defaults to 64.
         num_blocks: int. L. Defaults to 2.
         expansion: float. k of the SwiGLU. Defaults to 2.
-        ffn: `"swiglu"` (default), `"gelu"`, `"relu"`, `"glu"`, `"glu_stack"` or
-            `"moe"`; a dict with one of them under `"kind"` and further
+        ffn: `"swiglu"` (default), `"gelu"`, `"relu"`, `"glu"`, `"glu_stack"`,
+            `"moe"` or `"sparse_moe"`; a dict with one of them under `"kind"` and further
             arguments; or a layer or a layer's Keras config, of which every
             block has a copy with weights of its own.
         tokenizer: `"permutation"` (default), whole fields dealt out at random;
@@ -101,7 +101,8 @@ class RankUp(RankingModel):
             token does where a numeric feature is the candidate's. Needs
             `tokenizer="permutation"` and `mixing="token_mixing"`. Defaults to
             `False`.
-        norm: `"layer_norm"` (default) or `"rms_norm"`.
+        norm: `"layer_norm"` (default), `"rms_norm"`, or `"siamese"`, two streams
+            (`SiameseResidual`) in the blocks and layer norms around them.
         token_norm: bool. Whether to normalize every token before the first
             block, since families differ in scale and a pre-norm block keeps
             that difference in its residual path. The paper does not say.
@@ -162,6 +163,8 @@ class RankUp(RankingModel):
         permutation_seed: int = 0,
         user_item_mask: bool = False,
         norm: str | None = "layer_norm",
+        inter_residual: int = 0,
+        auxiliary_loss: float = 0.0,
         token_norm: bool = True,
         final_norm: bool = True,
         down_scale: float = 1.0,
@@ -181,7 +184,7 @@ class RankUp(RankingModel):
         others = num_task_tokens + sum(family.count() for family in make.others)
         token_dim, num_sparse_tokens = make.sparse.sizes(others)
         if user_item_mask:
-            token_streams.check_mixing(mixing)
+            token_streams.check_settings(settings)
             streams, permutation = make.sparse.tokens_by_side(token_dim, num_sparse_tokens), None
         else:
             sparse, permutation = make.sparse.tokens_of(token_dim, num_sparse_tokens)
@@ -200,15 +203,20 @@ class RankUp(RankingModel):
         for stream, families in streams.items():
             layer = TokenAssembly(name=f"{stream}{name_of_assembly}", dtype=policy)
             streams[stream] = layer(families)
-        streams = token_streams.normed(streams, norm if token_norm else None, "{}tokens", policy)
+        first_norm = plain_norm(norm) if token_norm else None
+        streams = token_streams.normed(streams, first_norm, "{}tokens", policy)
         of_ffn = {"expansion": expansion, "down_scale": down_scale}
         block: dict[str, Any] = {"placement": "pre", "norm": norm, "dropout": dropout}
+        lower: list[Any] = []
         if user_item_mask:
             streams = token_streams.masked_stack(streams, num_blocks, ffn, of_ffn, policy, **block)
             x = token_streams.joined(streams)
         else:
-            x = mixer_stack(streams[last], num_blocks, ffn, of_ffn, policy, mixing, **block)
-        last_norm = make_norm(norm if final_norm else None, 1e-6, policy, "final_norm")
+            x = mixer_stack(
+                streams[last], num_blocks, ffn, of_ffn, policy, mixing, inter_residual, lower,
+                **block,
+            )  # fmt: skip
+        last_norm = make_norm(plain_norm(norm) if final_norm else None, 1e-6, policy, "final_norm")
         if last_norm is not None:
             x = last_norm(x)
         pooling = TokenPooling("mean", num_task_tokens, name="pooling", dtype=policy)
@@ -222,3 +230,4 @@ class RankUp(RankingModel):
         )
         inputs = make.row.inputs
         super().__init__(inputs, outputs, features, task_list, config, name=name, **kwargs)
+        self.train_lower_blocks(lower, auxiliary_loss, policy)

@@ -14,7 +14,12 @@ from rankup_keras.layers.mixers import (
     PerTokenGLUStack,
     PerTokenMoE,
     PerTokenSwiGLU,
+    PerTokenTopKMoE,
+    SiameseResidual,
+    SiameseSum,
+    TokenAttention,
     TokenMixing,
+    UniMixing,
 )
 from rankup_keras.models.layer_choice import (
     LayerChoice,
@@ -30,11 +35,15 @@ FFNS: dict[str, tuple[type, dict[str, Any]]] = {
     "glu": (PerTokenGLU, {}),
     "glu_stack": (PerTokenGLUStack, {}),
     "moe": (PerTokenMoE, {}),
+    "sparse_moe": (PerTokenTopKMoE, {}),
 }
 MIXINGS: dict[str, type] = {
     "token_mixing": TokenMixing,
     "mix_and_revert": MixAndRevert,
+    "tokenmixer_large": MixAndRevert,
     "full_mixing": FullMixing,
+    "unimixing": UniMixing,
+    "token_attention": TokenAttention,
 }
 
 
@@ -52,7 +61,7 @@ def ffn_layer(ffn: LayerChoice, defaults: Mapping[str, Any], dtype: Any) -> Any:
         return own_layer("ffn", ffn, defaults["name"], dtype)
     kind, given = kind_and_arguments("ffn", ffn, FFNS)
     layer_class, settings = FFNS[kind]
-    if kind in ("glu_stack", "moe"):
+    if kind in ("glu_stack", "moe", "sparse_moe"):
         defaults = {key: value for key, value in defaults.items() if key != "down_scale"}
     return layer_class(**{**defaults, **settings, **given, "dtype": dtype})
 
@@ -61,21 +70,42 @@ def needs_divisor(mixing: LayerChoice) -> bool:
     """Whether the number of tokens must divide their width: only where heads are tokens."""
     if is_own_layer(mixing):
         layer = own_layer("mixing", mixing, "mixing", keras.config.dtype_policy())
+        if isinstance(layer, UniMixing):
+            return layer.block is None
         return isinstance(layer, TokenMixing | MixAndRevert) and layer.num_heads is None
     kind, given = kind_and_arguments("mixing", mixing, MIXINGS)
-    heads = given.get("num_heads")
-    return kind == "token_mixing" or (kind == "mix_and_revert" and heads is None)
+    if kind == "unimixing":
+        return given.get("block") is None
+    reverting = MIXINGS[kind] is MixAndRevert
+    return kind == "token_mixing" or (reverting and given.get("num_heads") is None)
 
 
-def mixing_layer(mixing: LayerChoice, make_ffn: Any, name: str, dtype: Any) -> Any:
-    """A mixing, chosen as `ffn` is; `make_ffn(part)` makes the network for mixed tokens."""
+def mixing_layer(mixing: LayerChoice, make_ffn: Any, name: str, dtype: Any, **block: Any) -> Any:
+    """A mixing, chosen as `ffn` is.
+
+    Args:
+        mixing: the choice.
+        make_ffn: function of a part's name that makes the network for mixed tokens.
+        name: name of a layer that is the user's.
+        dtype: dtype policy.
+        **block: settings of the block.
+    """
     if is_own_layer(mixing):
         return own_layer("mixing", mixing, name, dtype)
     kind, given = kind_and_arguments("mixing", mixing, MIXINGS)
-    if kind == "mix_and_revert":
-        return MixAndRevert(make_ffn("mixed"), **given, dtype=dtype)
     layer: Any = MIXINGS[kind]
+    if kind == "tokenmixer_large":
+        paper = {"residual": "input", "norm_on": "mixed"}
+        own = {key: block[key] for key in ("placement", "dropout") if key in block}
+        given = {**paper, "norm": plain_norm(block.get("norm")), **own, **given}
+    if layer is MixAndRevert:
+        given = {"ffn": make_ffn("mixed"), **given}
     return layer(**given, dtype=dtype)
+
+
+def plain_norm(norm: str | None) -> str | None:
+    """The norm of a single stream that goes with the norm of a stack."""
+    return "layer_norm" if norm == "siamese" else norm
 
 
 def mixer_stack(
@@ -85,24 +115,78 @@ def mixer_stack(
     ffn_defaults: Mapping[str, Any],
     dtype: Any,
     mixing: LayerChoice = "token_mixing",
+    inter_residual: int = 0,
+    lower: list[Any] | None = None,
     **block: Any,
 ) -> Any:
-    """Applies blocks to `x` (batch, T, D); `**block` as in `MixerBlock`."""
+    """Applies blocks to `x` (batch, T, D).
+
+    Args:
+        x: symbolic tokens.
+        num_blocks: L.
+        ffn: the network, see `ffn_layer`.
+        ffn_defaults: see `ffn_layer`.
+        dtype: dtype policy.
+        mixing: the mixing, see `mixing_layer`.
+        inter_residual: s, as in `RankUp`.
+        lower: list to which outputs of lower blocks are added: of every s-th, or of all.
+        **block: as in `MixerBlock`; with `norm="siamese"` two streams take the place of blocks.
+    """
     if num_blocks < 1:
         raise ValueError(f"`num_blocks` must be positive. Received: num_blocks={num_blocks}.")
+    siamese = block.get("norm") == "siamese"
+    if inter_residual < 0 or (siamese and inter_residual):
+        raise ValueError(
+            "`inter_residual` must be a number of blocks, or 0 for none, as norm='siamese' asks. "
+            f"Received: inter_residual={inter_residual}, norm={block.get('norm')!r}."
+        )
+    outputs, streams = [x], (x, x)
+    if siamese:
+        x = SiameseSum(name="siamese_tokens", dtype=dtype)(*streams)
     for index in range(1, num_blocks + 1):
 
         def make_ffn(part: str, index: int = index) -> Any:
             return ffn_layer(ffn, {**ffn_defaults, "name": f"block_{index}_{part}"}, dtype)
 
         network = make_ffn("network")
-        mixer = mixing_layer(mixing, make_ffn, f"block_{index}_mixing", dtype)
+        mixer = mixing_layer(mixing, make_ffn, f"block_{index}_mixing", dtype, **block)
         for argument, choice, layer in (("mixing", mixing, mixer), ("ffn", ffn, network)):
             if is_own_layer(choice):
                 _must_keep_shape(argument, layer, x.shape)
-        block_layer = MixerBlock(network, mixer, name=f"block_{index}", dtype=dtype, **block)
-        x = block_layer.ffn(block_layer.mixer(x))
+        name = f"block_{index}"
+        if siamese:
+            rate = block.get("dropout", 0.0)
+            x, streams = _siamese(name, mixer, network, x, streams, rate, dtype)
+        else:
+            x = MixerBlock(network, mixer, name=name, dtype=dtype, **block).chain(x)
+        if inter_residual and index % inter_residual == 0 and index < num_blocks:
+            name = f"inter_residual_{index}"
+            x = keras.layers.Add(name=name, dtype=dtype)([x, outputs[index - inter_residual]])
+        outputs.append(x)
+    if lower is not None:
+        step = inter_residual or 1
+        lower.extend(outputs[step:-1:step])
     return x
+
+
+def _siamese(
+    name: str, mixer: Any, network: Any, x: Any, streams: Any, dropout: float, dtype: Any
+) -> tuple[Any, Any]:
+    """One block on two streams: what the next one reads, and the streams."""
+    if getattr(mixer, "adds_input", False) or getattr(mixer, "skips_to_input", False):
+        raise ValueError(
+            "norm='siamese' has residual connections of its own, and so has this mixing. "
+            f"Received: {type(mixer).__name__} with residual={mixer.residual!r}, "
+            f"norm_on={mixer.norm_on!r}. Use its defaults, or another norm."
+        )
+    for part, layer in (("mixer", mixer), ("ffn", network)):
+        residual = SiameseResidual(
+            layer, dropout=dropout, name=f"{name}_{part}_streams", dtype=dtype
+        )
+        streams = residual(x, *streams)
+        # What the next layer reads is what the rank of this one is taken of.
+        x = SiameseSum(name=f"{name}_{part}", dtype=dtype)(*streams)
+    return x, streams
 
 
 def _must_keep_shape(argument: str, layer: Any, shape: tuple[int | None, ...]) -> None:

@@ -82,12 +82,15 @@ def shares(total: int, sizes: Mapping[str, int]) -> dict[str, int]:
     return {USER: own, ITEM: total - own}
 
 
-def check_mixing(mixing: LayerChoice) -> None:
-    """Refuses mixings that have no masked form."""
-    if mixing != "token_mixing":
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuses what has no masked form."""
+    plain = {"mixing": "token_mixing", "inter_residual": 0, "auxiliary_loss": 0}
+    wrong = {k: settings[k] for k, value in plain.items() if settings[k] != value}
+    wrong |= {"norm": "siamese"} if settings["norm"] == "siamese" else {}
+    if wrong:
         raise ValueError(
-            "`user_item_mask` needs mixing='token_mixing', of which there is a masked form. "
-            f"Received: mixing={mixing!r}."
+            "`user_item_mask` needs mixing='token_mixing', of which there is a masked form, one "
+            f"stream of norms, and no further residuals or losses. Received: {wrong}."
         )
 
 

@@ -1,13 +1,48 @@
 """Weights from model to model, wherever each keeps its tables."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
+from rankup_keras.layers.towers import Task
 from rankup_keras.models import vocabulary_digest
 from rankup_keras.models.ranking_model import RankingModel
+
+
+def rebuild(
+    model: RankingModel,
+    features: FeatureSet | None = None,
+    tasks: Sequence[Task | str] | None = None,
+) -> Any:
+    """A model of the same class and settings with new weights, not compiled.
+
+    Args:
+        model: the model to follow.
+        features: an adapted `FeatureSet`. Defaults to the model's own.
+        tasks: list of tasks. Defaults to the model's own.
+
+    Returns:
+        The new model.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    rows = {"ad": ["a", "b"], "user": ["x", "y"]}
+    features = rk.FeatureSet([rk.Categorical("ad"), rk.Categorical("user")]).adapt(rows)
+    model = rk.DLRM(features, ["click"], embedding_dim=4, top_units=(8,))
+    two_tasks = rk.models.rebuild(model, tasks=["click", "buy"])
+    ```
+    """
+    config = model.get_config()
+    config.pop("vocabularies")
+    config.update(features=features or model.features, tasks=tasks or model.tasks)
+    return type(model)(**config)
 
 
 def copy_to_host(model: RankingModel) -> RankingModel:
@@ -42,9 +77,7 @@ def copy_to_host(model: RankingModel) -> RankingModel:
         raise ValueError(
             "`copy_to_host` makes a model off the TPU: call it outside of the strategy's scope."
         )
-    config = {**model.get_config(), "features": model.features, "tasks": model.tasks}
-    config.pop("vocabularies")
-    copy = type(model)(**config)
+    copy = rebuild(model)
     copy_weights(model, copy)
     return copy
 

@@ -210,16 +210,37 @@ class Split(keras.optimizers.Optimizer):
         if not self.built:
             with keras.name_scope(self.name, caller=self):
                 self.build(variables)
-        grads, variables = known_gradients(self, grads, variables)
+        self._apply_parts(grads, variables, (self.embeddings, self.dense))
+        self._count_step()
+
+    def apply_dense(self, grads, variables):
+        """The first half of a step of two: dense weights alone, as within a compiled function.
+
+        `global_clipnorm` counts the gradients that it is given.
+        """
+        self._apply_parts(grads, variables, (self.dense,))
+
+    def apply_embeddings(self, grads, variables):
+        """The second half of a step of two: tables alone; none where none is trained."""
+        if grads:
+            self._apply_parts(grads, variables, (self.embeddings,))
+        self._count_step()
+
+    def _apply_parts(self, grads, variables, parts):
+        grads, variables = known_gradients(self, list(grads), variables)
         if self.loss_scale_factor is not None:
             grads = [scale_gradient(g, 1.0 / self.loss_scale_factor) for g in grads]
         grads = clip_gradients(grads, self)
-        for part, tables in ((self.embeddings, True), (self.dense, False)):
+        for part in parts:
             pairs = [
-                (g, v) for g, v in zip(grads, variables, strict=True) if self._is_table(v) is tables
+                (g, v)
+                for g, v in zip(grads, variables, strict=True)
+                if self._is_table(v) is (part is self.embeddings)
             ]
             if pairs:
                 part.apply_gradients(pairs)
+
+    def _count_step(self):
         if not any(self._tables):
             # Where a TPU trains the tables by itself, their schedule goes on.
             self.embeddings.iterations.assign_add(1)

@@ -3,13 +3,16 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rankup_keras.compat.trainer import (
     build_metrics,
     evaluates_within_fit,
     in_compiled_order,
+    loss_of_step,
     skip_validation,
     start_at_epoch,
+    track_loss,
 )
 
 
@@ -87,3 +90,15 @@ def test_compiled_metrics_have_an_order_that_names_do_not_give():
     assert in_compiled_order(model, logs) == pytest.approx([float(value) for value in wanted])
     # Once these are the same, the public names will do.
     assert model.metrics_names == ["loss", "compile_metrics"]
+
+
+def test_a_step_takes_the_losses_that_it_is_given():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activity_regularizer="l2")])
+    model.compile("sgd", "mse")
+    x, y = np.ones((2, 1), "float32"), np.zeros((2, 1), "float32")
+    predicted = model(x)
+    own = model.compute_loss(x, y, predicted)
+    given = loss_of_step(model, [tf.constant(3.0)], x, y, predicted, None, True)
+    assert float(own) - float(model.losses[0]) + 3.0 == pytest.approx(float(given))
+    track_loss(model, given, 2)
+    assert model.get_metrics_result()["loss"] == pytest.approx(float(given))

@@ -1,6 +1,7 @@
 """XLA's ops behind private names of TensorFlow, and that no public name has them yet."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from rankup_keras.compat import xla
@@ -49,3 +50,22 @@ def test_tensorflow_still_has_no_public_name_for_them():
     public = {name.lower().replace("_", "") for module in modules for name in dir(module)}
     for name in ("dynamicupdateslice", "optimizationbarrier", "inxla", "inxlacontext"):
         assert not {name, "xla" + name} & public
+
+
+def test_lowering_names_what_xla_refuses():
+    spec = [tf.TensorSpec((4,), tf.float32)]
+    assert len(xla.lowered(tf.sin, spec)) > 100
+
+    def words(x):
+        with tf.name_scope("words"):
+            return tf.strings.length(tf.strings.as_string(x))
+
+    with pytest.raises(xla.RefusedByXLAError, match="AsString") as caught:
+        xla.lowered(words, spec)
+    assert caught.value.ops == ["AsString"]
+    assert any("words/" in node for node in caught.value.nodes)
+
+
+def test_determinism_is_seen():
+    assert not xla.determinism_enabled()
+    assert not hasattr(tf.config.experimental, "is_op_determinism_enabled")

@@ -40,7 +40,13 @@ def residual(form, x, weights, placement):
 
 def experts(form, x, weights, threshold):
     gates = tf.nn.relu(x[..., :EXPERTS] - threshold)
-    return form(x, gates, weights["up"], weights["experts"], keras.activations.gelu)
+    return form(x, gates, weights["up"], weights["experts"], keras.activations.gelu, False)
+
+
+def gated_experts(form, x, weights, threshold):
+    gates = tf.nn.relu(x[..., :EXPERTS] - threshold)
+    up, down = (weights["gated"][0], None), (weights["experts"][0], None)
+    return form(x, gates, up, down, keras.activations.silu, True)
 
 
 CASES = {
@@ -72,6 +78,7 @@ CASES = {
         lambda form, x, w: experts(form, x, w, 0.0),
         # Few rows for each expert.
         lambda form, x, w: experts(form, x, w, 1.0),
+        lambda form, x, w: gated_experts(form, x, w, 1.0),
     ],
 }
 
@@ -116,7 +123,7 @@ def step_of(case, form, weights):
 def test_a_form_equals_its_reference(name, key):
     weights, x = make_weights(), tf.constant(random_inputs((ROWS, TOKENS, WIDTH)))
     plain = getattr(reference, name.removeprefix("sparse_"))
-    compiled = key.split()[0] in ("xla", "tpu")
+    compiled = key.split()[0] in ("xla", "xla-gpu", "tpu")
     for case in CASES[name]:
         expected = step_of(case, plain, weights)(x)
         step = tf.function(step_of(case, kernels.FORMS[name][key], weights), jit_compile=compiled)

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 import rankup_keras as rk
-from rankup_keras.distribution.tpu.training_step import dense_part
 from rankup_keras.kernels import tiles
 from rankup_keras.kernels.program import for_tpu
 from rankup_keras.layers.mixers import (
@@ -19,6 +18,7 @@ from rankup_keras.layers.mixers import (
     Residual,
     TokenMixing,
 )
+from rankup_keras.models.dense_part import dense_part
 from tests.helpers.layer_test import random_inputs, randomize_weights
 
 TOKENS, BATCH, WIDTH = 4, 512, 8

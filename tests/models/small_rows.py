@@ -71,6 +71,17 @@ RANKUPS = {
     "joined": {"multi_embedding": "joined", "sequence_encoder": "attention"},
     "mix_and_revert": {"mixing": {"kind": "mix_and_revert", "num_heads": 3}},
     "no_norms": {"token_norm": False, "final_norm": False},
+    "tokenmixer_large": {
+        "mixing": {"kind": "tokenmixer_large", "num_heads": 3},
+        "norm": "rms_norm",
+        "num_blocks": 2,
+        "auxiliary_loss": 0.1,
+        "ffn": {"kind": "sparse_moe", "num_experts": 4, "num_active": 3},
+    },
+    "unimixer_lite": {
+        "mixing": {"kind": "unimixing", "bases": 2, "rank": 4},
+        "norm": "siamese",
+    },
     "full_mixing": {"mixing": {"kind": "full_mixing", "form": "kronecker"}, "token_dim": 10},
 }
 

@@ -71,6 +71,11 @@ def test_a_layer_is_what_its_name_would_make():
         (rk.layers.MixAndRevert(rk.layers.PerTokenFFN()), True),
         (rk.layers.MixAndRevert(rk.layers.PerTokenFFN(), num_heads=3), False),
         (rk.layers.FullMixing("low_rank"), False),
+        ("tokenmixer_large", True),
+        ({"kind": "tokenmixer_large", "num_heads": 3}, False),
+        ("unimixing", True),
+        (rk.layers.UniMixing(block=4), False),
+        ("token_attention", False),
     ],
 )
 def test_where_heads_are_tokens_their_number_must_divide(mixing, needs):

@@ -76,10 +76,11 @@ def code_glu(v, lift1, lift2, skip1, skip2, reduce):
     return linear(gate * linear(v, lift2), reduce) + linear(v, skip1)
 
 
-def code_stack(x, stages, epsilon):
-    """The authors' network of every token: for each width norm, gated unit, map to the next.
+def code_stack(x, stages, last, epsilon):
+    """The authors' network of every token: norm and gated unit for each width, a map to the next.
 
-    `stages[i][t]` holds token t's `gamma`, `lift1`, `lift2`, `skip1`, `skip2`, `reduce`, `out`.
+    `stages[i][t]` holds token t's `gamma`, `lift1`, `lift2`, `skip1`, `skip2`, `reduce`, and `map`
+    where the width changes; `last[t]` is the map back to D.
     """
     x = np.asarray(x, np.float64)
     out = np.empty_like(x)
@@ -89,6 +90,7 @@ def code_stack(x, stages, epsilon):
             own = stage[t]
             v = _unit_rms(v, epsilon) * own["gamma"]
             v = code_glu(v, *(own[n] for n in ("lift1", "lift2", "skip1", "skip2", "reduce")))
-            v = v @ own["out"][0] + own["out"][1]
-        out[b, t] = v
+            if "map" in own:
+                v = v @ own["map"][0] + own["map"][1]
+        out[b, t] = v @ last[t][0] + last[t][1]
     return out

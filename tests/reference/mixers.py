@@ -103,3 +103,11 @@ def post_norm_block(x, mix, ffn, norm1, norm2):
     """RankMixer: `S = LN(Mix(X) + X)`, `X' = LN(PFFN(S) + S)`."""
     s = norm1(mix(x) + x)
     return norm2(ffn(s) + s)
+
+
+def tokenmixer_large_block(x, heads, first, second, norm_mixed, norm_tokens):
+    """TokenMixer-Large: `H' = H + F1(Norm H)`, `R = Mix_T(H')`, `X' = X + F2(Norm R)`."""
+    h = token_mixing(x, heads)
+    h = h + first(norm_mixed(h))
+    r = token_mixing(h, x.shape[1])
+    return x + second(norm_tokens(r))

@@ -15,7 +15,8 @@ import keras
 
 from rankup_keras.distribution.tpu.chips import Chip, chip_of
 from rankup_keras.distribution.tpu.hlo_traffic import count_traffic
-from rankup_keras.distribution.tpu.training_step import RefusedOpsError, dense_part, lower
+from rankup_keras.distribution.tpu.training_step import RefusedOpsError, lower
+from rankup_keras.models.dense_part import dense_part
 from rankup_keras.models.model_cost import measure
 
 # The compiler has two ways of saying how much memory is needed.
@@ -166,10 +167,7 @@ def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") ->
     ```
     """
     chip = chip_of(topology)
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}.")
-    if not getattr(model, "compiled", False) or model.optimizer is None:
-        raise ValueError("`model` must be compiled with an optimizer: call `model.compile` first.")
+    check_step(model, batch_size)
     missing = [name for name in ("jax", "libtpu") if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
@@ -178,7 +176,7 @@ def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") ->
     part = dense_part(model)
     report = functools.partial(TPUReport, topology, batch_size, chip, outside=tuple(part.tables))
     try:
-        result = _compile(lower(model, part, batch_size), topology)
+        result, compiled = compile_step(lower(model, part, batch_size), "tpu", topology)
     except RefusedOpsError as error:
         return report(False, refused=tuple(error.ops))
     if "error" in result:
@@ -189,6 +187,7 @@ def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") ->
             )
         number, unit = (group for group in needed.groups() if group is not None)
         return report(False, hbm=float(number) * UNITS[unit])
+    found = count_traffic(compiled)
     held = result["arguments"] + result["outputs"] - result["aliased"]
     # A backward pass has two products for each of the forward pass.
     products = 3 * batch_size * measure(part.network).flops
@@ -197,33 +196,43 @@ def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") ->
         hbm=held + result["temporary"] + result["code"],
         temporary=result["temporary"],
         # The compiler's count has element-wise work too, and the bodies of loops once.
-        flops=max(result["flops"], result["products"]),
+        flops=max(result["flops"], found.flops),
         model_flops=products or result["flops"],
-        bytes=result["traffic"],
-        fast_bytes=result["fast_traffic"],
+        bytes=found.bytes,
+        fast_bytes=found.fast_bytes,
         compiler_bytes=result["bytes"],
     )
 
 
-def _compile(hlo: bytes, topology: str) -> dict[str, Any]:
+def check_step(model: keras.Model, batch_size: int) -> None:
+    """Refuses a model without a training step."""
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}.")
+    if not getattr(model, "compiled", False) or model.optimizer is None:
+        raise ValueError("`model` must be compiled with an optimizer: call `model.compile` first.")
+
+
+def compile_step(hlo: bytes, platform: str, target: str) -> tuple[dict[str, Any], str]:
+    """Compiles a module in a process of its own: memory and cost, or an error; the compiled text.
+
+    Args:
+        hlo: from `lower`.
+        platform: `"tpu"` or `"cuda"`.
+        target: a TPU's topology, or a GPU as XLA describes it.
+    """
     program = pathlib.Path(__file__).with_name("compiler.py")
     with tempfile.TemporaryDirectory() as folder:
         files = ("step.hlo", "result.json", "compiled.txt")
-        source, target, compiled = (pathlib.Path(folder, name) for name in files)
+        source, result, compiled = (pathlib.Path(folder, name) for name in files)
         source.write_bytes(hlo)
         done = subprocess.run(
-            [sys.executable, str(program), str(source), topology, str(target), str(compiled)],
+            [sys.executable, str(program), str(source), platform, target, result, compiled],
             capture_output=True,
             text=True,
             check=False,
         )
-        if not target.exists():
+        if not result.exists():
             raise RuntimeError(
-                f"The TPU compiler ended with code {done.returncode}: {done.stderr.strip()[-1000:]}"
+                f"The compiler ended with code {done.returncode}: {done.stderr.strip()[-1000:]}"
             )
-        result = json.loads(target.read_text())
-        if "error" not in result:
-            found = count_traffic(compiled.read_text())
-            result |= {"products": found.flops, "traffic": found.bytes}
-            result["fast_traffic"] = found.fast_bytes
-        return result
+        return json.loads(result.read_text()), compiled.read_text()

@@ -1,6 +1,6 @@
-"""Compiles an HLO module with Google's TPU compiler, in a process without TensorFlow.
+"""Compiles an HLO module for a TPU or a GPU that is not there, in a process without TensorFlow.
 
-    python compiler.py MODULE.hlo v5e:2x2 RESULT.json COMPILED.txt
+    python compiler.py MODULE.hlo tpu v5e:2x2 RESULT.json COMPILED.txt
 
 A process of its own, so that a crash of the compiler becomes an error message and JAX's settings do
 not reach the user's program. It imports nothing of this package, so that it starts quickly.
@@ -15,12 +15,15 @@ import tempfile
 from typing import Any
 
 
-def compile_module(hlo: bytes, topology: str, folder: str) -> tuple[dict[str, Any], str]:
+def compile_module(
+    hlo: bytes, platform: str, target: str, folder: str
+) -> tuple[dict[str, Any], str]:
     """Compiles for one device: memory and cost, or the compiler's refusal; the compiled text.
 
     Args:
         hlo: the module.
-        topology: such as `"v5e:2x2"`.
+        platform: `"tpu"`, or `"cuda"` for NVIDIA's GPUs.
+        target: a TPU's topology, such as `"v5e:2x2"`; a GPU as XLA's `GpuTargetConfigProto`.
         folder: an empty folder, which the compiler writes into.
     """
     from jax.experimental import topologies
@@ -29,7 +32,10 @@ def compile_module(hlo: bytes, topology: str, folder: str) -> tuple[dict[str, An
     from jaxlib import xla_client
 
     # JAX's types say less of a device than it has.
-    devices: Any = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+    where = {"topology_name": target}
+    if platform == "cuda":
+        where = {"target_config": target, "topology": "1x1x1"}
+    devices: Any = topologies.get_topology_desc(platform=platform, **where).devices
     options = xla_client.CompileOptions()
     # The program's own `hlo_modules` fails on operations that were begun and are not done.
     debug = options.executable_build_options.debug_options
@@ -50,8 +56,10 @@ def compile_module(hlo: bytes, topology: str, folder: str) -> tuple[dict[str, An
             return {"error": str(error)}, ""
     memory = compiled.get_compiled_memory_stats()
     (optimized,) = pathlib.Path(folder).glob("*after_optimizations.txt")
-    cost = compiled.cost_analysis()
-    cost = cost[0] if isinstance(cost, list) else cost
+    cost: Any = {"flops": 0.0, "bytes accessed": 0.0}
+    if platform == "tpu":
+        cost = compiled.cost_analysis()
+        cost = cost[0] if isinstance(cost, list) else cost
     result = {
         "arguments": memory.argument_size_in_bytes,
         "outputs": memory.output_size_in_bytes,
@@ -64,7 +72,7 @@ def compile_module(hlo: bytes, topology: str, folder: str) -> tuple[dict[str, An
     return result, optimized.read_text()
 
 
-def main(source: str, topology: str, target: str, compiled: str) -> None:
+def main(source: str, platform: str, target: str, result: str, compiled: str) -> None:
     """Reads a module, writes the result as JSON and the text of what was compiled."""
     # Without these the compiler asks Google Cloud for a machine's metadata.
     os.environ["TPU_SKIP_MDS_QUERY"] = "1"
@@ -72,9 +80,9 @@ def main(source: str, topology: str, target: str, compiled: str) -> None:
     # Several compilations at once are harmless: there is no TPU to share.
     os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
     with tempfile.TemporaryDirectory() as folder:
-        result, text = compile_module(pathlib.Path(source).read_bytes(), topology, folder)
+        found, text = compile_module(pathlib.Path(source).read_bytes(), platform, target, folder)
     pathlib.Path(compiled).write_text(text)
-    pathlib.Path(target).write_text(json.dumps(result))
+    pathlib.Path(result).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Operations of a compiled TPU program, and its traffic to the main memory of the chip.
+"""Operations of a compiled program, and its traffic to the main memory of a TPU or GPU.
 
 The compiler's own analysis counts the body of a loop once, whatever the number of turns, and counts
 what stays in fast memory as if it went through main memory. Both matter for a step that computes in
@@ -8,6 +8,7 @@ tiles.
 import dataclasses
 import math
 import re
+from collections.abc import Iterator
 
 from rankup_keras.distribution.tpu.hlo_text import Computation, Instruction, Module, parse
 
@@ -54,9 +55,48 @@ def count_traffic(text: str) -> Traffic:
     return _Count(module).of(module.computations[module.entry])
 
 
+PRODUCTS = "products"
+
+
+def count_kernels(text: str) -> dict[str, tuple[int, float]]:
+    """Kernels of an optimized module for a GPU, and their bytes as `count_traffic` has them.
+
+    Returns:
+        A dict from `"products"`, `"reductions"`, `"element-wise"` and `"copies"` to the number of
+        kernels and their bytes.
+    """
+    module = parse(text)
+    count = _Count(module)
+    found: dict[str, tuple[int, float]] = {}
+    for kind, turns, size in count.kernels(module.computations[module.entry]):
+        number, total = found.get(kind, (0, 0.0))
+        found[kind] = (number + turns, total + turns * size)
+    return dict(sorted(found.items(), key=lambda item: -item[1][1]))
+
+
 class _Count:
     def __init__(self, module: Module) -> None:
         self.computations = module.computations
+
+    def kernels(self, computation: Computation) -> Iterator[tuple[str, int, float]]:
+        """Kind, number of turns and bytes of every kernel."""
+        for i in computation.instructions.values():
+            if i.op in ("while", "call", "async-start"):
+                attribute = {"while": "body", "call": "to_apply"}.get(i.op, "calls")
+                turns = self._turns(i) if i.op == "while" else 1
+                for kind, inner, size in self.kernels(self._called(i, attribute)):
+                    yield kind, turns * inner, size
+            elif i.op not in _FREE:
+                yield self._kind(i, computation), 1, self._instruction(i, computation).bytes
+
+    def _kind(self, i: Instruction, where: Computation) -> str:
+        if self._flops(i, where) or re.search(r'custom_call_target="[^"]*gemm', i.attributes):
+            return PRODUCTS
+        parts = self._called(i).instructions.values() if i.op == "fusion" else [i]
+        if any(part.op in ("reduce", "reduce-window", "scatter") for part in parts):
+            return "reductions"
+        moves = all(part.op in (*_FREE, "copy", "transpose", "slice") for part in parts)
+        return "copies" if moves else "element-wise"
 
     def of(self, computation: Computation) -> Traffic:
         every = computation.instructions.values()
@@ -152,6 +192,9 @@ class _Count:
         return 2.0 * math.prod(i.shapes[0].dims) * math.prod(summed)
 
     def _turns(self, loop: Instruction) -> int:
+        known = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes)
+        if known:
+            return int(known.group(1))
         condition = self._called(loop, "condition")
         compare, inside, outer = condition.result, condition, None
         if compare.op == "fusion":

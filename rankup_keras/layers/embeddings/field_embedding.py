@@ -10,6 +10,7 @@ import tensorflow as tf
 from rankup_keras._registry import serializable
 from rankup_keras.layers.embeddings import gather_and_pool
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
+from rankup_keras.layers.embeddings.host_memory import near_enough
 from rankup_keras.layers.embeddings.initializers import in_pieces
 from rankup_keras.layers.embeddings.layout import Stack, by_gather, by_variable, in_blocks_of
 from rankup_keras.layers.embeddings.table_view import TableView
@@ -143,6 +144,13 @@ class FieldEmbedding(FieldLookup):
 
     def build(self, input_shape: Any = None) -> None:
         self.table_variables: list[Any] = []
+        width = tf.as_dtype(self.variable_dtype).size
+        size = sum(width * stack.rows * stack.width for stack in self.stacks)
+        with near_enough(self.name, size):
+            self._add_tables()
+        self.built = True
+
+    def _add_tables(self) -> None:
         for stacks in by_variable(self.stacks):
             widths = [stack.width for stack in stacks]
             variable = self.add_weight(
@@ -157,7 +165,6 @@ class FieldEmbedding(FieldLookup):
             variable.row_sparse = True
             variable.row_parts = tuple(widths)
             self.table_variables.append(variable)
-        self.built = True
 
     def call(self, ids: Any, weights: Any = None) -> dict[str, Any]:
         ids = self.checked(ids)

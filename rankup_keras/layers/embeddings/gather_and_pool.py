@@ -1,10 +1,12 @@
 """Graph code of lookups: rows from a resource variable, bags reduced, columns permuted."""
 
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from rankup_keras.kernels.program import has_accelerator
 from rankup_keras.layers.embeddings.layout import BagGroup
 
 
@@ -60,6 +62,12 @@ def checked_ids(ids: tf.Tensor, limits: np.ndarray, names: tuple[str, ...]) -> t
         limits: (slots,) number of rows of the table that the slot's field reads.
         names: the fields of the slots.
     """
+    # Ids come from the host, and deciding there keeps it from waiting for a GPU.
+    with tf.device("/cpu:0") if has_accelerator() else contextlib.nullcontext():
+        return _checked(ids, limits, names)
+
+
+def _checked(ids: tf.Tensor, limits: np.ndarray, names: tuple[str, ...]) -> tf.Tensor:
     # As unsigned numbers the negative ones are the largest: one comparison finds both.
     unsigned = tf.uint32 if ids.dtype == tf.int32 else tf.uint64
     limit = tf.constant(limits.astype(unsigned.as_numpy_dtype))

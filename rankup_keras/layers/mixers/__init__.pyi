@@ -1,3 +1,4 @@
+from .dense_to_experts import split_experts as split_experts
 from .full_mixing import FullMixing as FullMixing
 from .item_token_mixing import ItemTokenMixing as ItemTokenMixing
 from .layer_norm import LayerNorm as LayerNorm
@@ -9,7 +10,12 @@ from .per_token_glu_stack import PerTokenGLUStack as PerTokenGLUStack
 from .per_token_moe import PerTokenMoE as PerTokenMoE
 from .per_token_norm import PerTokenRMSNorm as PerTokenRMSNorm
 from .per_token_swiglu import PerTokenSwiGLU as PerTokenSwiGLU
+from .per_token_top_k_moe import PerTokenTopKMoE as PerTokenTopKMoE
 from .residual import Residual as Residual
 from .rms_norm import RMSNorm as RMSNorm
+from .siamese_residual import SiameseResidual as SiameseResidual
+from .siamese_sum import SiameseSum as SiameseSum
+from .token_attention import TokenAttention as TokenAttention
 from .token_mixing import TokenMixing as TokenMixing
+from .uni_mixing import UniMixing as UniMixing
 from .user_token_mixing import UserTokenMixing as UserTokenMixing

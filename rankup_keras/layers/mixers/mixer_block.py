@@ -17,9 +17,11 @@ class MixerBlock(keras.layers.Layer):
     - pre-norm (RankUp): `H' = Mix(LN(H)) + H`, `H'' = FFN(LN(H')) + H'`
     - post-norm (RankMixer): `S = LN(Mix(X) + X)`, `X' = LN(FFN(S) + S)`
 
-    A Functional model may call `block.mixer` and `block.ffn` one after the
-    other instead of the block, so that both are layers of the graph; the
-    models of this package do, for `EffectiveRank` to watch each.
+    A mixing may ask for other residual connections, see `MixAndRevert`.
+
+    A Functional model may call `block.chain` instead of the block, so that
+    mixer and network are layers of its graph; the models of this package do,
+    for `EffectiveRank` to watch each.
 
     Args:
         ffn: the feed-forward layer, such as `PerTokenFFN` or `PerTokenSwiGLU`.
@@ -75,15 +77,29 @@ class MixerBlock(keras.layers.Layer):
         }
         self._settings = settings
         dtype = self.dtype_policy
-        self.mixer = Residual(mixing, name=f"{self.name}_mixer", dtype=dtype, **settings)
+        self.mixing: Any = mixing
+        # The name by which the mixer is found in a model's graph.
+        name = f"{self.name}_mixer"
+        if getattr(mixing, "adds_input", False):
+            self.mixer = self.mixing
+            self.mixer.name = name
+        else:
+            self.mixer = Residual(mixing, name=name, dtype=dtype, **settings)
         self.ffn = Residual(ffn, name=f"{self.name}_ffn", dtype=dtype, **settings)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        self.mixer.build(input_shape)
+        if not self.mixer.built:
+            self.mixer.build(input_shape)
         self.ffn.build(input_shape)
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> Any:
+        return self.chain(x)
+
+    def chain(self, x: Any) -> Any:
+        """The mixer and then the network, each called as a layer of its own."""
+        if getattr(self.mixing, "skips_to_input", False):
+            return self.ffn(self.mixer(x), x)
         return self.ffn(self.mixer(x))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
@@ -93,7 +109,7 @@ class MixerBlock(keras.layers.Layer):
         config = super().get_config()
         config.update(
             ffn=inner_config(self.ffn.layer),
-            mixing=inner_config(self.mixer.layer),
+            mixing=inner_config(self.mixing),
             **self._settings,
         )
         return config

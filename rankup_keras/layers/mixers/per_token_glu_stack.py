@@ -17,21 +17,24 @@ from rankup_keras.layers.tokens.per_token_dense import PerTokenDense
 class PerTokenGLUStack(ConfiguredLayer):
     """A separate stack of normalized gated units for every token.
 
-    For every width d among `(D, *hidden_units)`:
-    `x <- RMSNorm(x)`, `x <- GLU_d(x)`, `x <- x W + b` to the next width, the
-    last of which is D again. The gated unit differs from the paper's by an
-    extra linear map inside the gate:
+    For every width d of `hidden_units`: `x <- RMSNorm(x)`, `x <- GLU(x)`, and,
+    where d is not the width of `x`, `x <- x W + b` of width d. In the end
+    `x <- x W + b` of width D: two maps in a row where the last two widths
+    differ. The gated unit differs from the paper's by an extra linear map
+    inside the gate:
 
     `GLU_d(x) = ((x S2 + GELU(x L1)) * (x L2)) R + x S1`
 
-    with `S2`, `L1`, `L2` (d, rd), `R` (rd, d), `S1` (d, d), all with biases.
+    with `S2`, `L1`, `L2` (w, rw), `R` (rw, w), `S1` (w, w) for `x` of width w, all
+    with biases.
 
     Args:
-        hidden_units: list of ints, inner widths. Defaults to none.
+        hidden_units: list of ints, one per gated unit, as the authors count
+            them. `None` (default) for one unit of width D.
         expansion: float. r. Defaults to 3.
         activation: activation of the gate. Defaults to `"gelu"` (exact).
         epsilon: float added in the norms. Defaults to 1e-12, the authors'.
-        dropout: float. Dropout rate before the last map. Defaults to 0.
+        dropout: float. Dropout rate after each unit. Defaults to 0.
         kernel_initializer: initializer of one token's kernels.
         kernel_regularizer: regularizer of the kernels. Defaults to none.
 
@@ -58,7 +61,7 @@ class PerTokenGLUStack(ConfiguredLayer):
 
     def __init__(
         self,
-        hidden_units: Sequence[int] = (),
+        hidden_units: Sequence[int] | None = None,
         expansion: float = 3,
         activation: Any = "gelu",
         epsilon: float = 1e-12,
@@ -70,7 +73,7 @@ class PerTokenGLUStack(ConfiguredLayer):
         super().__init__(**kwargs)
         if not expansion > 0:
             raise ValueError(f"`expansion` must be positive. Received: expansion={expansion}.")
-        self.hidden_units = [int(units) for units in hidden_units]
+        self.hidden_units = None if hidden_units is None else [int(u) for u in hidden_units]
         self.expansion = expansion
         self.activation = keras.activations.get(activation)
         self.epsilon = epsilon
@@ -90,34 +93,39 @@ class PerTokenGLUStack(ConfiguredLayer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         lead, dim = tuple(input_shape[:2]), int(input_shape[2] or 0)
-        widths = [dim, *self.hidden_units]
         self.stages: list[Any] = []
-        for index, (width, after) in enumerate(zip(widths, [*widths[1:], dim], strict=True)):
+        width = dim
+        for index, after in enumerate([dim] if self.hidden_units is None else self.hidden_units):
             hidden = max(1, round(self.expansion * width))
             norm = PerTokenRMSNorm(self.epsilon, name=f"norm_{index}", dtype=self.dtype_policy)
             # S2, L1 and L2 read the same input: one product makes all three.
-            lift = self._dense(3 * hidden, f"lift_{index}", parts=3)
             stage: list[Any] = [
                 norm,
-                lift,
+                self._dense(3 * hidden, f"lift_{index}", parts=3),
                 self._dense(width, f"skip_{index}"),
                 self._dense(width, f"reduce_{index}"),
-                self._dense(after, f"out_{index}"),
             ]
-            for layer, size in zip(stage, (width, width, width, hidden, width), strict=True):
+            sizes = [width, width, width, hidden]
+            if after != width:
+                stage.append(self._dense(after, f"map_{index}"))
+                sizes.append(width)
+            for layer, size in zip(stage, sizes, strict=True):
                 layer.build((*lead, size))
             self.stages.append(stage)
-        self.last_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+            width = after
+        self.out = self._dense(dim, "out")
+        self.out.build((*lead, width))
+        self.unit_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        for index, (norm, lift, skip, reduce, out) in enumerate(self.stages):
+        for norm, lift, skip, reduce, *maps in self.stages:
             x = norm(x)
             x = kernels.add(reduce(kernels.row_wise(self._gated, lift(x))), skip(x))
-            if index == len(self.stages) - 1:
-                x = kernels.row_wise(self.last_dropout, x)
-            x = out(x)
-        return x
+            for layer in maps:
+                x = layer(x)
+            x = kernels.row_wise(self.unit_dropout, x)
+        return self.out(x)
 
     def _gated(self, lifted: Any) -> Any:
         linear, gate, value = ops.split(lifted, 3, axis=-1)

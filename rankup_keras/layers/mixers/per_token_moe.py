@@ -217,9 +217,8 @@ class PerTokenMoE(ConfiguredLayer):
             if self.two_routers:
                 gates = (gates + ops.relu(self.training_router(x))) / 2
         up, down = self.up.affine, (self.down.kernel, self.expert_bias)
-        return kernels.per_token_moe(
-            x, gates, up, down, self.activation, self.sparse_inference, training
-        )
+        sparse = self.sparse_inference and not training
+        return kernels.per_token_moe(x, gates, up, down, self.activation, False, sparse, training)
 
     def _watch(self, routed: Any) -> None:
         routed = ops.cast(routed, "float32")

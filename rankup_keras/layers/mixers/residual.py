@@ -36,6 +36,8 @@ class Residual(keras.layers.Layer):
     - `placement="pre"`: `y = x + layer(norm(x))` (RankUp)
     - `placement="post"`: `y = norm(x + layer(x))` (RankMixer)
 
+    Where a `skip` is given, `layer`'s output is added to it in place of `x`.
+
     Args:
         layer: the layer inside, keeping the shape of its input.
         placement: `"pre"` or `"post"`. Defaults to `"pre"`.
@@ -45,6 +47,7 @@ class Residual(keras.layers.Layer):
 
     Call arguments:
         x: float tensor (batch, T, D).
+        skip: tensor of the same shape, or `None` (default) for `x` itself.
         training: bool.
 
     Returns:
@@ -91,26 +94,32 @@ class Residual(keras.layers.Layer):
         self.norm = make_norm(norm, epsilon, self.dtype_policy, "norm")
         self.output_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, x_shape: Sequence[int | None], skip_shape: Any = None) -> None:
         if self.norm is not None:
-            self.norm.build(input_shape)
+            self.norm.build(x_shape)
         if not self.layer.built:
-            self.layer.build(input_shape)
-        output = tuple(self.layer.compute_output_shape(input_shape))
-        if output != tuple(input_shape):
+            self.layer.build(x_shape)
+        output = tuple(self.layer.compute_output_shape(x_shape))
+        if output != tuple(x_shape):
             raise ValueError(
                 f"`layer` must keep the shape of its input, which is added to its output. "
                 f"Received {type(self.layer).__name__}, which makes {output} of "
-                f"{tuple(input_shape)}."
+                f"{tuple(x_shape)}."
             )
         self.built = True
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Any, skip: Any = None, training: bool | None = None) -> Any:
         before, after = (self.norm, None) if self.placement == "pre" else (None, self.norm)
+        if skip is not None:
+            inner = self.layer(x if before is None else before(x))
+            y = kernels.add(skip, kernels.row_wise(self.output_dropout, inner))
+            return y if after is None else after(y)
         return kernels.residual(x, self.layer, before, after, self.output_dropout, training)
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        return tuple(input_shape)
+    def compute_output_shape(
+        self, x_shape: Sequence[int | None], skip_shape: Any = None
+    ) -> tuple[int | None, ...]:
+        return tuple(x_shape)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

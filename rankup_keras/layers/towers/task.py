@@ -19,10 +19,17 @@ class Task:
             among the columns of a row. Defaults to `name`.
         loss: a Keras loss of probabilities, its name or its config. Defaults to
             binary cross-entropy.
+        missing_labels: what a label that is missing (NaN, null) does. `"refuse"` (default): an
+            error. `"skip"`: loss and metrics of this task leave the row out; the loss is the mean
+            over the batch's rows that have a label.
+        after: name of the task without which this one cannot happen, as a purchase without
+            a click. The tower then gives the probability of this task *given* the other, and the
+            output, which loss and metrics see on all rows, is the product of the two:
+            `p(buy) = p(click) p(buy | click)`. The label is 0 in rows without the other.
 
     Raises:
         ValueError: a name that cannot be an output's, a weight that is not
-            positive, or a loss that Keras does not know.
+            positive, a loss that Keras does not know, or another `missing_labels`.
 
     Example:
 
@@ -38,10 +45,20 @@ class Task:
     history = model.fit(rows, verbose=0).history
     print(history["loss"], history["click_loss"], history["buy_loss"])
     ```
+
+    References:
+        - Ma et al., "Entire Space Multi-Task Model", SIGIR 2018, arXiv 1804.07931, equation 3
+          (`after`).
     """
 
     def __init__(
-        self, name: str, weight: float = 1.0, label: str | None = None, loss: Any = None
+        self,
+        name: str,
+        weight: float = 1.0,
+        label: str | None = None,
+        loss: Any = None,
+        missing_labels: str = "refuse",
+        after: str | None = None,
     ) -> None:
         if not isinstance(name, str) or not name or "/" in name:
             raise ValueError(f"`name` must be a non-empty string without '/'. Received: {name!r}.")
@@ -49,6 +66,13 @@ class Task:
             raise ValueError(
                 f"`weight` of task {name!r} must be positive. Received: weight={weight}."
             )
+        if missing_labels not in ("refuse", "skip"):
+            raise ValueError(
+                f"`missing_labels` of task {name!r} must be 'refuse' or 'skip'. "
+                f"Received: missing_labels={missing_labels!r}."
+            )
+        self.missing_labels = missing_labels
+        self.after = after
         self.name = name
         self.weight = float(weight)
         self.label = label or name
@@ -64,6 +88,8 @@ class Task:
             "weight": self.weight,
             "label": self.label,
             "loss": keras.losses.serialize(self.loss),
+            "missing_labels": self.missing_labels,
+            "after": self.after,
         }
 
     @classmethod

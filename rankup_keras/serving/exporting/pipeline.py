@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from rankup_keras.kernels.program import made_for
 from rankup_keras.serving.exporting.description import ExportDescription
 from rankup_keras.serving.exporting.export_check import check_export
 from rankup_keras.serving.exporting.model_card import make_card, write_card
@@ -98,9 +99,12 @@ def export(
         tolerance,
         pooled,
     )
-    endpoints = build_endpoints(described)
+    # For a server of CPUs, whatever the model was trained on.
+    with made_for("cpu"):
+        endpoints = build_endpoints(described)
     with unpublished_directory(path) as place:
-        write_export(place, described, endpoints)
+        with made_for("cpu"):
+            write_export(place, described, endpoints)
         checked = check_export(place, described)
         write_card(place, make_card(described, checked))
         return publish(place, version)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rankup_keras.distribution.tpu.hlo_traffic import Traffic, count_traffic
+from rankup_keras.distribution.tpu.hlo_traffic import Traffic, count_kernels, count_traffic
 
 # 1,024 rows of 128 in bfloat16: 256 KiB, in whole tiles.
 ROWS = "bf16[1024,128]{1,0:T(8,128)(2,1)}"
@@ -134,3 +134,30 @@ def test_copies_branches_and_calls():
     )
     # The copy: one read, one fast write. The larger branch: both in main memory. The call.
     assert count_traffic(text) == Traffic(0, SIZE + 2 * SIZE + SIZE, SIZE + SIZE)
+
+
+def test_kernels_of_a_gpu_are_counted_by_kind():
+    plain = "f32[8,16]{1,0}"
+    others = f"""
+%total (p: f32[8,16]) -> f32[8] {{
+  %p = {plain} parameter(0)
+  %zero = f32[] constant(0)
+  ROOT %sum = f32[8]{{0}} reduce(%p, %zero), dimensions={{1}}, to_apply=%add
+}}
+"""
+    text = entry(
+        f"  %a = {plain} parameter(0)\n"
+        "  %w = f32[16,16]{1,0} parameter(1)\n"
+        f"  %y = {plain} dot(%a, %w), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}\n"
+        f"  %z = {plain} negate(%y)\n"
+        f"  %c = {plain} copy(%z)\n"
+        "  ROOT %s = f32[8]{0} fusion(%c), kind=kInput, calls=%total",
+        others,
+    )
+    size = 8 * 16 * 4
+    assert count_kernels(text) == {
+        "products": (1, 2 * size + 16 * 16 * 4),
+        "element-wise": (1, 2 * size),
+        "copies": (1, 2 * size),
+        "reductions": (1, size + 8 * 4),
+    }

@@ -15,38 +15,34 @@ PARTS = ("skip2", "lift1", "lift2")
 
 
 def stages_of(weights, stages):
-    """The stack's own variables as the reference wants them, token by token."""
+    """The stack's own variables as the reference wants them, token by token; and the last map."""
 
     def pair(name, t, part=0, parts=1):
         split = [np.split(weights[f"{name}/{n}"][t], parts, -1)[part] for n in ("kernel", "bias")]
         return split[0].astype("float64"), split[1].reshape(-1)
 
-    return [
-        [
-            {
-                "gamma": weights[f"norm_{i}/gamma"].reshape(T, -1)[t],
-                **{name: pair(f"lift_{i}", t, part, 3) for part, name in enumerate(PARTS)},
-                "skip1": pair(f"skip_{i}", t),
-                "reduce": pair(f"reduce_{i}", t),
-                "out": pair(f"out_{i}", t),
-            }
-            for t in range(T)
-        ]
-        for i in range(stages)
-    ]
+    def stage(i, t):
+        own = {name: pair(f"lift_{i}", t, part, 3) for part, name in enumerate(PARTS)}
+        own |= {name: pair(f"{name.rstrip('1')}_{i}", t) for name in ("skip1", "reduce")}
+        if f"map_{i}/kernel" in weights:
+            own["map"] = pair(f"map_{i}", t)
+        return {**own, "gamma": weights[f"norm_{i}/gamma"].reshape(T, -1)[t]}
+
+    found = [[stage(i, t) for t in range(T)] for i in range(stages)]
+    return found, [pair("out", t) for t in range(T)]
 
 
-@pytest.mark.parametrize("hidden_units", [[], [6]])
+@pytest.mark.parametrize("hidden_units", [[6], [6, 6, D]])
 def test_equation(hidden_units):
-    widths, epsilon, r = [D, *hidden_units], 1e-6, 2
-    after = [*hidden_units, D]
-    sizes = [
-        d + 3 * (d * r * d + r * d) + (d * d + d) + (r * d * d + d) + (d * n + n)
-        for d, n in zip(widths, after, strict=True)
-    ]
+    """Two maps in a row; none between equal widths."""
+    units, epsilon, r = hidden_units, 1e-6, 2
+    sizes = [units[-1] * D + D]
+    for d, n in zip([D, *units], units, strict=False):
+        sizes.append(d + 3 * (d * r * d + r * d) + (d * d + d) + (r * d * d + d))
+        sizes.append((d * n + n) * (n != d))
 
     def expected(x, weights):
-        return elastor.code_stack(x, stages_of(weights, len(widths)), epsilon)
+        return elastor.code_stack(x, *stages_of(weights, len(units)), epsilon)
 
     run_layer_test(
         PerTokenGLUStack,
@@ -82,25 +78,23 @@ def authors_weights(block, data):
         return kernel, np.concatenate([weight(f"{prefix}{n}.bias") for n in names])
 
     tokens = data["x"].shape[1]
-    for index, stage in enumerate(network.layer.stages):
-        base = 3 * index
-        names = {
-            "lift": [f"{base + 1}.fc_{n}" for n in ("lift1", "lift2")],
-            "skip": [f"{base + 1}.skip1"],
-            "reduce": [f"{base + 1}.fc_reduce"],
-            # The authors drop out between the last gated unit and the last map.
-            "out": [f"{base + 2 + index}"],
-        }
-        names["lift"] = [f"{base + 1}.skip2", *names["lift"]]
-        norm, *layers = stage
+    # Of the authors' modules, those with weights: norm, unit, map; norm, unit; dropout; last map.
+    (norm, *first, between), (last_norm, *second) = network.layer.stages
+    layers = {1: first, 4: second}
+    for index, own in ((0, norm), (3, last_norm)):
         gammas = [
-            weight(f"token_interaction.parallel_ffns.{t}.{base}.gamma") for t in range(tokens)
+            weight(f"token_interaction.parallel_ffns.{t}.{index}.gamma") for t in range(tokens)
         ]
-        norm.gamma.assign(np.stack(gammas))
-        for layer, parts in zip(layers, names.values(), strict=True):
-            pairs = [linear(t, parts) for t in range(tokens)]
-            layer.kernel.assign(np.stack([kernel for kernel, _ in pairs]))
-            layer.bias.assign(np.stack([bias for _, bias in pairs])[:, None])
+        own.gamma.assign(np.stack(gammas))
+    places = {"lift": ["skip2", "fc_lift1", "fc_lift2"], "skip": ["skip1"], "reduce": ["fc_reduce"]}
+    maps = [(between, ["2"]), (network.layer.out, ["6"])]
+    for index, unit in layers.items():
+        for layer, names in zip(unit, places.values(), strict=True):
+            maps.append((layer, [f"{index}.{name}" for name in names]))
+    for layer, names in maps:
+        pairs = [linear(t, names) for t in range(tokens)]
+        layer.kernel.assign(np.stack([kernel for kernel, _ in pairs]))
+        layer.bias.assign(np.stack([bias for _, bias in pairs])[:, None])
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +107,7 @@ def authors():
 def block(authors):
     batch, tokens, width = authors["x"].shape
     mixer = _mixer("code", "dense", None, 0.0, "block_1_mixer", "float32")
-    network = _network("code", 3, [10], 0.0, "block_1_ffn", "float32")
+    network = _network("code", 3, [10, 10], 0.0, "block_1_ffn", "float32")
     for layer in (mixer, network):
         layer.build((batch, tokens, width))
     authors_weights((mixer, network), authors)
@@ -156,17 +150,18 @@ def test_the_reference_gives_the_authors_outputs_too(authors):
     normed = elastor.per_token_rms_norm(mixed, gammas, 1e-12)
     np.testing.assert_allclose(normed, authors["after_norm"], rtol=0, atol=1e-5)
 
-    def stage(t, norm, glu, out):
+    def pair(t, name):
         prefix = f"token_interaction.parallel_ffns.{t}"
+        return weight(f"{prefix}.{name}.weight").T, weight(f"{prefix}.{name}.bias")
 
-        def pair(name):
-            return weight(f"{prefix}.{name}.weight").T, weight(f"{prefix}.{name}.bias")
-
-        own = {name: pair(f"{glu}.fc_{name}") for name in ("lift1", "lift2", "reduce")}
-        own |= {name: pair(f"{glu}.{name}") for name in ("skip1", "skip2")}
-        return {**own, "gamma": weight(f"{prefix}.{norm}.gamma"), "out": pair(out)}
+    def stage(t, norm, glu, between=None):
+        own = {name: pair(t, f"{glu}.fc_{name}") for name in ("lift1", "lift2", "reduce")}
+        own |= {name: pair(t, f"{glu}.{name}") for name in ("skip1", "skip2")}
+        if between is not None:
+            own["map"] = pair(t, between)
+        return {**own, "gamma": weight(f"token_interaction.parallel_ffns.{t}.{norm}.gamma")}
 
     tokens = range(authors["x"].shape[1])
-    stages = [[stage(t, *where) for t in tokens] for where in ((0, 1, 2), (3, 4, 6))]
-    after = normed + elastor.code_stack(normed, stages, 1e-12)
+    stages = [[stage(t, *where) for t in tokens] for where in ((0, 1, 2), (3, 4))]
+    after = normed + elastor.code_stack(normed, stages, [pair(t, 6) for t in tokens], 1e-12)
     np.testing.assert_allclose(after, authors["after_ffn"], rtol=0, atol=1e-5)

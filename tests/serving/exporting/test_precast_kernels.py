@@ -88,3 +88,26 @@ def test_an_export_answers_as_the_model(model, tmp_path):
     with load_session(path) as session:
         got = session.run({name: np.array(values, object) for name, values in ROWS.items()})
     np.testing.assert_allclose(got["click"], want, atol=5e-3)
+
+
+def test_a_learned_mixing_is_exported_finished(tmp_path):
+    features = rk.FeatureSet([rk.Categorical(n, hash_buckets=50) for n in ("user", "item")])
+    settings = {"mixing": {"kind": "unimixing", "bases": 2, "rank": 4}, "norm": "siamese"}
+    model = rk.RankMixer(features, ["click"], 8, 2, num_blocks=1, **settings)
+    path = export(model, tmp_path / "m", warmup=ROWS, batch_sizes=(1,))
+    shapes = [shape for _, shape in in_checkpoint(path)]
+    # G (4, 4) and B (4, 4, 4) are there, and nothing that they are made of.
+    assert shapes.count((4, 4)) == shapes.count((4, 4, 4)) == 1
+    assert not {(2, 16), (4, 2)} & set(shapes)
+    loaded = tf.saved_model.load(str(path))
+    graphs, kinds = [loaded.signatures["serving_default"].graph], set()
+    while graphs:
+        graph = graphs.pop()
+        graphs += [f.graph for f in graph._functions.values() if hasattr(f, "graph")]
+        kinds |= {op.type for op in graph.get_operations()}
+    assert not kinds & {"Exp", "Log"}
+    # The model itself still learns.
+    layer = model.get_layer("block_1_mixer_streams").layer
+    before = np.array(layer.matrices()[1])
+    layer.tau.assign(0.1)
+    assert np.abs(np.array(layer.matrices()[1]) - before).max() > 0.01

@@ -1,0 +1,1 @@
+"""Checks of a training step on a GPU, on a machine without one."""

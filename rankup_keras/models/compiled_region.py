@@ -1,0 +1,243 @@
+"""What lies behind a model's tables, compiled by XLA inside of a step that is not."""
+
+import contextvars
+import re
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from rankup_keras.compat import trainer
+from rankup_keras.compat.nested_layers import nested_layers
+from rankup_keras.compat.xla import RefusedByXLAError, lowered
+from rankup_keras.models.dense_part import dense_part, inputs_of
+from rankup_keras.optimizers import Split
+
+# Rows of the batch on which XLA is asked whether it takes a function.
+PROBE_ROWS = 8
+
+
+class CompiledRegion:
+    """The steps of a model, with all between the lookup and the loss as one XLA program.
+
+    One compiled function holds the layers behind the tables, the loss, the gradients of weights and
+    of looked-up vectors and, on one replica, metrics and the update of dense weights. Lookup, the
+    check of ids and the update of rows stay outside: they have no XLA form, or a slow one.
+
+    XLA compiles for every size of a batch anew. So it gets full batches alone: of the size that
+    `expect` was told, or the largest one met so far; others, such as the last of an epoch, run as a
+    plain graph.
+
+    Args:
+        model: a compiled Functional model.
+        metrics: whether XLA takes its metrics too, if it can.
+    """
+
+    def __init__(self, model: keras.Model, metrics: bool = True) -> None:
+        self.model, self.part = model, dense_part(model)
+        tables = [model.get_layer(name) for name in self.part.tables]
+        looked_up = [tensor for layer in tables for tensor in keras.tree.flatten(layer.output)]
+        self.lookup = keras.Model(model.input, looked_up) if tables else None
+        self.metrics_inside = metrics
+        self._accepted: dict[str, bool] = {}
+        # On the host, which knows the sizes of tensors without waiting for a device.
+        with tf.device("/cpu:0"):
+            self._rows = {key: tf.Variable(0, trainable=False) for key in ("train", "test")}
+        self._compiled = {
+            key: tf.function(function, jit_compile=True, autograph=False)
+            for key, function in (("train", self._train), ("test", self._scores))
+        }
+
+    def expect(self, key: str, rows: int | None) -> None:
+        """Tells how many rows a full batch of a replica has; `None`: the largest that comes.
+
+        Args:
+            key: `"train"` or `"test"`.
+            rows: the size.
+        """
+        self._rows[key].assign(rows or 0)
+
+    def full_batch(self, key: str) -> int:
+        """The size of the batches that are compiled where batches are not all of one size."""
+        return int(self._rows[key].numpy())
+
+    def takes_training(self, data: Any) -> bool:
+        """Whether XLA takes the training step; if not, a warning has said why."""
+        if "train" not in self._accepted:
+            with tf.init_scope():
+                trainer.build_metrics(self.model, data)
+            arguments = [self._vectors(), [], *keras.utils.unpack_x_y_sample_weight(data)]
+            refusal = self._refusal(self._train, arguments)
+            if refusal and self.metrics_inside:
+                self.metrics_inside = False
+                refusal = self._refusal(self._train, arguments)
+            self._accepted["train"] = self._said(refusal)
+        return self._accepted["train"]
+
+    def takes_scoring(self, x: Any) -> bool:
+        """Whether XLA takes the layers as they score; if not, a warning has said why."""
+        if "test" not in self._accepted:
+            refusal = self._refusal(self._scores, [self._vectors(), x])
+            # Where training was refused, the reason is known.
+            known = not self._accepted.get("train", True)
+            self._accepted["test"] = not refusal if known else self._said(refusal)
+        return self._accepted["test"]
+
+    def train_step(self, data: Any) -> Any:
+        """`keras.Model.train_step`."""
+        optimizer = self.model.optimizer
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            vectors, penalties = self._look_up(x, training=True)
+        arguments = (vectors, penalties, x, y, sample_weight)
+        gradients, outer, found = self._if_full("train", self._train, arguments, x)
+        looked_up = [
+            pair for pair in zip([*vectors, *penalties], outer, strict=True) if pair[1] is not None
+        ]
+        tables = self._tables()
+        gradients += tape.gradient(
+            [vector for vector, _ in looked_up], tables, [gradient for _, gradient in looked_up]
+        )
+        left = [v for v in self._weights() if not self._updates_inside(v)] + tables
+        if len(left) == len(self.model.trainable_variables):
+            optimizer.apply_gradients(zip(gradients, left, strict=True))
+        elif isinstance(optimizer, Split):
+            optimizer.apply_embeddings(gradients, left)
+        if self.metrics_inside:
+            return found
+        loss, predicted = found
+        return self.logs(loss, x, y, predicted, sample_weight)
+
+    def test_step(self, data: Any) -> Any:
+        """`keras.Model.test_step`."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        predicted, losses = self.scores(x)
+        loss = trainer.loss_of_step(self.model, losses, x, y, predicted, sample_weight, False)
+        return self.logs(loss, x, y, predicted, sample_weight)
+
+    def scores(self, x: Any) -> tuple[Any, list[Any]]:
+        """The model's outputs for a batch, and what layers add to the loss."""
+        vectors, penalties = self._look_up(x, training=False)
+        predicted, losses = self._if_full("test", self._scores, (vectors, x), x)
+        return predicted, [*penalties, *losses]
+
+    def logs(self, loss: Any, x: Any, y: Any, predicted: Any, sample_weight: Any) -> Any:
+        """Adds a batch to loss and metrics, and returns what a step returns."""
+        trainer.track_loss(self.model, loss, tf.shape(self._batch(x))[0])
+        return self.model.compute_metrics(x, y, predicted, sample_weight)
+
+    # What is compiled
+
+    def _train(self, vectors: Any, penalties: Any, x: Any, y: Any, sample_weight: Any) -> Any:
+        """Gradients of weights not yet updated, of what was looked up; logs, or loss and scores."""
+        model, weights = self.model, self._weights()
+        looked_up = [*vectors, *penalties]
+        with tf.GradientTape() as tape:
+            tape.watch(looked_up)
+            predicted = self.part([*vectors, *inputs_of(model, x)], training=True)
+            losses = [*penalties, *self.part.network.losses]
+            loss = trainer.loss_of_step(model, losses, x, y, predicted, sample_weight, True)
+            scaled = model.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, [*weights, *looked_up])
+        dense, outer = gradients[: len(weights)], gradients[len(weights) :]
+        pairs = list(zip(dense, weights, strict=True))
+        inside = [pair for pair in pairs if self._updates_inside(pair[1])]
+        if inside:
+            apply = getattr(model.optimizer, "apply_dense", model.optimizer.apply)
+            apply([gradient for gradient, _ in inside], [weight for _, weight in inside])
+        left = [gradient for gradient, weight in pairs if not self._updates_inside(weight)]
+        if self.metrics_inside:
+            return left, outer, self.logs(loss, x, y, predicted, sample_weight)
+        return left, outer, (loss, predicted)
+
+    def _scores(self, vectors: Any, x: Any) -> Any:
+        predicted = self.part([*vectors, *inputs_of(self.model, x)], training=False)
+        return predicted, list(self.part.network.losses)
+
+    def _look_up(self, x: Any, training: bool) -> tuple[list[Any], list[Any]]:
+        """Looked-up vectors, and the losses that looking up adds."""
+        if self.lookup is None:
+            return [], []
+        vectors = self.lookup(x, training=training)
+        return keras.tree.flatten(vectors), list(self.lookup.losses)
+
+    def _weights(self) -> list[Any]:
+        return self.part.network.trainable_variables
+
+    def _tables(self) -> list[Any]:
+        known = {id(variable) for variable in self._weights()}
+        return [v for v in self.model.trainable_variables if id(v) not in known]
+
+    def _updates_inside(self, weight: Any) -> bool:
+        """Whether the compiled function updates a weight; replicas do it together, outside."""
+        optimizer = self.model.optimizer
+        if tf.distribute.has_strategy():
+            return False
+        if isinstance(optimizer, Split):
+            # A norm of all gradients waits for those of the tables.
+            return not optimizer.global_clipnorm and not optimizer.is_row_sparse(weight)
+        own = not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        return own and not self._tables()
+
+    # Which batches are compiled, and whether XLA takes a function
+
+    def _batch(self, x: Any) -> Any:
+        return inputs_of(self.model, x)[0]
+
+    def _if_full(self, key: str, function: Callable[..., Any], arguments: Any, x: Any) -> Any:
+        compiled, batch = self._compiled[key], self._batch(x)
+        if batch.shape[0] is not None:
+            return compiled(*arguments)
+        with tf.device("/cpu:0"):
+            rows = tf.shape(batch)[0]
+            full = tf.maximum(rows, self._rows[key])
+            self._rows[key].assign(full)
+            is_full = tf.equal(rows, full)
+        return tf.cond(is_full, lambda: compiled(*arguments), lambda: function(*arguments))
+
+    def _vectors(self) -> list[Any]:
+        return self.part.network.inputs[: self.part.vectors]
+
+    def _refusal(self, function: Callable[..., Any], arguments: list[Any]) -> str:
+        """Why XLA does not take a function of such arguments; empty if it does."""
+        layers = nested_layers(self.part.network)
+        for layer in layers:
+            if not layer.supports_jit and layer.name not in self.part.tables:
+                who = f"Layer '{layer.name}' ({type(layer).__name__})"
+                return f"{who} says that XLA cannot compile it (`supports_jit`)"
+        flat = keras.tree.flatten(arguments)
+        specs = [tf.TensorSpec((PROBE_ROWS, *t.shape[1:]), t.dtype) for t in flat if t is not None]
+
+        def probe(*tensors: Any) -> Any:
+            given = iter(tensors)
+            values = [None if t is None else next(given) for t in flat]
+            return function(*keras.tree.pack_sequence_as(arguments, values))
+
+        try:
+            # While a step is traced, this thread's tapes and strategy are those of the step.
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(contextvars.copy_context().run, lowered, probe, specs).result()
+        except RefusedByXLAError as error:
+            # Keras numbers the scope of a layer that is called again; the longest name is nearest.
+            layers.sort(key=lambda layer: -len(layer.name))
+            found = [
+                f"Layer '{layer.name}' ({type(layer).__name__})"
+                for layer in layers
+                if any(re.search(rf"/{layer.name}(_\d+)?/", node) for node in error.nodes)
+            ]
+            who = found[0] if found else "The step"
+            return f"{who} has operations that XLA does not compile ({error})"
+        return ""
+
+    def _said(self, refusal: str) -> bool:
+        if refusal:
+            warnings.warn(
+                f"{refusal}. Model '{self.model.name}' runs as a plain graph, which is several "
+                "times slower on a GPU; `compile(jit_compile=False)` asks for that without this "
+                "warning.",
+                stacklevel=2,
+            )
+        return not refusal

@@ -1,0 +1,95 @@
+"""A ranking model's steps, compiled behind the tables where `jit_compile` says so."""
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from rankup_keras.compat.tf_data import batch_size_of
+from rankup_keras.compat.xla import determinism_enabled
+from rankup_keras.kernels.program import has_accelerator
+from rankup_keras.models.compiled_region import CompiledRegion
+
+# Rows of a batch where `fit`, `evaluate` and `predict` are told none.
+DEFAULT_BATCH = 32
+
+
+class CompiledSteps:
+    """Mixed into a Functional model, compiles its steps behind the tables; see `CompiledRegion`."""
+
+    _jit_compile_asked: Any = "auto"
+    _region: CompiledRegion | None = None
+    _grouped: Any = None  # metrics of groups, which `compile` makes
+
+    def compile(self, *args: Any, jit_compile: Any = "auto", **kwargs: Any) -> None:
+        self._jit_compile_asked, self._region = jit_compile, None
+        # Keras compiles a whole step or nothing.
+        super().compile(*args, jit_compile=False, **kwargs)  # type: ignore[misc]
+
+    def get_compile_config(self) -> dict[str, Any]:
+        config = super().get_compile_config()  # type: ignore[misc]
+        return {**config, "jit_compile": self._jit_compile_asked} if config else config
+
+    def train_step(self, data: Any) -> Any:
+        region = self.compiled_region()
+        if region is not None and region.takes_training(data):
+            return region.train_step(data)
+        return super().train_step(data)  # type: ignore[misc]
+
+    def test_step(self, data: Any) -> Any:
+        region, x = self.compiled_region(), keras.utils.unpack_x_y_sample_weight(data)[0]
+        if region is not None and region.takes_scoring(x):
+            return region.test_step(data)
+        return super().test_step(data)  # type: ignore[misc]
+
+    def predict_step(self, data: Any) -> Any:
+        region, x = self.compiled_region(), keras.utils.unpack_x_y_sample_weight(data)[0]
+        if region is not None and region.takes_scoring(x):
+            return region.scores(x)[0]
+        return super().predict_step(data)  # type: ignore[misc]
+
+    def fit(self, x: Any, y: Any, batch_size: int | None, **kwargs: Any) -> Any:
+        self._expect("train", x, batch_size)
+        return super().fit(x, y, batch_size, **kwargs)  # type: ignore[misc]
+
+    def evaluate(self, x: Any, y: Any, batch_size: int | None, *args: Any, **kwargs: Any) -> Any:
+        self._expect("test", x, batch_size)
+        return super().evaluate(x, y, batch_size, *args, **kwargs)  # type: ignore[misc]
+
+    def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        self._expect("test", x, batch_size)
+        return super().predict(x, batch_size, *args, **kwargs)  # type: ignore[misc]
+
+    def compiled_region(self) -> CompiledRegion | None:
+        """What is compiled, made when it is first asked for; `None` where nothing is."""
+        model: Any = self
+        if model.run_eagerly or not _compiles(self._jit_compile_asked, model):
+            return None
+        if self._region is None:
+            with tf.init_scope():
+                # Groups are read into histograms, which XLA would pass over as a whole.
+                self._region = CompiledRegion(model, not (self._grouped and self._grouped.metrics))
+        return self._region
+
+    def _expect(self, key: str, x: Any, batch_size: int | None) -> None:
+        region = self.compiled_region()
+        if region is None:
+            return
+        rows = None
+        if isinstance(x, tf.data.Dataset):
+            rows = batch_size_of(x)
+        elif isinstance(x, Mapping):
+            rows = batch_size or DEFAULT_BATCH
+        replicas = self.distribute_strategy.num_replicas_in_sync  # type: ignore[attr-defined]
+        region.expect(key, rows and rows // replicas)
+
+
+def _compiles(asked: Any, model: Any) -> bool:
+    if isinstance(model.distribute_strategy, tf.distribute.TPUStrategy):
+        return False  # compiles the whole step
+    if asked != "auto":
+        return bool(asked)
+    # TensorFlow has no XLA for Apple's GPUs, and not all of XLA is deterministic.
+    return has_accelerator() and platform.system() != "Darwin" and not determinism_enabled()

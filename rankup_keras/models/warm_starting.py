@@ -1,0 +1,325 @@
+"""Yesterday's weights into today's model: rows of tables by value, the rest by layer."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+
+from rankup_keras.compat.optimizers import slots_of
+from rankup_keras.features import Categorical, FeatureSet
+from rankup_keras.layers.embeddings import FieldEmbedding, TableView
+from rankup_keras.models.ranking_model import RankingModel
+from rankup_keras.optimizers import Split
+
+# Rows that are moved at once: a table is never copied whole.
+PIECE = 1 << 20
+
+
+@dataclasses.dataclass
+class WarmStart:
+    """What `warm_start` took over.
+
+    Attributes:
+        tables: feature → numbers of rows `kept` and `new` of its table, and rows of the old
+            table that are `gone`.
+        dense_kept: number of dense weights taken over.
+        dense_new: names of dense weights that start anew, with the reason.
+        features_added: names.
+        features_removed: names.
+        tasks_added: names.
+        tasks_removed: names.
+    """
+
+    tables: dict[str, dict[str, int]]
+    dense_kept: int
+    dense_new: dict[str, str]
+    features_added: list[str]
+    features_removed: list[str]
+    tasks_added: list[str]
+    tasks_removed: list[str]
+
+    def __str__(self) -> str:
+        lines = [
+            f"table of {name}: {c['kept']:,} rows kept, {c['new']:,} new, {c['gone']:,} gone"
+            for name, c in self.tables.items()
+        ]
+        lines.append(f"dense weights: {self.dense_kept} kept, {len(self.dense_new)} new")
+        lines += [f"  new: {name} ({reason})" for name, reason in self.dense_new.items()]
+        for what in ("features_added", "features_removed", "tasks_added", "tasks_removed"):
+            if getattr(self, what):
+                lines.append(f"{what.replace('_', ' ')}: {', '.join(getattr(self, what))}")
+        return "\n".join(lines)
+
+
+def warm_start(
+    model: RankingModel,
+    old: RankingModel | str | os.PathLike[str],
+    new_rows: str = "initializer",
+) -> WarmStart:
+    """Starts a model from another one's weights, whatever became of ids, features and tasks.
+
+    Rows of embedding tables move by *value*: the row of "ad_17" is found through both
+    vocabularies, and the optimizer's slots move with it. Dense weights move by layer where their
+    shape is the same, with their slots and moving averages; step counts and learning rates
+    follow. What cannot move starts anew and is named in the result.
+
+    Args:
+        model: the model to start, on today's `FeatureSet` (see `rankup_keras.features.grow` and
+            `rankup_keras.models.rebuild`). If it is not compiled, it is compiled as `old` is.
+        old: a model, the path of a `.keras` file, or a run's folder.
+        new_rows: what the rows of new values start as: `"initializer"` (default), or
+            `"unknown"`, the row that unknown values had, so that a new value's score is what it
+            was before it had a row.
+
+    Returns:
+        A `WarmStart`, which prints as a table.
+
+    Raises:
+        ValueError: a file without vocabularies, such as one of weights alone; another
+            `new_rows`.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    monday = {"ad": ["a", "b"], "user": ["x", "y"], "click": [0, 1]}
+    features = rk.FeatureSet([rk.Categorical("ad"), rk.Categorical("user")]).adapt(monday)
+    old = rk.DLRM(features, ["click"], embedding_dim=4, top_units=(8,))
+    old.compile()
+    old.fit(monday, verbose=0)
+
+    tuesday = {"ad": ["b", "c"], "user": ["x", "z"], "click": [1, 0]}
+    grown = rk.features.grow(features, tuesday, day=1)
+    model = rk.models.rebuild(old, grown.features)
+    print(rk.warm_start(model, old))
+    model.fit(tuesday, verbose=0)
+    ```
+    """
+    if new_rows not in ("initializer", "unknown"):
+        raise ValueError(
+            f"`new_rows` must be 'initializer' or 'unknown'. Received: new_rows={new_rows!r}."
+        )
+    old = old if isinstance(old, RankingModel) else _load(old)
+    if not model.compiled and old.compiled:
+        model.compile_from_config(old.get_compile_config())
+    for optimizer, owner in ((model.optimizer, model), (old.optimizer, old)):
+        if optimizer is not None and not optimizer.built:
+            optimizer.build(owner.trainable_variables)
+    origins = {
+        name: row_origins(name, model.features, old.features)
+        for name in (f.name for f in model.features.of_type(Categorical))
+        if name in old.features
+    }
+    dense: dict[str, str] = {}
+    kept = 0
+    for ours, theirs in _paired_layers(model, old):
+        if isinstance(ours, FieldEmbedding):
+            _move_tables(ours, theirs, origins, new_rows, model, old)
+        else:
+            kept += _move_dense(ours, theirs, dense, model, old)
+    _move_scalars(model.optimizer, old.optimizer)
+    ours, theirs = _names(model), _names(old)
+    return WarmStart(
+        _table_changes(model, old, origins),
+        kept,
+        dense,
+        *([n for n in a if n not in b] for a, b in ((ours[0], theirs[0]), (theirs[0], ours[0]))),
+        *([n for n in a if n not in b] for a, b in ((ours[1], theirs[1]), (theirs[1], ours[1]))),
+    )
+
+
+def row_origins(name: str, new: FeatureSet, old: FeatureSet) -> np.ndarray:
+    """For every row of a feature's new table the row that it had, -1 where it had none."""
+    ours: Any = new[name]
+    theirs: Any = old[name]
+    sizes = [{t.name: t.rows for t in features.tables()} for features in (new, old)]
+    rows, before = sizes[0][name], sizes[1].get(name, 0)
+    found = np.full(rows, -1, np.int64)
+    same_way = (
+        isinstance(theirs, Categorical)
+        and (ours.hash_buckets, ours.num_hashes) == (theirs.hash_buckets, theirs.num_hashes)
+        and (ours.num_ids is None) == (theirs.num_ids is None)
+    )
+    if not same_way:
+        return found
+    if not ours.uses_vocabulary:
+        common = min(rows, before)
+        found[:common] = np.arange(common)
+        return found
+    # Missing and unknown values first, then the vocabulary in its order.
+    special = 1 + min(ours.oov_buckets, theirs.oov_buckets)
+    found[:special] = np.arange(special)
+    values, former = (pa.array(f.lookups[name].vocabulary(), pa.string()) for f in (new, old))
+    at = pc.index_in(values, former)
+    place = at.fill_null(0).to_numpy() + 1 + theirs.oov_buckets
+    found[1 + ours.oov_buckets :] = np.where(at.is_valid().to_numpy(False), place, -1)
+    return found
+
+
+def _load(path: str | os.PathLike[str]) -> RankingModel:
+    file = Path(path)
+    if file.is_dir() and (file / "model.keras").is_file():
+        file = file / "model.keras"
+    if not file.name.endswith(".keras"):
+        raise ValueError(
+            "`old` must be a model, a `.keras` file or a run's folder with a `model.keras`: a file "
+            "of weights alone does not hold the values that its rows belong to. "
+            f"Received: {str(path)!r}."
+        )
+    model = keras.saving.load_model(file)
+    if not isinstance(model, RankingModel):
+        raise ValueError(
+            f"`old` must hold a model of rankup_keras. Received: {type(model).__name__}."
+        )
+    return model
+
+
+def _paired_layers(model: RankingModel, old: RankingModel) -> Iterator[tuple[Any, Any]]:
+    """Layers of both models, the first of a class with the first of it, and so on."""
+    theirs: dict[type, list[Any]] = {}
+    for layer in old.layers:
+        theirs.setdefault(type(layer), []).append(layer)
+    for layer in model.layers:
+        same = theirs.get(type(layer), [])
+        yield layer, (same.pop(0) if same else None)
+
+
+def _move_tables(
+    layer: Any,
+    former: Any,
+    origins: dict[str, np.ndarray],
+    new_rows: str,
+    model: RankingModel,
+    old: RankingModel,
+) -> None:
+    views = layer.table_views()
+    theirs = {} if former is None else former.table_views()
+    for key, view in views.items():
+        feature = key.split("/", 1)[1]
+        source = theirs.get(key)
+        if source is None or feature not in origins or source.dim != view.dim:
+            continue
+        places = _slot_views(view, model.optimizer), _slot_views(source, old.optimizer)
+        moved = [(view, source)]
+        moved += [(own, places[1][name]) for name, own in places[0].items() if name in places[1]]
+        for start in range(0, view.rows, PIECE):
+            rows = np.arange(start, min(start + PIECE, view.rows))
+            origin = origins[feature][rows]
+            for target, giver in moved:
+                have = origin >= 0
+                _write(target, rows[have], giver.read(origin[have]))
+            if new_rows == "unknown" and not have.all():
+                # Of the slots too: a new value goes on from where the unknown ones were.
+                for target, giver in moved:
+                    one = giver.read(np.array([1]))
+                    _write(target, rows[~have], np.repeat(one, (~have).sum(), axis=0))
+
+
+def _write(view: TableView, rows: np.ndarray, values: np.ndarray) -> None:
+    """Overwrites rows of a table, and only its columns of the variable."""
+    if not len(rows):
+        return
+    variable, at = view.variable, rows + view.offset
+    if values.shape[1] < int(np.prod(variable.shape[1:])):
+        whole = tf.gather(variable.value, at).numpy()
+        whole[:, view.start : view.start + view.dim] = values
+        values = whole
+    values = values.reshape(len(rows), *variable.shape[1:])
+    variable.value.scatter_nd_update(at[:, None], values)
+
+
+def _slot_views(view: TableView, optimizer: Any) -> dict[str, TableView]:
+    """Where the table's part of every slot of its variable lies."""
+    found = {}
+    part = _part(optimizer, view.variable)
+    for name, slot in ({} if part is None else slots_of(part, view.variable)).items():
+        if slot.shape[:1] != view.variable.shape[:1]:
+            continue
+        if slot.shape == view.variable.shape:
+            found[name] = dataclasses.replace(view, variable=slot)
+        else:
+            # One number a row, for each of the tables that lie side by side.
+            widths = np.cumsum([0, *view.variable.row_parts])
+            at = int(np.flatnonzero(widths == view.start)[0])
+            found[name] = dataclasses.replace(view, variable=slot, start=at, dim=1)
+    return found
+
+
+def _part(optimizer: Any, variable: Any) -> Any:
+    if not isinstance(optimizer, Split):
+        return optimizer
+    return optimizer.embeddings if optimizer.is_row_sparse(variable) else optimizer.dense
+
+
+def _move_dense(
+    layer: Any, former: Any, new: dict[str, str], model: RankingModel, old: RankingModel
+) -> int:
+    theirs = {} if former is None else _by_name(former)
+    kept = 0
+    for key, weight in _by_name(layer).items():
+        source = theirs.get(key)
+        if source is None:
+            new[weight.path] = "there was none"
+        elif source.shape != weight.shape:
+            new[weight.path] = f"shape {tuple(source.shape)} became {tuple(weight.shape)}"
+        else:
+            kept += 1
+            weight.assign(source)
+            if weight.trainable and model.optimizer is not None and old.optimizer is not None:
+                parts = _part(model.optimizer, weight), _part(old.optimizer, source)
+                held = slots_of(parts[1], source)
+                for name, slot in slots_of(parts[0], weight).items():
+                    if name in held and held[name].shape == slot.shape:
+                        slot.assign(held[name])
+    return kept
+
+
+def _by_name(layer: Any) -> dict[tuple[str, int], Any]:
+    """Weights by their path within the layer; Keras numbers names through a process."""
+    found: dict[tuple[str, int], Any] = {}
+    for weight in layer.weights:
+        path = "/".join(re.sub(r"_\d+$", "", p) for p in weight.path.split("/")[1:])
+        number = sum(path == other for other, _ in found)
+        found[path, number] = weight
+    return found
+
+
+def _move_scalars(ours: Any, theirs: Any) -> None:
+    """Steps and learning rates of optimizers of the same kind."""
+    if ours is None or theirs is None or type(ours) is not type(theirs):
+        return
+    if isinstance(ours, Split):
+        _move_scalars(ours.embeddings, theirs.embeddings)
+        _move_scalars(ours.dense, theirs.dense)
+        ours.iterations.assign(theirs.iterations)
+        return
+    scalars = [{v.name: v for v in o.variables if len(v.shape) == 0} for o in (ours, theirs)]
+    for name, variable in scalars[0].items():
+        if name in scalars[1]:
+            variable.assign(scalars[1][name])
+
+
+def _names(model: RankingModel) -> tuple[list[str], list[str]]:
+    return [f.name for f in model.features.features], [task.name for task in model.tasks]
+
+
+def _table_changes(
+    model: RankingModel, old: RankingModel, origins: dict[str, np.ndarray]
+) -> dict[str, dict[str, int]]:
+    before = {table.name: table.rows for table in old.features.tables()}
+    changes = {}
+    for table in model.features.tables():
+        origin = origins.get(table.name, np.full(table.rows, -1))
+        kept = int((origin >= 0).sum())
+        gone = before.get(table.name, 0) - kept
+        changes[table.name] = {"kept": kept, "new": table.rows - kept, "gone": gone}
+    return changes

@@ -1,0 +1,25 @@
+"""Tables larger than a GPU, which only a GPU of a stated size can show here."""
+
+import logging
+
+import pytest
+import tensorflow as tf
+
+from rankup_keras.features import FieldSpec, TableSpec
+from rankup_keras.layers import FieldEmbedding
+from rankup_keras.layers.embeddings import host_memory
+
+
+@pytest.mark.parametrize(("memory", "says"), [(None, False), (30_000, False), (3_000, True)])
+def test_tables_that_do_not_fit_lie_on_the_host(monkeypatch, caplog, memory, says):
+    monkeypatch.setattr(host_memory, "has_accelerator", lambda: memory is not None)
+    monkeypatch.setattr(host_memory, "gpu_memory", lambda: memory)
+    layer = FieldEmbedding([TableSpec("item", rows=100)], [FieldSpec("item", "item", start=0)], 8)
+    with caplog.at_level(logging.WARNING):
+        layer.build()
+    (table,) = layer.table_variables
+    assert table.shape == (100, 8)
+    assert ("The tables of layer" in caplog.text) is says
+    if says:
+        assert "CPU:0" in table.value.device
+        assert layer(tf.constant([[1]]))["shared"].shape == (1, 8)

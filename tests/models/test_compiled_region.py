@@ -1,0 +1,216 @@
+"""What `jit_compile=True` compiles of a model with tables, and that it changes speed alone."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import rankup_keras as rk
+
+ROWS, BATCH = 20, 8  # the last batch of an epoch is half a batch
+
+
+def make_features():
+    return rk.FeatureSet(
+        [
+            rk.Categorical("item", hash_buckets=20),
+            rk.Categorical("user", hash_buckets=20),
+            rk.History("history", of="item", max_length=3),
+            rk.Numeric("price", normalize=None),
+        ]
+    )
+
+
+def make_rows(rows=ROWS):
+    rng = np.random.default_rng(rows)
+    return {
+        "item": [f"i{i}" for i in rng.integers(0, 9, rows)],
+        "user": [f"u{i}" for i in rng.integers(0, 9, rows)],
+        "history": [[f"i{i}" for i in rng.integers(0, 9, n % 4)] for n in range(rows)],
+        "price": rng.normal(size=rows).astype("float32"),
+        "click": rng.integers(0, 2, rows),
+        "buy": rng.integers(0, 2, rows),
+    }
+
+
+def make_model(compiled, metrics=None, optimizer=None, **settings):
+    keras.utils.set_random_seed(0)
+    settings = {"token_dim": 8, "num_tokens": 4, "num_blocks": 1, "embedding_dim": 4, **settings}
+    model = rk.RankMixer(
+        make_features(), [rk.Task("click"), rk.Task("buy", weight=2.0)], **settings
+    )
+    model.compile(optimizer, metrics=metrics, jit_compile=compiled)
+    return model
+
+
+def train(compiled, **arguments):
+    """A trained model, and everything that it says."""
+    model = make_model(compiled, **arguments)
+    weights = np.linspace(0.5, 2.0, ROWS)
+    history = model.fit(
+        make_rows(),
+        sample_weight=weights,
+        batch_size=BATCH,
+        epochs=2,
+        validation_data=make_rows(BATCH + 2),
+        validation_batch_size=BATCH,
+        verbose=0,
+    ).history
+    scores = model.predict(make_rows(BATCH + 3), batch_size=BATCH, verbose=0)
+    return model, history, scores
+
+
+def assert_same(plain, compiled, tolerance):
+    for (name, values), (other, found) in zip(plain[1].items(), compiled[1].items(), strict=True):
+        assert name == other
+        np.testing.assert_allclose(found, values, rtol=tolerance, atol=tolerance, err_msg=name)
+    for name, values in plain[2].items():
+        np.testing.assert_allclose(compiled[2][name], values, atol=tolerance)
+    models = plain[0], compiled[0]
+    for own, found in zip(*(model.weights for model in models), strict=True):
+        np.testing.assert_allclose(found, own, rtol=tolerance, atol=tolerance, err_msg=own.path)
+    for own, found in zip(*(model.optimizer.variables for model in models), strict=True):
+        np.testing.assert_allclose(found, own, rtol=tolerance, atol=tolerance, err_msg=own.path)
+
+
+@pytest.fixture(scope="module")
+def pair():
+    settings = {"embeddings_regularizer": keras.regularizers.L2(0.01)}
+    return [train(compiled, **settings) for compiled in (False, True)]
+
+
+def test_it_trains_and_scores_alike(pair):
+    assert_same(*pair, tolerance=2e-6)
+    assert pair[0][0].compiled_region() is None
+
+
+def test_other_optimizers_metrics_and_dtypes_train_alike():
+    # A norm of all gradients waits for the tables', and groups for the host: both stay outside.
+    arguments = {
+        "optimizer": rk.optimizers.Split("adagrad", "adam", global_clipnorm=0.1),
+        "metrics": [keras.metrics.AUC(name="auc"), rk.metrics.GAUC("user")],
+        "ffn": {"kind": "moe", "num_experts": 2},
+        "dtype": "mixed_bfloat16",
+    }
+    plain = train(False, **arguments)
+    arguments["optimizer"] = rk.optimizers.Split("adagrad", "adam", global_clipnorm=0.1)
+    compiled = train(True, **arguments)
+    region = compiled[0].compiled_region()
+    assert not region.metrics_inside
+    assert_same(plain, compiled, tolerance=2e-2)
+    assert compiled[1]["click_gauc"] == pytest.approx(plain[1]["click_gauc"], abs=2e-2)
+
+
+def step_of(model):
+    """The graph of a training step on full batches, and its calls of compiled functions."""
+    step = tf.function(model.train_step, autograph=False)
+    encoded = model.encode({k: v for k, v in make_rows().items() if k not in ("click", "buy")})
+    x = {name: tf.TensorSpec((BATCH, *t.shape[1:]), t.dtype) for name, t in encoded.items()}
+    y = {name: tf.TensorSpec((BATCH, 1)) for name in ("click", "buy")}
+    graph = step.get_concrete_function((x, y)).graph
+    library = graph.as_graph_def().library.function
+    forced = {f.signature.name for f in library if f.attr["_XlaMustCompile"].b}
+    operations = graph.get_operations()
+    return operations, [
+        op
+        for op in operations
+        if op.type.endswith("PartitionedCall") and op.get_attr("f").name in forced
+    ]
+
+
+def test_a_step_holds_one_compiled_function(pair):
+    operations, calls = step_of(pair[1][0])
+    assert len(calls) == 1
+    # The one decision of a step is that of the check of ids, which comes before the lookup.
+    assert len([op for op in operations if op.type.endswith("If")]) == 1
+    between, waiting = set(), [tensor.op for tensor in calls[0].inputs]
+    while waiting:
+        op = waiting.pop()
+        if op.type != "ResourceGather" and op not in between:
+            between.add(op)
+            waiting += [tensor.op for tensor in op.inputs]
+    assert not {"If", "StatelessIf", "Unique", "Where", "EagerPyFunc"} & {op.type for op in between}
+
+
+def test_only_full_batches_are_compiled(pair):
+    model = pair[1][0]
+    assert model.compiled_region().full_batch("train") == BATCH
+
+    def batches(*sizes):
+        for size in sizes:
+            columns = make_rows(size)
+            labels = {name: columns.pop(name) for name in ("click", "buy")}
+            yield columns, labels, np.ones(size)
+
+    # Nothing tells the size of a generator's batches: the largest that has come is compiled.
+    model.fit(batches(BATCH, 3, BATCH, 5), steps_per_epoch=4, verbose=0)
+    assert model.compiled_region().full_batch("train") == BATCH
+
+
+def test_the_question_is_saved(pair, tmp_path):
+    pair[1][0].save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.compiled_region() is not None
+    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    assert again.compiled_region() is None
+    rows = make_rows(5)
+    np.testing.assert_allclose(
+        loaded.predict(rows, verbose=0)["buy"], again.predict(rows, verbose=0)["buy"], atol=1e-6
+    )
+
+
+@keras.saving.register_keras_serializable("test_compiled_region")
+class Lengths(keras.layers.Layer):
+    """A user's layer: it counts digits, which XLA cannot."""
+
+    def call(self, x):
+        digits = tf.strings.length(tf.strings.as_string(tf.cast(x, tf.float32)))
+        return tf.cast(digits, x.dtype)[:, None, :]
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor((x.shape[0], 1, x.shape[1]), dtype=x.dtype)
+
+
+@keras.saving.register_keras_serializable("test_compiled_region")
+class Unwilling(keras.layers.Layer):
+    """A user's layer that asks not to be compiled."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_jit = False
+
+    def call(self, x):
+        return x[:, None, :]
+
+
+@pytest.mark.parametrize(("layer", "said"), [(Lengths, "AsString"), (Unwilling, "supports_jit")])
+def test_a_layer_that_xla_does_not_take_is_named(layer, said):
+    tokens = [(layer(), ["item"])]
+    keras.utils.set_random_seed(0)
+    model = rk.RankUp(
+        make_features(), ["click"], 6, num_blocks=1, embedding_dim=6, extra_tokens=tokens
+    )
+    model.compile(jit_compile=True)
+    rows = make_rows()
+    del rows["buy"]
+    with pytest.warns(UserWarning, match=rf"\({layer.__name__}\).*{said}"):
+        model.fit(rows, batch_size=BATCH, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(model.evaluate(rows, verbose=0)[0])
+        assert np.isfinite(model.predict(rows, verbose=0)["click"]).all()
+
+
+def test_dropout_repeats_with_the_state_of_its_seeds():
+    model, rows, losses = make_model(True, dropout=0.5), make_rows(BATCH), []
+    model.train_on_batch(rows)
+    variables = [*model.variables, *model.optimizer.variables]
+    state = [np.array(variable) for variable in variables]
+    for restored in (variables, variables, model.trainable_variables):
+        for variable, value in zip(variables, state, strict=True):
+            if any(variable is one for one in restored):
+                variable.assign(value)
+        losses.append(model.train_on_batch(rows)[0])
+    assert losses[0] == losses[1] != losses[2]
