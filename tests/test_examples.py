@@ -9,7 +9,11 @@ from tests.helpers import movielens, public_sets
 from tests.helpers.public_objects import example, public_objects
 
 # What an example needs beyond the package's own dependencies; without it the example is skipped.
-NEEDS = {"rankup_keras.distribution.experimental.tpu_check": "libtpu"}  # Google's TPU compiler
+# Compilers for hardware that is not there.
+NEEDS = {
+    "rankup_keras.distribution.experimental.tpu_check": "libtpu",
+    "rankup_keras.distribution.gpu_check": "jax_cuda12_plugin",
+}
 # What an example finds in its folder: name of the object → function of no arguments, called there.
 # It may give a patch to undo at the end.
 HERE = pathlib.Path()
@@ -41,7 +45,7 @@ EXAMPLES = {name: code for name, value in OBJECTS.items() if (code := example(va
 def test_example_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
-        pytest.skip(f"needs {NEEDS[name]}, of the extra [tpu]")
+        pytest.skip(f"needs {NEEDS[name]}, of an extra")
     undo = SETUP.get(name, lambda: None)()
     try:
         exec(compile(EXAMPLES[name], f"<example of {name}>", "exec"), {"__name__": "__main__"})

@@ -125,8 +125,8 @@ def narrow(x: Any, dtype: tf.DType) -> Any:
     """A cast of float32, to the nearest as any; within a kernel, for it has no gradient."""
     if dtype != tf.bfloat16 or program() == "xla-gpu":
         return tf.cast(x, dtype)
-    # On CPUs the upper half of float32's bits, after rounding to even. XLA's own cast looks for NaN first,
-    # with which a kernel takes up to twice as long; a NaN that arithmetic makes stays one here.
+    # The upper half of float32's bits, after rounding to even. XLA's own cast looks for NaN first,
+    # with which a CPU's kernel takes up to twice as long; a NaN that arithmetic makes stays one.
     bits = tf.bitcast(x, tf.uint32)
     half = tf.constant(16, tf.uint32)
     odd = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, half), tf.constant(1, tf.uint32))

@@ -95,14 +95,13 @@ class GPUReport:
             f"{kind} {self.kernels[kind]} of {size / 1e9:.2f} GB"
             for kind, size in self.bytes.items()
         )
+        total, rate = sum(self.bytes.values()), f"{self.batch_size / self.seconds:,.0f}"
         lines = [
             f"{where}: compiles and {'fits' if self.fits else 'does not fit'}",
             f"  memory   {needed} ({self.temporary / 2**30:.1f} temporary)",
             f"  kernels  {sum(self.kernels.values())}: {kinds}",
-            f"  traffic  {sum(self.bytes.values()) / 1e9:.2f} GB, {self.bytes_outside / 1e9:.2f} GB "
-            "of it outside the products",
-            f"  bound    {1e3 * self.seconds:.2f} ms: {self.batch_size / self.seconds:,.0f} rows per "
-            f"second, MFU at most {self.mfu:.0%}",
+            f"  traffic  {total / 1e9:.2f} GB, {self.bytes_outside / 1e9:.2f} outside the products",
+            f"  bound    {1e3 * self.seconds:.2f} ms: {rate} rows a second, MFU {self.mfu:.0%}",
         ]
         if self.outside:
             lines.append(

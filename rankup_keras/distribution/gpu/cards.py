@@ -25,7 +25,7 @@ class Card:
     flops: float
     tf32_flops: float
     bandwidth: float
-    memory: int
+    memory: float
     capability: tuple[int, int]
     cores: int
     threads: int
@@ -45,7 +45,7 @@ class Card:
               core_count: {self.cores} fpus_per_core: 128 block_dim_limit_x: 2147483647
               block_dim_limit_y: 65535 block_dim_limit_z: 65535
               memory_bandwidth: {self.bandwidth:.0f} l2_cache_size: {self.cache}
-              clock_rate_ghz: {self.clock} device_memory_size: {self.memory}
+              clock_rate_ghz: {self.clock} device_memory_size: {self.memory:.0f}
               shared_memory_per_block_optin: {self.shared - 1024}
               cuda_compute_capability {{ major: {major} minor: {minor}{feature} }}
               registers_per_core_limit: 65536 registers_per_block_limit: 65536
@@ -60,13 +60,9 @@ class Card:
 CARDS = {
     card.name: card
     for card in (
-        Card(
-            "h100", 989e12, 494e12, 3352e9, 84942979072, (9, 0), 132, 2048, 233472, 52428800, 1.98
-        ),
-        Card(
-            "a100", 312e12, 156e12, 2039e9, 84987740160, (8, 0), 108, 2048, 167936, 41943040, 1.41
-        ),
-        Card("l4", 121e12, 60e12, 300e9, 23609475072, (8, 9), 58, 1536, 102400, 50331648, 2.04),
+        Card("h100", 989e12, 494e12, 3352e9, 85e9, (9, 0), 132, 2048, 233472, 52428800, 1.98),
+        Card("a100", 312e12, 156e12, 2039e9, 85e9, (8, 0), 108, 2048, 167936, 41943040, 1.41),
+        Card("l4", 121e12, 60e12, 300e9, 23.6e9, (8, 9), 58, 1536, 102400, 50331648, 2.04),
     )
 }
 

@@ -28,7 +28,7 @@ def test_kernels_run_one_after_the_other():
     assert found.seconds == pytest.approx(0.5 + 0.5)
     assert found.mfu == pytest.approx(0.5)
     assert found.bytes_outside == card.bandwidth / 2
-    assert "1,000 rows per second, MFU at most 50%" in str(found)
+    assert "1,000 rows a second, MFU 50%" in str(found)
     assert "XLA refuses AsString" in str(GPUReport(card, 1, False, refused=("AsString",)))
     assert "does not fit" in str(GPUReport(card, 1, False, memory=1e12))
 
