@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rankup_keras.compat.tf_data import batch_size_of
+from rankup_keras.compat.tf_data import batches_of
 from rankup_keras.compat.xla import determinism_enabled
 from rankup_keras.kernels.program import has_accelerator
 from rankup_keras.models.compiled_region import CompiledRegion
@@ -79,7 +79,7 @@ class CompiledSteps:
             return
         rows = None
         if isinstance(x, tf.data.Dataset):
-            rows = batch_size_of(x)
+            rows = batches_of(x).size
         elif isinstance(x, Mapping):
             rows = batch_size or DEFAULT_BATCH
         replicas = self.distribute_strategy.num_replicas_in_sync  # type: ignore[attr-defined]
