@@ -10,6 +10,7 @@ import numpy as np
 from rankup_keras._registry import serializable
 from rankup_keras.layers.towers import IsotonicCalibration, PlattScaling, Task
 from rankup_keras.models.ranking_model import RankingModel
+from rankup_keras.models.raw_rows import RawRows
 
 METHODS = ("platt", "isotonic")
 
@@ -111,7 +112,7 @@ def calibrate(model: RankingModel, data: Any, method: str = "platt") -> Calibrat
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}. Received: method={method!r}.")
     # Where rows are a dataset, scores and labels must be of the same pass.
-    x, labels, weights = model._rows.examples(data)
+    x, labels, weights = RawRows(model.features, model.tasks).examples(data)
     if not isinstance(labels, Mapping):
         batches = [(x, *_padded(rest)) for x, *rest in x]
         parts = [(model.predict_on_batch(x), y, w) for x, y, w in batches]

@@ -1,6 +1,6 @@
 """Metrics of a model with several tasks, and the groups that some of them rank within."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -21,25 +21,6 @@ def metrics_by_task(metrics: Any, tasks: Sequence[Task]) -> Any:
     if not isinstance(metrics, list | tuple) or not all(map(_is_metric, metrics)):
         return metrics
     return {task.name: [_copy(metric) for metric in metrics] for task in tasks}
-
-
-def with_weights(metrics: Any, weighted: Any, tasks: Collection[str]) -> tuple[Any, Any]:
-    """Makes the metrics of tasks that skip rows see weights, by which rows are left out."""
-    if not tasks:
-        return metrics, weighted
-    if not isinstance(metrics, Mapping) or not isinstance(weighted or {}, Mapping):
-        raise ValueError(
-            f"Tasks {sorted(tasks)} skip missing labels: give `metrics` and `weighted_metrics` as "
-            "dicts from task name to metrics, or as one list for all."
-        )
-    weighted = {name: list(_listed(given)) for name, given in (weighted or {}).items()}
-    for name in tasks & metrics.keys():
-        weighted[name] = [*_listed(metrics[name]), *weighted.get(name, [])]
-    return {n: m for n, m in metrics.items() if n not in tasks}, weighted
-
-
-def _listed(given: Any) -> Any:
-    return given if isinstance(given, list | tuple) else [given]
 
 
 class GroupedMetrics:

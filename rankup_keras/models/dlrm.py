@@ -9,7 +9,8 @@ from rankup_keras.layers.dot_interaction import DotInteraction
 from rankup_keras.layers.towers import Task, TaskTowers
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
 from rankup_keras.models.embedded_row import EmbeddedRow, side_by_side
-from rankup_keras.models.ranking_model import RankingModel, as_tasks
+from rankup_keras.models.labels import as_tasks
+from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.models.stack import dense_stack
 
 

@@ -1,13 +1,31 @@
 """Labels of tasks, read in one way from arrays and from the elements of datasets."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from rankup_keras.layers.towers import Task
+
+
+def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
+    """Tasks from tasks or their names."""
+    if isinstance(tasks, str | Task):
+        tasks = [tasks]
+    result = [Task(task) if isinstance(task, str) else task for task in tasks]
+    names = [task.name for task in result]
+    if not result or len(set(names)) < len(names):
+        raise ValueError(
+            f"`tasks` must be tasks of different names, at least one. Received: {names}."
+        )
+    for task in result:
+        if task.after is not None and task.after not in names[: names.index(task.name)]:
+            raise ValueError(
+                f"`after` of task {task.name!r} must name a task that stands before it among "
+                f"`tasks`: {names}. Received: after={task.after!r}."
+            )
+    return result
 
 
 class Labels:
@@ -103,33 +121,6 @@ def _checked_weights(owner: str, weights: Any) -> Any:
             f"{rule} {len(wrong)} others, such as {array[tuple(wrong[0])]} in row {row}."
         )
     return array
-
-
-def labelled_rows(
-    labels: Mapping[str, Any], weights: Any, skipping: Collection[str], mean: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Labels and weights by task that leave out the rows whose label is NaN.
-
-    Args:
-        labels: task name → float32 (batch, 1).
-        weights: sample weights as Keras takes them: none, one array, or some tasks' arrays.
-        skipping: the tasks that leave rows out.
-        mean: whether weights are scaled so that Keras's mean over the batch becomes the mean over
-            the rows that have a label, as a loss wants it.
-    """
-    known_labels, known_weights = {}, {}
-    for name, label in labels.items():
-        weight = weights.get(name) if isinstance(weights, Mapping) else weights
-        weight = ops.ones_like(label) if weight is None else ops.reshape(weight, ops.shape(label))
-        if name in skipping:
-            missing = ops.isnan(label)
-            label = ops.where(missing, 0.0, label)
-            known = ops.cast(ops.logical_not(missing), "float32")
-            weight = ops.cast(weight, "float32") * known
-            if mean:
-                weight = ops.divide_no_nan(weight, ops.mean(known))
-        known_labels[name], known_weights[name] = label, weight
-    return known_labels, known_weights
 
 
 def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:

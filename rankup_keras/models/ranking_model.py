@@ -14,34 +14,17 @@ from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import EntireSpace, Task
 from rankup_keras.models import vocabulary_digest
-from rankup_keras.models.compiled_metrics import GroupedMetrics, metrics_by_task, with_weights
+from rankup_keras.models.compiled_metrics import GroupedMetrics, metrics_by_task
 from rankup_keras.models.compiled_steps import CompiledSteps
-from rankup_keras.models.labels import labelled_rows
 from rankup_keras.models.lower_blocks import TrainsLowerBlocks
+from rankup_keras.models.missing_labels import SkipsMissingLabels, with_weights
 from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
 from rankup_keras.models.raw_rows import RawRows
 
 
-def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
-    """Tasks from tasks or their names."""
-    if isinstance(tasks, str | Task):
-        tasks = [tasks]
-    result = [Task(task) if isinstance(task, str) else task for task in tasks]
-    names = [task.name for task in result]
-    if not result or len(set(names)) < len(names):
-        raise ValueError(
-            f"`tasks` must be tasks of different names, at least one. Received: {names}."
-        )
-    for task in result:
-        if task.after is not None and task.after not in names[: names.index(task.name)]:
-            raise ValueError(
-                f"`after` of task {task.name!r} must name a task that stands before it among "
-                f"`tasks`: {names}. Received: after={task.after!r}."
-            )
-    return result
-
-
-class RankingModel(CompiledSteps, RefusesGraphClone, TrainsLowerBlocks, keras.Model):
+class RankingModel(
+    CompiledSteps, RefusesGraphClone, SkipsMissingLabels, TrainsLowerBlocks, keras.Model
+):
     """A Functional Keras model that also knows its features and tasks.
 
     Its Keras inputs are the packed tensors of `FeatureSet`, its output a dict
@@ -184,23 +167,7 @@ class RankingModel(CompiledSteps, RefusesGraphClone, TrainsLowerBlocks, keras.Mo
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        skipping = self._rows.labels.skipping
-        if skipping and y is not None:
-            y, sample_weight = labelled_rows(y, sample_weight, skipping, mean=True)
-        return super().compute_loss(x, y, y_pred, sample_weight, training)
-
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        skipping = self._rows.labels.skipping
-        if skipping:
-            y, sample_weight = labelled_rows(y, sample_weight, skipping, mean=False)
         self._grouped.read(x)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 

@@ -10,8 +10,9 @@ from rankup_keras.layers.tokens import TaskTokens, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
 from rankup_keras.models import token_streams
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
+from rankup_keras.models.labels import as_tasks
 from rankup_keras.models.layer_choice import LayerChoice
-from rankup_keras.models.ranking_model import RankingModel, as_tasks
+from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.models.stack import mixer_stack, plain_norm
 from rankup_keras.models.table_sets import MultiEmbedding
 from rankup_keras.models.token_families import TokenFamilies
