@@ -1,5 +1,5 @@
-from .attention_by_gap import AttentionByGap as AttentionByGap
-from .attention_by_gap import attention_by_gap as attention_by_gap
+from .gap_attention import AttentionByGap as AttentionByGap
+from .gap_attention import attention_by_gap as attention_by_gap
 from .findings import Finding as Finding
 from .findings import find_problems as find_problems
 from .measure import rank_profile as rank_profile
