@@ -22,8 +22,9 @@ from rankup_keras.models import token_streams
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
 from rankup_keras.models.embedded_row import EmbeddedRow, side_by_side
 from rankup_keras.models.event_sequence import ENCODERS, encoded
+from rankup_keras.models.labels import as_tasks
 from rankup_keras.models.layer_choice import LayerChoice, kind_and_arguments
-from rankup_keras.models.ranking_model import RankingModel, as_tasks
+from rankup_keras.models.ranking_model import RankingModel
 
 
 @with_shared_arguments

@@ -14,7 +14,8 @@ from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
 from rankup_keras.models import token_streams
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
 from rankup_keras.models.embedded_row import EmbeddedRow
-from rankup_keras.models.ranking_model import RankingModel, as_tasks
+from rankup_keras.models.labels import as_tasks
+from rankup_keras.models.ranking_model import RankingModel
 
 
 @with_shared_arguments
