@@ -121,7 +121,7 @@ def attention_by_gap(model: Any, data: Any, samples: int = 256) -> AttentionByGa
     rows = dict.fromkeys(readers, 0)
     for x in make_probe(model, data, samples).batches:
         for name, (queries, own, present, log_gap) in tapped(x, training=False).items():
-            weights = readers[name][0].weights(queries, own, present)
+            weights = readers[name][0].attention_weights(queries, own, present)
             there = keras.ops.convert_to_numpy(present) > 0
             seconds = np.expm1(keras.ops.convert_to_numpy(log_gap).astype(np.float64) * LOG_YEAR)
             place = np.searchsorted(list(BINS.values()), seconds, side="left")

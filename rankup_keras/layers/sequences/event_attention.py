@@ -127,7 +127,7 @@ class EventAttention(ConfiguredLayer):
         found = attend.unfold(found, count) if shared else found
         return ops.matmul(attend.joined(found), self.out)
 
-    def weights(self, queries: Any, events: Any, present: Any) -> Any:
+    def attention_weights(self, queries: Any, events: Any, present: Any) -> Any:
         """The attention (batch, H, N, L) that a call with these arguments pays."""
         events = attend.without_padding(events, present)
         q = attend.heads_of(ops.matmul(queries, self.query), self.num_heads)

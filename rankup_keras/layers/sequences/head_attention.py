@@ -120,7 +120,7 @@ class HeadAttention(ConfiguredLayer):
         found = attend.unfold(found, 1) if shared else found
         return found[:, :, 0]
 
-    def weights(self, queries: Any, events: Any, present: Any) -> Any:
+    def attention_weights(self, queries: Any, events: Any, present: Any) -> Any:
         """The attention (batch, N, 1, L) that a call with these arguments pays."""
         _, heads, width = queries.shape
         start = self.first_slice * width
