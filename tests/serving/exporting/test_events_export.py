@@ -56,8 +56,8 @@ def test_rank_takes_the_users_events_once(exported):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dwell": np.zeros((1, 2), "float32")}, "lists of events 'clicks' must be equally long"),
-        ({"now": np.array([1_700_000_000_000])}, "do not look like 's' since 1970"),
+        ({"dwell": np.zeros((1, 2), "float32")}, "must be equally long. Received widths of clicked"),
+        ({"now": np.array([1_700_000_000_000])}, "since 1970, the unit of Timestamp"),
     ],
     ids=["unequal lists", "milliseconds"],
 )
