@@ -56,7 +56,7 @@ def test_rank_takes_the_users_events_once(exported):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dwell": np.zeros((1, 2), "float32")}, "must be equally long. Received widths of clicked"),
+        ({"dwell": np.zeros((1, 2), "float32")}, "must be equally long. Received widths"),
         ({"now": np.array([1_700_000_000_000])}, "since 1970, the unit of Timestamp"),
     ],
     ids=["unequal lists", "milliseconds"],
