@@ -106,3 +106,9 @@ def test_packages_list_and_find_what_they_export():
 def test_classes_keep_their_registered_names():
     name = keras.saving.get_registered_name(rk.RankUp)
     assert name == "rankup_keras>RankUp"
+
+
+def test_a_history_answers_to_its_name_of_before():
+    assert rk.Sequence is rk.History
+    with pytest.raises(AttributeError):
+        _ = rk.Sequences

@@ -1,11 +1,12 @@
 """What happens to malformed rows."""
 
 import json
-import numbers
 import os
 import threading
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rankup_keras.data.data_error import DataError
 from rankup_keras.strict_json import strict_json
@@ -51,7 +52,7 @@ class BadRows:
     ) -> None:
         if policy not in POLICIES:
             raise ValueError(f"`policy` must be one of {POLICIES}. Received: policy={policy!r}.")
-        if isinstance(limit, bool) or not isinstance(limit, numbers.Integral) or limit < 0:
+        if isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 0:
             raise ValueError(f"`limit` must be an integer, 0 or more. Received: limit={limit!r}.")
         self.policy = policy
         self.limit = limit

@@ -35,7 +35,7 @@ from rankup_keras.data.tfrecord_source import TFRecordSource
 from rankup_keras.data.transforms import Transform
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.autotuning import without_autotuner
-from rankup_keras.features.conversion import Target, family
+from rankup_keras.features.target import Target, family
 from rankup_keras.layers.towers import Task
 
 CHUNK = 32_768
@@ -50,7 +50,8 @@ class Files:
     Parquet and TFRecord files as `int64`, everything else as strings.
 
     Missing values: null, in text the empty value and `\\N`, in numbers of text
-    files also `NULL`, `NA`, `N/A`, `None` and `NaN`.
+    files also `NULL`, `NA`, `N/A`, `None` and `NaN`; a feature that a TFRecord
+    file does not have.
 
     Args:
         paths: file, folder, pattern such as `"logs/*.parquet"`, or a list of
@@ -121,6 +122,9 @@ class Files:
             self._source = CsvSource(self.csv, self.bad_rows)
         self._separator = self.csv.list_separator if self._source.text else None
         schemas = {path: self._schema_of(path) for path in self.paths}
+        if self.format == "tfrecord":
+            # The last one knows the features of all files; a file may lack one that is optional.
+            schemas = dict.fromkeys(schemas, schemas[self.paths[-1]])
         self.schema = _common_schema(schemas)
         text = self._source.text and transform is None
         self.targets = feature_targets(features, self.schema, text) + label_targets(tasks)
@@ -133,7 +137,10 @@ class Files:
         self.packer = Packer(self.targets)
         self._units: list[Unit] | None = None
         self._columns, self._listed = self._needed()
-        self._clean = Cleaner(self.targets, self._separator, self.where, self.extra, transform)
+        decimal = self.csv.decimal if self._source.text else "."
+        self._clean = Cleaner(
+            self.targets, self._separator, self.where, self.extra, transform, decimal
+        )
 
     def _schema_of(self, path: Any) -> pa.Schema:
         schema = self._source.schema(path)

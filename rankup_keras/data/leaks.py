@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
 from rankup_keras.features.columns import as_mapping
-from rankup_keras.features.conversion import decoded, family, numbers_in_text, show
+from rankup_keras.features.conversion import decoded, numbers_in_text, show
+from rankup_keras.features.target import family
 from rankup_keras.metrics.exact import auc
 
 # Rows of files that are looked at, from so many of their stretches at most.
@@ -91,10 +92,9 @@ def find_leaks(
         columns, truth = _sampled(rows)
     else:
         given = as_mapping(rows)
-        names = [str(name) for name in given]
-        truth = labels if isinstance(labels, Mapping) else {name: given[name] for name in labels}
-        truth = {name: _as_array(values) for name, values in truth.items()}
-        columns = {name: _as_array(given[name]) for name in names if name not in truth}
+        named = labels if isinstance(labels, Mapping) else {name: given[name] for name in labels}
+        truth = {name: _as_array(values) for name, values in named.items()}
+        columns = {name: _as_array(given[name]) for name in given if name not in truth}
     views = {name: view for name, array in columns.items() if (view := _View.of(array)) is not None}
     found = []
     for label, values in truth.items():
@@ -105,14 +105,9 @@ def find_leaks(
             leak = _of_values(name, label, view.rows(known), y)
             if leak is not None:
                 found.append(leak)
-    told = {leak.column for leak in found}
-    late = [(name, *found) for name, *found in _after_the_event(views, time) if name not in told]
-    return found + [Leak(*each, "time", share, why) for each, share, why in _with(late, truth)]
-
-
-def _with(late: Iterable[Any], labels: Iterable[str]) -> Iterator[Any]:
-    first = next(iter(labels), "")
-    return (((name, first), share, why) for name, share, why in late)
+    told, first = {leak.column for leak in found}, next(iter(truth), "")
+    late = _after_the_event(views, time)
+    return found + [Leak(n, first, "time", share, why) for n, share, why in late if n not in told]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from rankup_keras.features.conversion import PADDING, Target
+from rankup_keras.features.target import PADDING, Target
 
 _FLOATS = {"float32": "floats", "float64": "doubles"}
 _SEPARATORS = (

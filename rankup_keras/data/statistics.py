@@ -13,8 +13,8 @@ from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
 from rankup_keras.features import Feature
-from rankup_keras.features.conversion import Target
 from rankup_keras.features.statistics import Learner
+from rankup_keras.features.target import Target
 from rankup_keras.strict_json import strict_json
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)

@@ -16,7 +16,7 @@ _KINDS: dict[str, tuple[tf.DType, pa.DataType]] = {
     "int64_list": (tf.int64, pa.int64()),
     "float_list": (tf.float32, pa.float32()),
 }
-LOOKED_AT = 100
+LOOKED_AT = 1000
 
 
 class TFRecordSource:
@@ -26,13 +26,16 @@ class TFRecordSource:
 
     def __init__(self) -> None:
         self._kinds: dict[str, tuple[tf.DType, pa.DataType]] = {}
+        self._many: set[str] = set()
 
     def schema(self, file: Path) -> pa.Schema:
-        """By the first examples: a feature without a value has no type."""
+        """By the first examples of this file and those before it.
+
+        A feature without a value has no type, and may be without one in a whole file.
+        """
         if file.stat().st_size == 0:
             raise DataError("The file is empty.", file)
         kinds: dict[str, tuple[tf.DType, pa.DataType]] = {}
-        many: set[str] = set()
         number = 0
         try:
             for record in _records(file).take(LOOKED_AT):
@@ -44,7 +47,7 @@ class TFRecordSource:
                         continue
                     kinds.setdefault(name, _KINDS[kind])
                     if len(getattr(feature, kind).value) > 1:
-                        many.add(name)
+                        self._many.add(name)
         except tf.errors.DataLossError as error:
             raise _damaged(file, number + 1) from error
         except Exception as error:
@@ -53,12 +56,21 @@ class TFRecordSource:
             raise DataError("The record is not a tf.train.Example.", file, line=number) from error
         if not number:
             raise DataError("The file has no record.", file)
-        self._kinds = {**kinds, **self._kinds}
-        fields = []
-        for name in sorted(kinds):
-            kind = kinds[name][1]
-            fields.append((name, pa.list_(kind) if name in many else kind))
-        return pa.schema(fields)
+        for name, (_, kind) in kinds.items():
+            known = self._kinds.setdefault(name, kinds[name])[1]
+            if known != kind:
+                raise DataError(
+                    f"The feature is of type {kind} here and of type {known} in files before. It "
+                    "must have the same type in all files.",
+                    file,
+                    column=name,
+                )
+        return pa.schema(
+            [
+                (name, pa.list_(kind) if name in self._many else kind)
+                for name, (_, kind) in sorted(self._kinds.items())
+            ]
+        )
 
     def units(self, file: Path) -> list[Unit]:
         return [(file, None)]

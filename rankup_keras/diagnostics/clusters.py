@@ -1,7 +1,5 @@
 """k-means for all tokens at once."""
 
-import numbers
-
 import numpy as np
 
 _ROUNDS = 25
@@ -18,7 +16,7 @@ def cluster_tokens(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     Returns:
         int64 array `(batch, tokens)` of cluster numbers.
     """
-    if isinstance(clusters, bool) or not isinstance(clusters, numbers.Integral) or clusters < 2:
+    if isinstance(clusters, bool) or not isinstance(clusters, int | np.integer) or clusters < 2:
         raise ValueError(
             f"`clusters` must be an integer of at least 2. Received: clusters={clusters!r}."
         )

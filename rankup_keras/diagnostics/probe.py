@@ -1,7 +1,6 @@
 """A fixed set of rows on which every measurement is taken."""
 
 import dataclasses
-import numbers
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,7 +39,7 @@ def make_probe(model: Any, data: Any, samples: int) -> Probe:
             rows are taken.
         samples: Most rows to take.
     """
-    if isinstance(samples, bool) or not isinstance(samples, numbers.Integral) or samples < 2:
+    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 2:
         raise ValueError(
             "`probe_samples` must be an integer of at least 2. "
             f"Received: probe_samples={samples!r}."

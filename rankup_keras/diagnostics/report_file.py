@@ -26,6 +26,8 @@ def report(
     relations: Mapping[str, Any] | None = None,
     collapse_below: float = 0.3,
     attention: AttentionByGap | None = None,
+    about: Mapping[str, str] | None = None,
+    tokens: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Writes one HTML page about a run: ranks, spectra, tables, metrics, and what they say.
 
@@ -43,6 +45,9 @@ def report(
         collapse_below: Share of its ceiling under which a layer counts as
             collapsed. Defaults to 0.3.
         attention: What `attention_by_gap` returned, to be drawn as well.
+        about: What to say of the run at the top: the model, its metrics. Defaults to nothing.
+        tokens: Family and fields of every token, as `token_sources(model)` tells them; an
+            `EffectiveRank` callback knows them by itself.
 
     Returns:
         The path of the page.
@@ -70,10 +75,11 @@ def report(
         if folder is None:
             raise ValueError("`path` is needed, since `run` is not a file or folder.")
         path = folder / "effective_rank.html"
+    tokens = tokens or getattr(run, "tokens", ())
     text = page(
         title or "Effective rank of a training run",
         summary(profiles),
-        sections(profiles, relations or {}, collapse_below, attention),
+        sections(profiles, relations or {}, collapse_below, about or {}, tokens, attention),
     )
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rankup_keras.features.conversion import Problem, Target
+from rankup_keras.features.target import Problem, Target
 
 
 def misaligned(lengths: Mapping[Target, np.ndarray]) -> list[tuple[Target, Problem]]:

@@ -1,9 +1,9 @@
 """The base of every feature: a named raw column and how it is described in a config."""
 
-import numbers
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import tensorflow as tf
 
 Side = Literal["user", "candidate"]
@@ -48,10 +48,10 @@ class Feature:
     def __init__(self, name: str, side: Side | None = None, group: str | None = None) -> None:
         if not isinstance(name, str) or not name:
             raise ValueError(f"`name` must be a non-empty string. Received: name={name!r}.")
-        if name in self._reserved or "/" in name:
+        if name in self._reserved:
             raise ValueError(
-                "`name` must not contain '/' nor be one of the package's own tensor names "
-                f"{self._reserved}. Received: name={name!r}."
+                f"`name` must not be one of the package's own tensor names {self._reserved}. "
+                f"Received: name={name!r}. Rename the column, to {name + '_'!r} for example."
             )
         self.name = name
         self.side = one_of(side, _SIDES, "side", f"feature {name!r}")
@@ -77,7 +77,7 @@ def positive_int(value: Any, argument: str, owner: str, optional: bool = False) 
     """`value` as a positive int, or an error that names the feature and the argument."""
     if value is None and optional:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(
             f"`{argument}` of {owner} must be a positive integer. Received: {argument}={value!r}."
         )

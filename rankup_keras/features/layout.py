@@ -1,18 +1,19 @@
 """What preprocessing takes and gives, which depends on the features alone."""
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 import tensorflow as tf
 
 from rankup_keras.features.categorical import Categorical
-from rankup_keras.features.conversion import Target
 from rankup_keras.features.events import Events
 from rankup_keras.features.feature import Feature
 from rankup_keras.features.history import History
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
 from rankup_keras.features.spec import FieldSpec, Kind
+from rankup_keras.features.target import Target
 from rankup_keras.features.timestamp import Timestamp
 
 
@@ -33,7 +34,7 @@ class Layout:
                     f"Received an item of type {type(feature).__name__}."
                 )
         names = [feature.name for feature in self.features]
-        duplicates = sorted({name for name in names if names.count(name) > 1})
+        duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
         if duplicates:
             raise ValueError(f"`features` must have different names. Duplicates: {duplicates}.")
         singles = [f.name for f in self.of_type(Categorical) if f.max_length is None]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rankup_keras.features import columns, encoding, event_encoding
+from rankup_keras.features import columns, encoding, event_encoding, tensors
 from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.features.events import Events
 from rankup_keras.features.feature import Feature
@@ -16,6 +16,8 @@ from rankup_keras.features.history import History
 from rankup_keras.features.layout import Layout, joint_encoding
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
+from rankup_keras.features.target import missing_columns_error
+from rankup_keras.features.tensor_names import named
 from rankup_keras.features.timestamp import Timestamp
 from rankup_keras.features.vocabulary_lookup import VocabularyLookup
 
@@ -38,8 +40,8 @@ class Preprocessing(Layout):
         spec = self.raw_spec()
         missing = [name for name in spec if name not in raw]
         if missing:
-            raise columns.missing_columns_error(missing, [str(name) for name in raw])
-        raw = {name: columns.cast_tensor(raw[name], item) for name, item in spec.items()}
+            raise missing_columns_error(missing, [str(name) for name in raw])
+        raw = {name: tensors.cast_tensor(raw[name], item) for name, item in spec.items()}
         encoded: dict[str, tf.Tensor] = {}
         slots, channels, counts = self.encode_events(raw)
         ids = self._encode_ids(raw) + slots
@@ -187,7 +189,7 @@ class Preprocessing(Layout):
         """
         if isinstance(data, tf.data.Dataset):
             element = data.element_spec
-            columns.check_dataset_spec(columns.dataset_columns(data), self.raw_spec())
+            tensors.check_dataset_spec(tensors.dataset_columns(data), self.raw_spec())
 
             told: set[str] = set()
 
@@ -213,7 +215,7 @@ class Preprocessing(Layout):
         spec = self.raw_spec()
         if self._encode_fn is None:
             # One trace for all batch sizes and history widths.
-            self._encode_fn = tf.function(self.encode_counted, input_signature=[spec])
+            self._encode_fn = tf.function(self.encode_counted, input_signature=[named(spec)])
         counts = []
 
         def encode(part: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

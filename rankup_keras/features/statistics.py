@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import pyarrow as pa
 
 from rankup_keras.features.categorical import Categorical
 from rankup_keras.features.columns import batches
-from rankup_keras.features.conversion import Target
+from rankup_keras.features.conversion import LIST_IN_TEXT, show
 from rankup_keras.features.feature import Feature
 from rankup_keras.features.numeric import Numeric
+from rankup_keras.features.target import Target
 from rankup_keras.features.value_counts import ValueCounts, write_vocabulary
 
 
@@ -84,6 +87,14 @@ class Learner:
             raise ValueError(
                 f"Feature {name!r} has no value that occurs at least {feature.min_count} times, "
                 "so its vocabulary would be empty. Lower `min_count`, or leave the feature out."
+            )
+        first = table["value"][0].as_py()
+        if self.counts[name].kind == "string" and re.match(LIST_IN_TEXT.encode(), first):
+            warnings.warn(
+                f"Feature {name!r} has values such as {show(first)}: lists written as text, each "
+                "of which counts as one value. If they are lists, give rows of lists and "
+                "`max_length`.",
+                stacklevel=2,
             )
         return table
 

@@ -16,7 +16,9 @@ def add_at(variable: Any, place: tf.Tensor, values: tf.Tensor) -> None:
 
 
 def logits(y_pred: Any, smallest: float) -> tf.Tensor:
-    """Logits (rows,) of probabilities of any shape, float32; 0 counts as `smallest`."""
-    p = tf.cast(tf.reshape(y_pred, (-1,)), tf.float32)
-    p = tf.clip_by_value(p, smallest, 1 - 2.0**-24)
-    return tf.math.log(p) - tf.math.log1p(-p)
+    """Logits (rows,) of probabilities of any shape, float32; 0 counts as `smallest`.
+
+    The logit of 1 is finite too, above that of every other float32.
+    """
+    p = tf.maximum(tf.cast(tf.reshape(y_pred, (-1,)), tf.float32), smallest)
+    return tf.math.log(p) - tf.math.log(tf.maximum(1 - p, 2.0**-25))

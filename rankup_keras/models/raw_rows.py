@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from rankup_keras.features import FeatureSet
-from rankup_keras.features.columns import as_mapping, dataset_columns
+from rankup_keras.features.columns import as_mapping
+from rankup_keras.features.tensors import dataset_columns
 from rankup_keras.layers.towers import Task
 from rankup_keras.models.labels import Labels, checked_weights
 

@@ -1,6 +1,6 @@
 """How many tokens a model may have: where heads are tokens, their number must divide the width."""
 
-import numbers
+import numpy as np
 
 from rankup_keras.layers.divisibility import divisors, must_divide, nearest
 
@@ -54,7 +54,7 @@ def choose_sparse_tokens(
 
 def check_width(token_dim: int) -> None:
     """Refuses a token width that is not a positive integer."""
-    if isinstance(token_dim, bool) or not isinstance(token_dim, numbers.Integral) or token_dim < 1:
+    if isinstance(token_dim, bool) or not isinstance(token_dim, int | np.integer) or token_dim < 1:
         raise ValueError(
             f"`token_dim` must be a positive integer. Received: token_dim={token_dim!r}."
         )

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rankup_keras.features.conversion import PADDING
+from rankup_keras.features.target import PADDING
 
 
 def missing_value(spec: tf.TensorSpec) -> Any:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from rankup_keras.data.cleaning import Cleaner
 from rankup_keras.data.row_filters import Between
 from rankup_keras.data.source import Chunk
-from rankup_keras.features.conversion import Target
+from rankup_keras.features.target import Target
 
 
 def test_rows_are_filtered_striped_and_converted():

@@ -4,7 +4,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from rankup_keras.data.packing import Packer, key
-from rankup_keras.features.conversion import Target
+from rankup_keras.features.target import Target
 
 
 def test_text_travels_whole_whatever_is_in_it():

@@ -1,6 +1,11 @@
 """Parquet files."""
 
-from rankup_keras.data import Files
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import rankup_keras as rk
+from rankup_keras.data import DataError, Files, OneOf
 from tests.helpers.data_files import (
     expect,
     make_columns,
@@ -16,3 +21,13 @@ def test_parquet(tmp_path):
     files = Files(path, make_features(), ["click"])
     assert len(files.units) == 5
     expect(read(files), columns)
+
+
+def test_columns_of_one_name_are_refused_where_they_are_wanted(tmp_path):
+    arrays = [pa.array(["a"]), pa.array(["b"]), pa.array([3])]
+    pq.write_table(pa.Table.from_arrays(arrays, ["item", "user", "item"]), tmp_path / "a.parquet")
+    (columns,) = Files(tmp_path, rk.FeatureSet([rk.Categorical("user")])).dataset(1)
+    assert columns["user"].numpy().tolist() == [b"b"]
+    for features, where in (("item", []), ("user", [OneOf("item", ["a"])])):
+        with pytest.raises(DataError, match="'item': The column is there 2 times"):
+            Files(tmp_path, rk.FeatureSet([rk.Categorical(features)]), where=where)

@@ -1,12 +1,24 @@
 """Filters on rows."""
 
-from rankup_keras.data import Between, Files, OneOf, Share
+import datetime as dt
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import rankup_keras as rk
+from rankup_keras.data import Between, DataError, Files, OneOf, Share
+from rankup_keras.data.source import Chunk
 from tests.helpers.data_files import (
     make_columns,
     make_features,
     read,
     write_parquet,
 )
+
+HOURS = [(7, 5), (8, 0), (8, 20), (9, 0)]
+STAMPS = [dt.datetime(2024, 1, day, hour) for day, hour in HOURS]
 
 
 def test_conditions_on_rows(tmp_path):
@@ -40,3 +52,80 @@ def test_a_share_is_the_same_however_the_file_is_cut(tmp_path):
         files = Files(path, make_features(), ["click"], where=[Share(0.2, 0.6)])
         found.append(read(files)[0]["row"].tolist())
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["2024-01-07", "2024-01-08", "2024-01-08 23:59:59", "2024-01-09", None, ""],
+        pa.array([dt.datetime(2024, 1, day, hour) for day, hour in HOURS], pa.timestamp("ms")),
+        pa.array(
+            [dt.datetime(2024, 1, day, hour) for day, hour in HOURS], pa.timestamp("s", "UTC")
+        ),
+        [f"2024-01-{day:02}T{hour:02}:00:00Z" for day, hour in HOURS],
+        [f"2024-01-{day:02}T{hour + 1:02}:00:00+01:00" for day, hour in HOURS],
+    ],
+    ids=["text", "timestamp", "zone", "text of UTC", "text of a zone"],
+)
+def test_between_dates(column):
+    array = column if isinstance(column, pa.Array) else pa.array(column, pa.string())
+    chunk = Chunk(pa.record_batch({"at": array}), Path("a.csv"), 0)
+    mask = Between("at", "2024-01-08", "2024-01-09").mask(chunk).tolist()
+    assert mask[:4] == [False, True, True, False]
+    assert not any(mask[4:])
+    late = Between("at", "2024-01-08 12:00").mask(chunk).tolist()
+    assert late[:4] == [False, False, True, True]
+
+
+def test_a_bound_that_is_no_date():
+    with pytest.raises(ValueError, match=r"a time such as.*low='monday'"):
+        Between("at", "monday")
+
+
+def test_dates_in_a_form_of_their_own_are_told():
+    batch = pa.record_batch({"at": ["1/2/2024"]})
+    with pytest.raises(DataError, match="must hold times"):
+        Between("at", "2024-01-01").mask(Chunk(batch, Path("a.csv"), 0))
+
+
+DAYS = ["2024-01-01", "2024-01-01", "2024-01-02", None]
+TIMES = {
+    "text": DAYS,
+    "date": pd.to_datetime(DAYS).date,
+    "timestamp": pd.to_datetime(DAYS),
+    "zone": pd.to_datetime(DAYS).tz_localize("Asia/Tokyo"),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_days_of_every_type(tmp_path, kind):
+    days = [day if day == day else None for day in TIMES[kind]] if kind == "date" else TIMES[kind]
+    pd.DataFrame({"row": range(4), "day": days}).to_parquet(tmp_path / "a.parquet")
+
+    def rows(where):
+        features = rk.FeatureSet([rk.Categorical("row", num_ids=9)])
+        tables = Files(tmp_path, features, where=[where]).tables(9)
+        return [row for table in tables for row in table["feature/row"].to_pylist()]
+
+    assert rows(OneOf("day", ["2024-01-01"])) == [0, 1]
+    assert rows(OneOf("day", ["2024-01-02", "2024-01-01"])) == [0, 1, 2]
+    assert rows(Between("day", "2024-01-01", "2024-01-02")) == [0, 1]
+    assert rows(Between("day", dt.date(2024, 1, 2))) == [2]
+    assert rows(Between("day", high="2024-01-01 00:00:00.000001")) == [0, 1]
+    if kind in ("timestamp", "zone"):
+        assert rows(OneOf("day", ["2024-01-02T00:00"])) == [2]
+        with pytest.raises(DataError, match="timestamps, which read as '2024-01-01 00:00:00"):
+            rows(OneOf("day", ["1 January"]))
+    if kind != "text":
+        with pytest.raises(DataError, match=r"'day': The column must hold numbers.*'2024-01-31'"):
+            rows(Between("day", 20))
+
+
+def test_bounds_and_their_columns():
+    with pytest.raises(ValueError, match=r"`low` must be a number or a time.*low='yesterday'"):
+        Between("day", "yesterday")
+    chunk = Chunk(pa.RecordBatch.from_pydict({"day": [1, 2]}), Path("a"), 0)
+    with pytest.raises(DataError, match=r"must hold times.*int64, and bounds may be numbers"):
+        Between("day", "2024-01-01").mask(chunk)
+    flags = Chunk(pa.RecordBatch.from_pydict({"x": [True, False]}), Path("a"), 0)
+    assert OneOf("x", [True]).mask(flags).tolist() == [True, False]

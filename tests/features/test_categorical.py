@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
+import rankup_keras as rk
 from rankup_keras.features import Categorical
 from tests.helpers.features import check_config
 
@@ -80,3 +83,39 @@ def test_raw_column(feature, shape, dtype):
 def test_wrong_argument(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_a_column_of_another_type_is_refused_when_features_adapt(as_dataset):
+    features = rk.FeatureSet([Categorical("kind"), Categorical("item", hash_buckets=10)])
+    rows = {"kind": ["a", "b"], "item": np.array([1, 2])}
+    data = tf.data.Dataset.from_tensor_slices(rows).batch(2) if as_dataset else rows
+    with pytest.raises(TypeError, match=r"Column 'item' must h.*declare dtype='int64'"):
+        features.adapt(data)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [["a", "b"], ["c"]],
+        ["a", ["b", "c"]],
+        pa.array([["a", "b"], None]),
+        pd.Series([None, ["a", "b"]]),
+        tf.ragged.constant([["a", "b"], []]),
+        np.array([["a", "b"], ["c", "d"]]),
+    ],
+)
+def test_lists_in_a_column_of_single_values_name_the_way_out(column):
+    for make in (Categorical("x"), Categorical("x", hash_buckets=5)):
+        with pytest.raises(ValueError, match=r"Column 'x'.*one value per row.*`max_length`"):
+            rk.FeatureSet([make, Categorical("y", num_ids=3)]).adapt({"x": column, "y": [1, 2]})
+    data = tf.data.Dataset.from_tensors({"x": tf.ragged.constant([["a", "b"], ["c"]])})
+    features = rk.FeatureSet([Categorical("x", hash_buckets=5)])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Column x must have one value"):
+        list(features.encode(data))
+
+
+def test_lists_written_as_text_are_told():
+    rows = {"genres": ["['a', 'b']"] * 3 + ["['a']"]}
+    with pytest.warns(UserWarning, match=r"'genres' has values such as .*lists written as text"):
+        rk.FeatureSet([Categorical("genres")]).adapt(rows)

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from rankup_keras.features.columns import (
     as_mapping,
-    cast_tensor,
     convert_column,
     convert_columns,
     holds_integers,
@@ -349,16 +348,38 @@ def test_holds_integers(column, expected):
     assert holds_integers(column) is expected
 
 
-def test_tensors_in_the_graph():
-    assert cast_tensor(np.array([[3], [4]], "int32"), INT).numpy().tolist() == [3, 4]
-    assert cast_tensor(RAGGED, STRINGS).numpy().tolist()[1] == [b"", b""]
-    assert (
-        cast_tensor(SPARSE, STRINGS).numpy().tolist()
-        == cast_tensor(RAGGED, STRINGS).numpy().tolist()
+def test_columns_that_are_there_twice_are_refused_where_they_are_wanted():
+    arrays = [pa.array(["a"]), pa.array(["b"]), pa.array(["c"])]
+    table = pa.Table.from_arrays(arrays, names=["x", "y", "x"])
+    frame = pd.DataFrame([["a", "b", "c"]], columns=["x", "y", "x"])
+    for data in (table, frame, pd.DataFrame([["a", "b", "c"]], columns=[1, "y", "1"])):
+        wanted = "x" if data is table or data is frame else "1"
+        assert texts(convert_columns(data, {"y": STRING})["y"]) == ["b"]
+        with pytest.raises(ValueError, match=f"Column '{wanted}' is there 2 times"):
+            convert_columns(data, {wanted: tf.TensorSpec((None,), tf.string, name=wanted)})
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [None, ["b"]],
+        [[], ["b"]],
+        pa.array([None, ["b"]]),
+        pa.array([[], ["b"]]),
+        pa.array([None, ["b"]], pa.list_(pa.string(), 1)),
+        tf.ragged.constant([[], ["b"]]),
+        tf.SparseTensor([[1, 0]], ["b"], (2, 1)),
+    ],
+)
+def test_lists_of_at_most_one_value_are_values(column):
+    assert texts(convert_column(column, STRING)) == ["", "b"]
+
+
+def test_text_that_is_missing_everywhere():
+    columns = (
+        pd.Series([NAN, NAN]),
+        np.array([NAN, NAN]),
+        pd.Series([None, None], dtype="category"),
     )
-    assert cast_tensor(tf.ragged.constant([[1], [2, 3]]), INTS).numpy().tolist() == [
-        [1, -1],
-        [2, 3],
-    ]
-    with pytest.raises(TypeError, match="must have dtype int64"):
-        cast_tensor(tf.constant([1.7]), INT)
+    for column in columns:
+        assert texts(convert_column(column, STRING)) == ["", ""]

@@ -1,6 +1,5 @@
 """Columns as pyarrow has them to those that features declare."""
 
-import dataclasses
 import decimal
 
 import pyarrow as pa
@@ -9,7 +8,8 @@ import pytest
 
 import rankup_keras as rk
 from rankup_keras.data import Files
-from rankup_keras.features.conversion import Target, convert
+from rankup_keras.features.conversion import convert
+from rankup_keras.features.target import Target
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
@@ -44,10 +44,18 @@ def test_decimals_become_ids_without_rounding():
     assert [(p.row, p.reason) for p in problems] == [(0, "Decimal('1.5') is not a 64-bit integer.")]
 
 
-def test_text_and_numbers_are_read_as_each_other_in_files_only():
-    for kind, array in (("string", pa.array([1])), ("int64", pa.array(["1"]))):
-        target = Target("x", "x", kind)
-        target.check_type(array.type)
-        with pytest.raises(TypeError, match="must hold"):
-            dataclasses.replace(target, strict=True).check_type(array.type)
-        assert len(convert(array, target)[0]) == 1
+def test_floats_are_ids_where_they_are_exact():
+    for kind, limit in ((pa.float64(), 2**53), (pa.float32(), 2**24)):
+        array = pa.array([limit - 1, 1 - limit, None, limit], kind)
+        found, problems = convert(array, Target("x", "x", "int64"))
+        assert found.to_pylist() == [limit - 1, 1 - limit, -1, -1]
+        assert [problem.row for problem in problems] == [3]
+        assert problems[0].reason.startswith(f"{limit} comes as a {kind}, which is exact below")
+
+
+def test_a_list_in_brackets_is_no_value():
+    rows = pa.array(["a|b", "[1, 2]", None, "['a']", "(none)|[b]", "(c, d)"])
+    found, problems = convert(rows, Target("x", "x", "string", "list"), "|")
+    assert found.to_pylist() == [[b"a", b"b"], [], [], [], [b"(none)", b"[b]"], [b"(c, d)"]]
+    assert [problem.row for problem in problems] == [1, 3]
+    assert "'[1, 2]' is a list in brackets; write its values with '|' between" in problems[0].reason

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankup_keras.features import Categorical, Numeric
-from rankup_keras.features.conversion import Target
 from rankup_keras.features.statistics import Learner, Moments
+from rankup_keras.features.target import Target
 from tests.reference import features as reference
 
 words = st.sampled_from(["", "a", "b", "ab", "é", "日本", " ", "line\u2028", "A"])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import rankup_keras as rk
 from rankup_keras.features import VocabularyLookup
 
 ODD = [
@@ -142,3 +143,37 @@ def test_inside_a_dataset_and_an_exported_graph(tmp_path):
     served = tf.saved_model.load(str(tmp_path / "export")).signatures["serving_default"]
     (ids,) = served(strings("b", "z", "")).values()
     assert np.array_equal(ids, [3, 1, 0])
+
+
+@pytest.mark.parametrize(("encoding", "end"), [("utf-8", "\n"), ("utf-8-sig", "\r\n")])
+def test_files_of_other_programs(tmp_path, encoding, end):
+    path = tmp_path / "v.txt"
+    path.write_bytes(end.join(["shoes", "hats", ""]).encode(encoding))
+    lookup = VocabularyLookup(feature="kind")
+    assert lookup.set_vocabulary_file(path) == 2
+    assert lookup(strings("shoes", "hats", "x")).numpy().tolist() == [2, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("shoes\nhats\n".encode("utf-16"), "'kind' is UTF-16. Write it as UTF-8"),
+        ("shoes\n".encode("utf-16-le"), "'kind' is no text"),
+        ("é\n".encode("latin-1"), "'kind' is no UTF-8"),
+    ],
+)
+def test_files_in_other_encodings_are_refused(tmp_path, content, message):
+    path = tmp_path / "v.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        VocabularyLookup(feature="kind").set_vocabulary_file(path)
+
+
+def test_a_value_that_begins_like_a_byte_order_mark_is_learned_and_kept(tmp_path):
+    features = rk.FeatureSet([rk.Categorical("x")]).adapt({"x": ["\ufeffa", "\ufeffa", "a"]})
+    lookup = features.lookups["x"]
+    for _ in range(2):
+        assert lookup(strings("\ufeffa", "a")).numpy().tolist() == [2, 3]
+        lookup.save_assets(str(tmp_path))
+        lookup = VocabularyLookup()
+        lookup.load_assets(str(tmp_path))

@@ -83,3 +83,21 @@ def test_gauc_config_round_trip():
     assert keras.saving.deserialize_keras_object(config).get_config() == {
         "group": "user", "max_groups": 8192, "bins": 64, "name": "gauc", "dtype": "float32",
     }  # fmt: skip
+
+
+def test_the_progress_bar_shows_the_running_pass():
+    rows, labels, model = rows_and_model()
+    model.compile(keras.optimizers.SGD(0.0), metrics=[metrics.GAUC("user")])
+    seen = []
+    show = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda _, logs: seen.append(logs["gauc"])
+    )
+    model.fit(rows, labels, batch_size=128, epochs=2, shuffle=False, callbacks=[show], verbose=0)
+    first, whole = (
+        model.evaluate({k: v[:n] for k, v in rows.items()}, labels[:n], verbose=0, return_dict=True)
+        for n in (128, 512)
+    )
+    # Of 4 batches the histograms are read at the first and the last.
+    wanted = [first["gauc"]] * 3 + [whole["gauc"]]
+    assert seen == pytest.approx(wanted * 2, abs=1e-5)
+    assert first["gauc"] != pytest.approx(whole["gauc"], abs=1e-3)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import rankup_keras as rk
-from rankup_keras.models.labels import Labels
+from rankup_keras.models.labels import Labels, checked_weights
 
 TWO = Labels([rk.Task("click"), rk.Task("buy", label="bought")])
 ONE = Labels([rk.Task("click")])
@@ -47,3 +47,20 @@ def test_weights_of_classes_need_one_task_and_its_classes():
         TWO.class_weights(labels, {1: 2.0})
     with pytest.raises(ValueError, match=r"classes 0 and 1 to weights\. Received: {2: 1.0}"):
         ONE.class_weights({"click": np.ones((2, 1))}, {2: 1.0})
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1.0])
+def test_weights_are_numbers_from_0(wrong):
+    weights = np.array([1.0, 0.0, wrong])
+    np.testing.assert_array_equal(checked_weights(weights[:2]), [1, 0])
+    with pytest.raises(
+        ValueError, match=rf"`sample_weight` must be numbers.*1 others.*{wrong} in row 2"
+    ):
+        checked_weights(weights)
+    with pytest.raises(ValueError, match="`sample_weight` of task buy must be"):
+        checked_weights({"click": weights[:2], "buy": weights})
+    np.testing.assert_array_equal(in_pipeline(checked_weights, weights[:2]), [1, 0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`sample_weight` must be numbers"):
+        in_pipeline(checked_weights, weights)
+    with pytest.raises(TypeError, match="`sample_weight` must be numbers"):
+        checked_weights(["a"])

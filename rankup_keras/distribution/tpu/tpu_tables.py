@@ -1,8 +1,9 @@
 """How models keep their tables on a TPU. No TPU has run it."""
 
 import contextvars
-import numbers
 from typing import Any
+
+import numpy as np
 
 from rankup_keras.distribution.tpu.tpu_field_embedding import TPUFieldEmbedding
 from rankup_keras.layers.embeddings.field_embedding import FieldEmbedding
@@ -53,7 +54,7 @@ class TPUTables:
     ) -> None:
         if (
             isinstance(batch_size, bool)
-            or not isinstance(batch_size, numbers.Integral)
+            or not isinstance(batch_size, int | np.integer)
             or batch_size < 1
         ):
             raise ValueError(

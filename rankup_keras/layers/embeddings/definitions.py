@@ -1,6 +1,5 @@
 """Checks of what a lookup is defined by: tables, fields and table sets."""
 
-import numbers
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -64,7 +63,7 @@ def resolve_table_sets(
             "`table_sets` must be a number, a list of names, or a dict from name to fields. "
             f"Received: {table_sets!r}."
         )
-    if isinstance(table_sets, numbers.Integral):
+    if isinstance(table_sets, int | np.integer):
         if table_sets < 1:
             raise ValueError(f"`table_sets` must be at least 1. Received: {table_sets}.")
         table_sets = [f"set_{index}" for index in range(table_sets)]

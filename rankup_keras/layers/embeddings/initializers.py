@@ -1,10 +1,10 @@
 """Initial values of large tables, written in pieces so that no temporary has the table's size."""
 
-import numbers
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 PIECE_ELEMENTS = 1 << 22
@@ -33,9 +33,9 @@ def reseeded(initializer: Any, index: int) -> Callable[..., Any]:
     piece of a table would repeat the first one.
     """
     seed = getattr(initializer, "seed", None)
-    if not isinstance(seed, numbers.Integral):
+    if not isinstance(seed, int | np.integer):
         return initializer
-    config = {**initializer.get_config(), "seed": (seed + 1_000_003 * index) % (2**31)}
+    config = {**initializer.get_config(), "seed": (int(seed) + 1_000_003 * index) % (2**31)}
     return type(initializer).from_config(config)
 
 

@@ -1,12 +1,12 @@
 """What an export will contain, decided and checked before anything is built."""
 
-import numbers
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.diagnostics import rank_profile
@@ -123,7 +123,7 @@ def _check_model(model: Any) -> None:
 
 def _ascending(sizes: Sequence[int]) -> list[int]:
     if not sizes or any(
-        isinstance(s, bool) or not isinstance(s, numbers.Integral) or s < 1 for s in sizes
+        isinstance(s, bool) or not isinstance(s, int | np.integer) or s < 1 for s in sizes
     ):
         raise ValueError(
             f"`batch_sizes` must be positive integers. Received: batch_sizes={sizes!r}"

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras.features.columns import convert_columns
-from rankup_keras.features.conversion import Target
+from rankup_keras.features.target import Target
 from rankup_keras.serving.padding import missing_value, widen
 
 Rows = dict[str, np.ndarray]

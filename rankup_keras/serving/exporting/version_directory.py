@@ -1,13 +1,14 @@
 """Version directories: the next number, a private sibling to write to, the atomic rename."""
 
 import contextlib
-import numbers
 import os
 import shutil
 import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 MAX_VERSION = 2**63 - 1
 
@@ -77,7 +78,7 @@ def check_destination(base: str | os.PathLike, version: int | None) -> None:
         )
     if version is None:
         return
-    whole = isinstance(version, numbers.Integral) and not isinstance(version, bool)
+    whole = isinstance(version, int | np.integer) and not isinstance(version, bool)
     if not whole or not 0 <= version <= MAX_VERSION:
         raise ValueError(
             "`version` must be an integer that is not negative and fits into int64. "
