@@ -15,6 +15,7 @@ from rankup_keras.features import Events, FeatureSet, History, Timestamp
 from rankup_keras.features.encoding import clean_vectors, fixed_length_rows
 from rankup_keras.features.event_encoding import sentence
 from rankup_keras.features.target import PADDING, Target
+from rankup_keras.features.tensor_names import named
 
 # Events that are arranged at once, padding included.
 CELLS = 1 << 21
@@ -66,7 +67,7 @@ class Encoder:
                 lists[target.name] = tf.TensorSpec((None, None, *hashes), tf.int32)
         lists |= {t.name: t.spec() for t in self._times}
         self._arrange_events = tf.function(
-            lambda raw: features.encode_events(raw, ids=raw), input_signature=[lists]
+            lambda raw: features.encode_events(raw, ids=raw), input_signature=[named(lists)]
         )
 
     # Chunks, in Python
