@@ -12,13 +12,17 @@ from . import optimizers as optimizers
 from . import serving as serving
 from . import training as training
 from .features import Categorical as Categorical
+from .features import Events as Events
 from .features import FeatureSet as FeatureSet
 from .features import History as History
 from .features import Numeric as Numeric
 from .features import Pretrained as Pretrained
+from .features import Timestamp as Timestamp
 from .layers.towers import Task as Task
 from .models import DLRM as DLRM
 from .models import DCNv2 as DCNv2
+from .models import HyFormer as HyFormer
+from .models import MixFormer as MixFormer
 from .models import RankElastor as RankElastor
 from .models import RankMixer as RankMixer
 from .models import RankUp as RankUp

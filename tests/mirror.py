@@ -16,6 +16,13 @@ _NETWORKS = ("tests/layers/mixers/test_per_token_networks.py", "one test against
 _BLOCKS = ("tests/layers/mixers/test_blocks.py", "residual sums show only within blocks")
 _GROUPS = ("tests/layers/tokens/test_tokenizers.py", "one test against loops over the groups")
 _SMALL = ("tests/layers/tokens/test_other_tokens.py", "layers of a few lines, tested together")
+_EVENTS = ("tests/features/test_events.py", "what events are, from raw rows to packed tensors")
+_SEQUENCES = ("tests/layers/sequences/test_layers.py", "one table of layers, equations and inputs")
+_MASKED = ("tests/layers/mixers/test_user_item_mixing.py", "two halves of one masked mixing")
+_EVENT_MODELS = (
+    "tests/models/test_event_models.py",
+    "properties that every model of events has to have",
+)
 _TOWERS = ("tests/layers/towers/test_towers.py", "one test from tokens to logits")
 
 EXPLAINED: dict[str, tuple[str, str]] = {
@@ -58,6 +65,42 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "tests/training/test_two_tower.py",
         "a program that runs in a process of its own, on Keras 2",
     ),
+    "features/alignment.py": _EVENTS,
+    "features/event_encoding.py": _EVENTS,
+    "features/instants.py": _EVENTS,
+    "features/timestamp.py": _EVENTS,
+    "features/preprocessing.py": (
+        "tests/features/test_feature_set.py",
+        "the part of a feature set that encodes rows",
+    ),
+    "layers/embeddings/take_columns.py": _EVENT_MODELS,
+    "layers/mixers/item_token_mixing.py": _MASKED,
+    "layers/mixers/user_token_mixing.py": _MASKED,
+    **{
+        f"layers/sequences/{name}.py": _SEQUENCES
+        for name in (
+            "attend",
+            "din_attention",
+            "event_attention",
+            "event_embedding",
+            "event_swiglu",
+            "head_attention",
+            "hstu_encoder",
+            "longer_encoder",
+            "transformer_encoder",
+        )
+    },
+    **{
+        f"models/{name}.py": _EVENT_MODELS
+        for name in (
+            "event_sequence",
+            "hyformer",
+            "mixformer",
+            "sequence_family",
+            "token_streams",
+            "user_part",
+        )
+    },
     "kernels/__init__.py": _FORMS,
     "kernels/cpu_inference.py": _FORMS,
     "kernels/layout.py": _FORMS,

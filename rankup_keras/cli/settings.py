@@ -109,7 +109,9 @@ def _written_task(task: Any) -> Any:
     return task
 
 
-FEATURES: tuple[Any, ...] = (rk.Categorical, rk.Numeric, rk.History, rk.Pretrained)
+FEATURES: tuple[Any, ...] = (
+    rk.Categorical, rk.Numeric, rk.History, rk.Events, rk.Timestamp, rk.Pretrained,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from typing import Any as Csv
@@ -117,7 +119,9 @@ if TYPE_CHECKING:
     from typing import Any as Model
     from typing import Any as Task
 else:
-    MODELS = (rk.RankUp, rk.RankMixer, rk.RankElastor, rk.DLRM, rk.DCNv2)
+    MODELS = (
+        rk.RankUp, rk.RankMixer, rk.RankElastor, rk.MixFormer, rk.HyFormer, rk.DLRM, rk.DCNv2,
+    )  # fmt: skip
     Feature = _one_of({feature.__name__.lower(): feature for feature in FEATURES})
     Model = _one_of(
         {model.__name__: model for model in MODELS}

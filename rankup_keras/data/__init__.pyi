@@ -3,6 +3,7 @@ from .adapt_from_files import recall as recall
 from .bad_rows import BadRows as BadRows
 from .csv_options import CsvOptions as CsvOptions
 from .data_error import DataError as DataError
+from .event_log import EventLog as EventLog
 from .files import Files as Files
 from .leaks import Leak as Leak
 from .leaks import find_leaks as find_leaks

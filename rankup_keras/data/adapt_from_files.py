@@ -165,7 +165,7 @@ def _use(features: FeatureSet, found: Statistics, keep: str | os.PathLike[str] |
 def _learn(features: FeatureSet, found: Statistics) -> None:
     folder = found.folder or Path()
     learning = [f.name for f in features.of_type(Categorical) if f.learns_vocabulary]
-    scaled = [f.name for f in features.of_type(Numeric) if f.normalize is not None]
+    scaled = [f.name for f in features.leaves(Numeric) if f.normalize is not None]
     known = found.features
     features.set_statistics(
         vocabularies={name: folder / known[name]["file"] for name in learning},

@@ -13,6 +13,7 @@ from rankup_keras.data.packing import key
 from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.source import Chunk
 from rankup_keras.data.transforms import Transform
+from rankup_keras.features.alignment import misaligned
 from rankup_keras.features.conversion import convert
 from rankup_keras.features.target import Problem, Target, family
 
@@ -76,6 +77,12 @@ class Cleaner:
                 bad.add(problem.row)
                 row = problem.row if kept is None else int(kept[problem.row])
                 problems.append((target.column, dataclasses.replace(problem, row=row)))
+        lists = {t: arrays[key(t)] for t in self._targets if t.aligned}
+        lengths = {t: pc.list_value_length(x).to_numpy() for t, x in lists.items()}
+        for target, problem in misaligned(lengths):
+            bad.add(problem.row)
+            row = problem.row if kept is None else int(kept[problem.row])
+            problems.append((target.column, dataclasses.replace(problem, row=row)))
         for name in self._extra:
             arrays[f"extra/{name}"] = batch.column(batch.schema.get_field_index(name))
         table = pa.table(arrays) if arrays else pa.Table.from_batches([batch])

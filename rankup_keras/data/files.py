@@ -312,6 +312,8 @@ class Files:
                 # TensorFlow passes on the text of an error only; this one has more to tell.
                 self.error = error
                 raise
+            if encoder is not None and epoch == first_epoch:
+                self.features.warn_of_events(encoder.counts)
 
         signature = self.packer.signature if encoder is None else encoder.signature
         dataset = epochs.draws.flat_map(

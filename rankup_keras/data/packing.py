@@ -54,6 +54,8 @@ class Packer:
             spec["ints"] = tf.TensorSpec((None,), tf.int64)
         if self._single["float32"]:
             spec["floats"] = tf.TensorSpec((len(self._single["float32"]), None), tf.float32)
+        if self._listed["float32"]:
+            spec["listed_floats"] = tf.TensorSpec((None,), tf.float32)
         if self._single["float64"]:
             spec["doubles"] = tf.TensorSpec((len(self._single["float64"]), None), tf.float64)
         if self._vectors:
@@ -82,6 +84,9 @@ class Packer:
             if self._single[kind]:
                 floats = [columns[t].to_numpy(zero_copy_only=False) for t in self._single[kind]]
                 packed[name] = np.stack(floats)
+        if self._listed["float32"]:
+            parts = [flat[t].to_numpy(zero_copy_only=False) for t in self._listed["float32"]]
+            packed["listed_floats"] = np.concatenate(parts)
         if self._vectors:
             blocks = [
                 columns[t].flatten().to_numpy(zero_copy_only=False).reshape(-1, t.dim)
@@ -107,6 +112,8 @@ class Packer:
         for kind, name in _FLOATS.items():
             if name in packed:
                 result.update(zip(self._single[kind], tf.unstack(packed[name]), strict=True))
+        if "listed_floats" in packed:
+            self._deal(packed["listed_floats"], "float32", rows, lengths, result, lead=0)
         if "vectors" in packed:
             parts = tf.split(packed["vectors"], [t.dim for t in self._vectors], axis=1)
             result.update(zip(self._vectors, parts, strict=True))
@@ -121,7 +128,9 @@ class Packer:
         result: dict[Target, tf.Tensor],
         lead: int,
     ) -> None:
-        singles, listed = self._single[kind], self._listed[kind]
+        # Single numbers have a matrix of their own.
+        singles = [] if kind == "float32" else self._single[kind]
+        listed = self._listed[kind]
         sizes = [tf.constant(lead), *[rows] * len(singles)]
         sizes += [tf.cast(tf.reduce_sum(lengths[t]), tf.int32) for t in listed]
         # One op for all columns: every slice of strings would be a copy of them.

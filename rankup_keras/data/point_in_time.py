@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 
-def earlier_items(users: Any, times: Any, items: Any, length: int) -> np.ndarray:
+def earlier_items(
+    users: Any, times: Any, items: Any, length: int, order: str = "oldest_first"
+) -> np.ndarray:
     """Every row's history: the last items of its user, before its time.
 
     Args:
@@ -17,29 +19,37 @@ def earlier_items(users: Any, times: Any, items: Any, length: int) -> np.ndarray
         times: array (n,) of numbers, when the row happened.
         items: array (n,) of strings, what goes into the history.
         length: how many items to keep, the newest ones.
+        order: `"oldest_first"` (default) or `"newest_first"`, the order in
+            which they stand, as in `History`.
 
     Returns:
-        String array (n, length): the newest item first, `""` behind the
-        oldest. Of items at one time, the one in the later row is the newer.
+        String array (n, length), `""` behind the last item. Of items at one
+        time, the one in the later row is the newer.
 
     Example:
 
     ```python
     import rankup_keras as rk
 
-    past = rk.data.earlier_items(["u", "u", "u"], [1, 2, 2], ["a", "b", "c"], length=2)
-    assert past.tolist() == [["", ""], ["a", ""], ["a", ""]]
+    past = rk.data.earlier_items(["u", "u", "u"], [1, 2, 3], ["a", "b", "c"], length=2)
+    assert past.tolist() == [["", ""], ["a", ""], ["a", "b"]]
     ```
     """
     if length < 1:
         raise ValueError(f"`length` must be at least 1. Received: length={length}")
+    if order not in ("oldest_first", "newest_first"):
+        raise ValueError(
+            f"`order` must be 'oldest_first' or 'newest_first'. Received: order={order!r}"
+        )
     items = np.asarray(items, dtype=str)
-    order, user_start, tie_start = _sorted_runs(users, times)
-    positions = tie_start[:, None] - 1 - np.arange(length)
-    earlier = positions >= user_start[:, None]
-    newest_first = items[order][np.where(earlier, positions, 0)]
+    sort, user_start, tie_start = _sorted_runs(users, times)
+    if order == "newest_first":
+        positions = tie_start[:, None] - 1 - np.arange(length)
+    else:
+        positions = np.maximum(user_start, tie_start - length)[:, None] + np.arange(length)
+    earlier = (positions >= user_start[:, None]) & (positions < tie_start[:, None])
     histories = np.empty((len(items), length), dtype=items.dtype)
-    histories[order] = np.where(earlier, newest_first, "")
+    histories[sort] = np.where(earlier, items[sort][np.where(earlier, positions, 0)], "")
     return histories
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 import pyarrow as pa
 
 from rankup_keras.data.data_error import DataError
-from rankup_keras.features import Categorical, FeatureSet, History
+from rankup_keras.features import FeatureSet
 from rankup_keras.features.statistics import wide_target
 from rankup_keras.features.target import Target, family
 from rankup_keras.layers.towers import Task
@@ -23,17 +23,19 @@ def feature_targets(features: FeatureSet, schema: pa.Schema, text: bool) -> list
         text: whether the files are text, in which every value is a string.
     """
     targets = []
-    spec, names = features.raw_spec(), set(schema.names)
-    for feature in features.features:
-        owner = features[feature.of] if isinstance(feature, History) else feature
-        target = Target.of_spec(spec[feature.name], getattr(owner, "num_ids", None))
-        kind = target.kind
-        if isinstance(owner, Categorical) and owner.dtype is None and not text:
-            found = family(schema.field(owner.name).type) if owner.name in names else ""
-            integers = found.removeprefix("list of ") in ("integer", "number")
-            kind = "int64" if integers else "string"
-        target = dataclasses.replace(target, kind=kind, strict=False)
-        targets.append(wide_target(feature, target))
+    names, of_ids = set(schema.names), {field.name for field in features.fields()}
+    for name, target in features.targets().items():
+        kind, num_ids = target.kind, None
+        if name in of_ids:
+            owner = features.table_owner(name)
+            # What an event's id does not name counts as unknown.
+            num_ids = None if target.aligned else owner.num_ids
+            if owner.dtype is None and not text:
+                found = family(schema.field(owner.name).type) if owner.name in names else ""
+                integers = found.removeprefix("list of ") in ("integer", "number")
+                kind = "int64" if integers else "string"
+        target = dataclasses.replace(target, kind=kind, num_ids=num_ids, strict=False)
+        targets.append(wide_target(features[name], target) if name in features else target)
     return targets
 
 

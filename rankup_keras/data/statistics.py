@@ -12,6 +12,7 @@ from rankup_keras import durable
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
+from rankup_keras.features import Feature
 from rankup_keras.features.statistics import Learner
 from rankup_keras.features.target import Target
 from rankup_keras.strict_json import strict_json
@@ -121,7 +122,7 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
     features = files.features
     targets = {t.name: t for t in files.targets if t.role == "feature"}
     labels = [t for t in files.targets if t.role == "label"]
-    learner = Learner(features.features if folder else [], targets, folder or Path(), memory)
+    learner = Learner(features.leaves(Feature) if folder else [], targets, folder or Path(), memory)
     samples = {name: Sample() for name in learner.moments}
     missing = dict.fromkeys(samples, 0)
     positives, known = ({t.name: 0.0 for t in labels} for _ in range(2))
@@ -186,4 +187,6 @@ def _text(value: Any) -> str:
 
 
 def _numbers(table: pa.Table, target: Target) -> np.ndarray:
-    return table.column(key(target)).to_numpy()
+    column = one_chunk(table.column(key(target)))
+    column = column.flatten() if target.shape == "list" else column
+    return column.to_numpy(zero_copy_only=False)

@@ -41,7 +41,7 @@ def movielens_100k(
     - `timestamp`: int64, seconds since 1970; `hour` (`"0"` to `"23"`) and
       `weekday` (`"Mon"` to `"Sun"`) of it, in UTC: strings.
     - `history`: strings (n, `history`), the items that the user rated last
-      before this row, newest first, `""` behind the oldest.
+      before this row, oldest first, `""` behind the newest.
     - `user_count`, `user_mean`, `item_count`, `item_mean`: float32, how many
       ratings this user gave, or this item got, before this row, and their
       mean, NaN if there were none.
@@ -129,8 +129,7 @@ def movielens_features() -> FeatureSet:
             Numeric("age", side="user"),
             Categorical("gender", side="user"),
             Categorical("occupation", side="user"),
-            # Newest first, so the beginning is what to keep of an over-long history.
-            History("history", of="item_id", max_length=20, keep="first", side="user"),
+            History("history", of="item_id", max_length=20, side="user"),
             Categorical("item_id", side="candidate"),
             Categorical("release_year", side="candidate"),
             Categorical("genres", max_length=6, side="candidate"),

@@ -1,5 +1,7 @@
 from .findings import Finding as Finding
 from .findings import find_problems as find_problems
+from .gap_attention import AttentionByGap as AttentionByGap
+from .gap_attention import attention_by_gap as attention_by_gap
 from .measure import rank_profile as rank_profile
 from .ranks import effective_rank as effective_rank
 from .ranks import information_abundance as information_abundance

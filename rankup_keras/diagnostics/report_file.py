@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from rankup_keras.diagnostics.gap_attention import AttentionByGap
 from rankup_keras.diagnostics.record import RankProfile, read_profiles
 from rankup_keras.diagnostics.report_page import page
 from rankup_keras.diagnostics.report_sections import sections, summary
@@ -24,6 +25,7 @@ def report(
     title: str | None = None,
     relations: Mapping[str, Any] | None = None,
     collapse_below: float = 0.3,
+    attention: AttentionByGap | None = None,
     about: Mapping[str, str] | None = None,
     tokens: Sequence[tuple[str, str]] = (),
 ) -> str:
@@ -42,6 +44,7 @@ def report(
         relations: What `token_relations` returned, to be drawn as well.
         collapse_below: Share of its ceiling under which a layer counts as
             collapsed. Defaults to 0.3.
+        attention: What `attention_by_gap` returned, to be drawn as well.
         about: What to say of the run at the top: the model, its metrics. Defaults to nothing.
         tokens: Family and fields of every token, as `token_sources(model)` tells them; an
             `EffectiveRank` callback knows them by itself.
@@ -76,7 +79,7 @@ def report(
     text = page(
         title or "Effective rank of a training run",
         summary(profiles),
-        sections(profiles, relations or {}, collapse_below, about or {}, tokens),
+        sections(profiles, relations or {}, collapse_below, about or {}, tokens, attention),
     )
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

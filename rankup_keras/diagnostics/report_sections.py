@@ -38,6 +38,7 @@ def sections(
     collapse_below: float,
     about: Mapping[str, str],
     tokens: Sequence[tuple[str, str]],
+    attention: Any = None,
 ) -> Iterator[str]:
     """All sections of the page, in order."""
     last = profiles[-1]
@@ -73,6 +74,9 @@ def sections(
     for relation in relations.values():
         heading = f"How the tokens of '{relation.layer}' relate"
         yield from _small_charts(heading, "", plots.relation_panels(relation), 260)
+    if attention is not None:
+        note = "Share of attention by the time from event to request; grey: share of the events."
+        yield from _small_charts("Attention over time", note, attention.panels(), 260)
     yield _layer_table(profiles)
     if last.tables:
         yield _embedding_tables(profiles)

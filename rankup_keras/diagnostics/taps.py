@@ -12,8 +12,10 @@ import tensorflow as tf
 from rankup_keras.compat.functional_graph import calls
 from rankup_keras.compat.nested_layers import nested_layers
 
-# What the models of this package name their tokenizer's end, mixers and FFNs.
-_OWN_NAMES = re.compile(r"tokens|block_\d+_(mixer|ffn)")
+# What the models of this package name their tokenizer's end, mixers, queries, events and FFNs.
+_OWN_NAMES = re.compile(
+    r"(user_|item_)?tokens|block_\d+_(user_|item_)?(mixer|query|events_\d+|ffn)"
+)
 
 # What they return at inference is what they were given.
 _PASS_THROUGH = (

@@ -1,4 +1,5 @@
 from .categorical import Categorical as Categorical
+from .events import Events as Events
 from .feature import Feature as Feature
 from .feature_set import FeatureSet as FeatureSet
 from .growth import Grown as Grown
@@ -9,4 +10,5 @@ from .numeric import Numeric as Numeric
 from .pretrained import Pretrained as Pretrained
 from .spec import FieldSpec as FieldSpec
 from .spec import TableSpec as TableSpec
+from .timestamp import Timestamp as Timestamp
 from .vocabulary_lookup import VocabularyLookup as VocabularyLookup

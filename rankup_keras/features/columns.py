@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
+from rankup_keras.features.alignment import misaligned
 from rankup_keras.features.conversion import convert, show
 from rankup_keras.features.target import ARROW, PADDING, Target, family, missing_columns_error
 from rankup_keras.features.tensors import (
@@ -62,13 +63,16 @@ class _Columns(Mapping[str, Any]):
         return len(self._places)
 
 
-def convert_columns(data: Any, spec: dict[str, tf.TensorSpec]) -> dict[str, Any]:
+def convert_columns(
+    data: Any, spec: dict[str, tf.TensorSpec], targets: Mapping[str, Target] | None = None
+) -> dict[str, Any]:
     """Converts the columns that `spec` names, checks their types and equal lengths.
 
     Args:
         data: dict of columns (arrays, lists, dense, ragged or sparse tensors),
             pandas frame or pyarrow table. Other columns are left out.
         spec: name → `tf.TensorSpec`, see `FeatureSet.raw_spec`.
+        targets: see `FeatureSet.targets`. Defaults to those of `spec`.
 
     Returns:
         dict name → NumPy array (object arrays of bytes for strings).
@@ -77,7 +81,7 @@ def convert_columns(data: Any, spec: dict[str, tf.TensorSpec]) -> dict[str, Any]
         ValueError: a column is missing, or has a wrong length or shape.
         TypeError: a column has another type than its feature declares.
     """
-    targets = {name: Target.of_spec(item) for name, item in spec.items()}
+    targets = targets or {name: Target.of_spec(item) for name, item in spec.items()}
     converted = arrow_columns(data, targets)
     result = {name: _dense(chunks, targets[name]) for name, chunks in converted.items()}
     for name, array in result.items():
@@ -98,7 +102,15 @@ def arrow_columns(data: Any, targets: Mapping[str, Target]) -> dict[str, list[pa
     lengths = {name: sum(map(len, chunks)) for name, chunks in result.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"Columns must have equal length. Received lengths: {lengths}.")
+    lists = {t: result[name] for name, t in targets.items() if t.aligned and t.shape == "list"}
+    widths = {t: np.concatenate([_lengths(x) for x in chunks]) for t, chunks in lists.items()}
+    for target, problem in misaligned(widths)[:1]:
+        raise ValueError(f"Column {target.name!r}, row {problem.row}: {problem.reason}")
     return result
+
+
+def _lengths(array: pa.Array) -> np.ndarray:
+    return pc.list_value_length(array).to_numpy()
 
 
 def convert_column(value: Any, spec: tf.TensorSpec) -> np.ndarray:
@@ -275,16 +287,16 @@ def batches(data: Any, targets: Mapping[str, Target]) -> Iterator[dict[str, list
         yield arrow_columns(item[0] if isinstance(item, tuple) else item, targets)
 
 
-def check_types(data: Any, spec: Mapping[str, tf.TensorSpec]) -> None:
-    """Checks the types of the columns of `spec` that data have, by their first rows."""
+def check_types(data: Any, targets: Mapping[str, Target]) -> None:
+    """Checks the types of the columns of `targets` that data have, by their first rows."""
     if isinstance(data, tf.data.Dataset):
         element = dataset_columns(data)
-        check_dataset_spec(element, {n: item for n, item in spec.items() if n in element})
+        check_dataset_spec(element, {n: t.spec() for n, t in targets.items() if n in element})
         return
     table = as_mapping(data[0] if isinstance(data, tuple) else data)
-    for name, item in spec.items():
+    for name, target in targets.items():
         if name in table and not isinstance(table[name], tf.SparseTensor):
-            convert_column(table[name][:100], item)
+            arrow_column(table[name][:100], target)
 
 
 def is_integer_column(data: Any, name: str) -> bool:

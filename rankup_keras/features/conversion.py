@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rankup_keras.features.instants import since_1970
 from rankup_keras.features.target import (
     ARROW,
     EXACT,
@@ -49,6 +50,8 @@ def convert(
         An array without nulls, of `binary`, `int64` or `float32`, of lists of them, or of vectors,
         with padding where a value could not be read; and the problems.
     """
+    if target.unit is not None:
+        array = since_1970(array, target.unit)
     if pa.types.is_dictionary(array.type):
         single = target.shape == "single" and target.kind == "string"
         if coded and single and len(array.dictionary) <= len(array):

@@ -146,12 +146,14 @@ def in_chunks(
     raw: Mapping[str, Any],
     spec: Mapping[str, tf.TensorSpec],
 ) -> dict[str, np.ndarray]:
-    """Encodes arrays of any length, some rows at a time."""
+    """Encodes arrays of any length, some rows at a time, fewer where their lists are long."""
     rows = len(next(iter(raw.values())))
+    widest = max(value.shape[1] if value.ndim == 2 else 1 for value in raw.values())
+    step = max(1, CHUNK // max(1, widest // 64))
     chunks = []
-    for start in range(0, max(rows, 1), CHUNK):
+    for start in range(0, max(rows, 1), step):
         part = {
-            name: tf.constant(value[start : start + CHUNK], spec[name].dtype)
+            name: tf.constant(value[start : start + step], spec[name].dtype)
             for name, value in raw.items()
         }
         chunks.append({name: tensor.numpy() for name, tensor in encode(part).items()})

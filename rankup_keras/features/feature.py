@@ -42,6 +42,7 @@ class Feature:
         "encoded_numeric",
         "encoded_vectors",
         "encoded_weights",
+        "encoded_events",
     )
 
     def __init__(self, name: str, side: Side | None = None, group: str | None = None) -> None:

@@ -1,34 +1,28 @@
 """Everything a row is: the features, what was learned about them, and their preprocessing."""
 
+import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from rankup_keras._registry import serializable
 from rankup_keras.compat.raw_inputs import take_raw_inputs
-from rankup_keras.features import columns, encoding, supplied_statistics, tensors
-from rankup_keras.features.autotuning import without_autotuner
+from rankup_keras.features import columns, supplied_statistics
 from rankup_keras.features.categorical import Categorical
+from rankup_keras.features.events import Events
 from rankup_keras.features.feature import Feature
-from rankup_keras.features.history import History
-from rankup_keras.features.layout import Layout, joint_encoding
 from rankup_keras.features.numeric import Numeric
-from rankup_keras.features.pretrained import Pretrained
+from rankup_keras.features.preprocessing import Preprocessing
 from rankup_keras.features.spec import TableSpec
 from rankup_keras.features.statistics import Learner, wide_target
-from rankup_keras.features.target import Target, missing_columns_error
-from rankup_keras.features.tensor_names import named
 from rankup_keras.features.vocabulary_lookup import VocabularyLookup
 
 
 @serializable
-class FeatureSet(Layout, keras.layers.Layer):
+class FeatureSet(Preprocessing, keras.layers.Layer):
     """Describes a row once, for training, evaluation and serving alike.
 
     Calling it turns raw columns into a few packed tensors. It is TensorFlow
@@ -47,10 +41,13 @@ class FeatureSet(Layout, keras.layers.Layer):
 
     - `encoded_ids`: int32 (batch, slots), read by the embedding tables;
     - `encoded_numeric`: float32 (batch, numeric features + indicators);
-    - `encoded_vectors`: float32 (batch, widths of all pretrained vectors).
+    - `encoded_vectors`: float32 (batch, widths of all pretrained vectors);
+    - `encoded_events`: float32 (batch, lengths of all events times what is known
+      of each beside its ids).
 
     Args:
-        features: list of `Categorical`, `Numeric`, `History`, `Pretrained`.
+        features: list of `Categorical`, `Numeric`, `History`, `Events`,
+            `Timestamp`, `Pretrained`.
 
     Example:
 
@@ -68,22 +65,18 @@ class FeatureSet(Layout, keras.layers.Layer):
     ```
 
     Raises:
-        ValueError: two features of one name, or a `History` of a feature that
-            is not there or not single-valued.
+        ValueError: two features of one name, or a `History` or `Events` of a
+            feature that is not there or not single-valued.
     """
 
     def __init__(self, features: Sequence[Feature], **kwargs: Any) -> None:
         super().__init__(autocast=False, dtype="float32", **kwargs)
         take_raw_inputs(self)
-        self.features = list(features)
-        self.check_features()
+        self._describe(features)
         self._by_name = {feature.name: feature for feature in self.features}
-        self._moments: dict[str, tuple[float, float]] = {}
         self._sizes: dict[str, int] = {}
-        self._lookups: dict[str, VocabularyLookup] = {}
         self._frozen_by: str | None = None
-        self._encode_fn: Any = None
-        for feature in self.of_type(Categorical):
+        for feature in self.leaves(Categorical):
             if feature.uses_vocabulary:
                 self._lookups[feature.name] = VocabularyLookup(
                     feature.dtype or "string",
@@ -114,7 +107,7 @@ class FeatureSet(Layout, keras.layers.Layer):
 
     def _unadapted(self) -> list[str]:
         names = [name for name in self._lookups if name not in self._sizes]
-        numeric = [f.name for f in self.of_type(Numeric) if f.normalize is not None]
+        numeric = [f.name for f in self.leaves(Numeric) if f.normalize is not None]
         return names + [name for name in numeric if name not in self._moments]
 
     def adapt(self, data: Any) -> "FeatureSet":
@@ -134,19 +127,22 @@ class FeatureSet(Layout, keras.layers.Layer):
         """
         self.check_not_frozen()
         self._infer_dtypes(data)
-        spec = self.raw_spec()
+        described = self.targets()
         # Of those that learn nothing too: now, not at the first batch.
-        columns.check_types(data, spec)
+        columns.check_types(data, described)
         targets = {
-            f.name: wide_target(f, Target.of_spec(spec[f.name], getattr(f, "num_ids", None)))
+            f.name: wide_target(
+                f, dataclasses.replace(described[f.name], num_ids=getattr(f, "num_ids", None))
+            )
             for f in self.features
             if isinstance(f, Numeric)
             or (isinstance(f, Categorical) and (f.learns_vocabulary or f.num_ids is not None))
         }
+        targets |= {f.name: described[f.name] for e in self.of_type(Events) for f in e.scaled}
         with tempfile.TemporaryDirectory(prefix="rankup_keras_") as folder:
-            learner = Learner(self.features, targets, Path(folder))
+            learner = Learner(self.leaves(Feature), targets, Path(folder))
             learner.learn(data)
-            scaled = [f.name for f in self.of_type(Numeric) if f.normalize is not None]
+            scaled = [f.name for f in self.leaves(Numeric) if f.normalize is not None]
             moments = {name: learner.moments[name].statistics() for name in scaled}
             return self.set_statistics({n: learner.write(n) for n in learner.counts}, moments)
 
@@ -191,11 +187,11 @@ class FeatureSet(Layout, keras.layers.Layer):
         taken = supplied_statistics.checked_vocabularies(
             self.features, vocabularies or {}, dtypes or {}
         )
-        found = supplied_statistics.checked_moments(self.features, moments or {})
+        numeric = {f.name: f for f in self.leaves(Numeric)}
+        found = supplied_statistics.checked_moments(numeric.values(), moments or {})
         self._moments.update(found)
         for name, pair in found.items():
-            numeric: Any = self._by_name[name]
-            numeric.dtype = numeric.dtype or numeric.learned_dtype(*pair)
+            numeric[name].dtype = numeric[name].dtype or numeric[name].learned_dtype(*pair)
         for feature, vocabulary, dtype in taken:
             self._set_dtype(feature, dtype)
             self._take_vocabulary(feature, vocabulary)
@@ -240,11 +236,13 @@ class FeatureSet(Layout, keras.layers.Layer):
     # What comes in, what goes out
 
     def tables(self) -> list[TableSpec]:
-        """The embedding tables that the categorical features need."""
-        return [
+        """The embedding tables that the categorical features and the events need."""
+        tables = [
             TableSpec(feature.name, self._rows(feature), feature.embedding_dim)
-            for feature in self.of_type(Categorical)
+            for feature in self.leaves(Categorical)
         ]
+        gaps = [e for e in self.of_type(Events) if e.gap]
+        return tables + [TableSpec(e.gap, 1 + e.time_buckets) for e in gaps]
 
     def _rows(self, feature: Categorical) -> int:
         if feature.hash_buckets is not None:
@@ -252,109 +250,6 @@ class FeatureSet(Layout, keras.layers.Layer):
         if feature.num_ids is not None:
             return 2 + feature.num_ids
         return 1 + int(feature.oov_buckets or 1) + self._sizes[feature.name]
-
-    # Preprocessing
-
-    def call(self, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-        spec = self.raw_spec()
-        missing = [name for name in spec if name not in raw]
-        if missing:
-            raise missing_columns_error(missing, [str(name) for name in raw])
-        raw = {name: tensors.cast_tensor(raw[name], item) for name, item in spec.items()}
-        encoded: dict[str, tf.Tensor] = {}
-        ids = self._encode_ids(raw)
-        if ids:
-            encoded["encoded_ids"] = tf.concat(ids, axis=1)
-        numeric = [self.centered(f.name, raw[f.name]) for f in self.of_type(Numeric)]
-        if numeric:
-            encoded["encoded_numeric"] = self.normalize(tf.stack(numeric, axis=1))
-        vectors = [encoding.clean_vectors(raw[f.name]) for f in self.of_type(Pretrained)]
-        if vectors:
-            encoded["encoded_vectors"] = tf.concat(vectors, axis=1)
-        return encoded
-
-    def centered(self, name: str, values: tf.Tensor) -> tf.Tensor:
-        """A numeric feature's column as float32, by its mean where float32 has no room for it."""
-        feature: Any = self._by_name[name]
-        return encoding.centered(values, feature, self._moments.get(name, (0.0, 1.0))[0])
-
-    def normalize(self, values: tf.Tensor) -> tf.Tensor:
-        """The part of a call that makes `encoded_numeric`, of `centered` (batch, features)."""
-        numeric = self.of_type(Numeric)
-        moments = np.array([self._moments.get(f.name, (0.0, 1.0)) for f in numeric])
-        return encoding.encode_numeric(values, numeric, moments[:, 0], moments[:, 1])
-
-    def ids(self, name: str, values: tf.Tensor) -> tf.Tensor:
-        """Ids of values, in the table that a categorical feature or sequence reads.
-
-        Args:
-            name: the feature's name.
-            values: string or int64 tensor of any shape, as the feature declares.
-
-        Returns:
-            int32 tensor of the same shape, 0 for missing values; with a last
-            axis of every value's ids where the feature has `num_hashes` > 1.
-        """
-        feature: Any = self._by_name[name]
-        feature = self._by_name[feature.of] if isinstance(feature, History) else feature
-        if feature.hash_buckets is not None:
-            return encoding.value_ids(values, feature.hash_buckets, feature.num_hashes)
-        if feature.num_ids is not None:
-            return encoding.integer_ids(values, feature.num_ids)
-        return tf.cast(self._lookups[feature.name](values), tf.int32)
-
-    def _encode_ids(self, raw: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-        parts: list[tf.Tensor] = []
-        # Neighbours that one operation encodes are encoded at once: in a step of a small model a
-        # dozen small operations a column would count.
-        for kind, neighbors in groupby(self.in_slot_order(), key=joint_encoding):
-            if kind is None:
-                parts += [self._encode_column(f, raw[f.name]) for f in neighbors]
-                continue
-            run: list[Any] = list(neighbors)
-            values = tf.stack([raw[f.name] for f in run], axis=1)
-            if kind == "integer":
-                parts.append(encoding.integer_ids(values, [f.num_ids for f in run]))
-            else:
-                buckets, hashes = ([f.hash_buckets for f in run], [f.num_hashes for f in run])
-                parts.append(encoding.hash_ids(values, buckets, hashes))
-        return parts
-
-    def _encode_column(self, feature: Any, values: tf.Tensor) -> tf.Tensor:
-        if feature.max_length is None:
-            return self.ids(feature.name, values[:, None])
-        keep = feature.keep if isinstance(feature, History) else "first"
-        return encoding.fixed_length(self.ids(feature.name, values), feature.max_length, keep)
-
-    def encode(self, data: Any) -> Any:
-        """Raw rows → encoded rows, on the host.
-
-        Args:
-            data: a batched `tf.data.Dataset` of columns, or of tuples that
-                start with them, or columns in memory (dict, frame, table).
-
-        Returns:
-            A dataset of the same structure with the columns encoded, or a dict
-            of NumPy arrays.
-        """
-        if isinstance(data, tf.data.Dataset):
-            element = data.element_spec
-            tensors.check_dataset_spec(tensors.dataset_columns(data), self.raw_spec())
-
-            def encode(*item: Any) -> Any:
-                encoded = self(item[0])
-                return (encoded, *item[1:]) if isinstance(element, tuple) else encoded
-
-            encoded = data.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
-            return without_autotuner(encoded.prefetch(tf.data.AUTOTUNE))
-        return self._encode_arrays(columns.convert_columns(data, self.raw_spec()))
-
-    def _encode_arrays(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        spec = self.raw_spec()
-        if self._encode_fn is None:
-            # One trace for all batch sizes and history widths.
-            self._encode_fn = tf.function(self.__call__, input_signature=[named(spec)])
-        return encoding.in_chunks(self._encode_fn, raw, spec)
 
     # Saving
 

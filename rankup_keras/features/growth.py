@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rankup_keras.features.categorical import Categorical
-from rankup_keras.features.conversion import Target
 from rankup_keras.features.feature_set import FeatureSet
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.statistics import Learner, Moments
+from rankup_keras.features.target import Target
 from rankup_keras.features.value_counts import write_vocabulary
 
 COUNTS = pa.schema([("feature", pa.string()), ("value", pa.string()), ("count", pa.int64())])

@@ -8,7 +8,7 @@ from rankup_keras._registry import serializable
 from rankup_keras.features.feature import Feature, Side, one_of, positive_int
 from rankup_keras.features.spec import COMBINERS
 
-KEEP = ("last", "first")
+ORDERS = ("oldest_first", "newest_first", "unordered")
 
 
 @serializable
@@ -16,16 +16,17 @@ class History(Feature):
     """A history of another feature's values, read from that feature's table.
 
     Values are preprocessed exactly as the other feature's (one vocabulary, one
-    table), padding (`""` or `-1`) is dropped wherever it stands, and an
-    over-long history is cut to `max_length`.
+    table), padding (`""` or `-1`) is dropped wherever it stands, and of an
+    over-long history the newest values are kept.
+
+    `Events` describe more than ids: times, actions and numbers beside them.
 
     Args:
         name: str. Name of the raw column.
         of: str. Name of the single-valued `Categorical` whose values these are.
         max_length: int. Number of values kept.
-        keep: `"last"` (default) keeps the end of an over-long history, which
-            is right when it runs from oldest to newest; `"first"` keeps its
-            beginning.
+        order: `"oldest_first"` (default) or `"newest_first"`, how the values
+            stand in the data: it says which of them are the newest.
         combiner: `"mean"` (default), `"sum"` or `"sqrtn"`. Reduction where a
             model wants the history as one vector.
         side: see `Feature`. Defaults to `"user"`.
@@ -50,7 +51,7 @@ class History(Feature):
         name: str,
         of: str,
         max_length: int,
-        keep: str = "last",
+        order: str = "oldest_first",
         combiner: str = "mean",
         side: Side | None = "user",
         group: str | None = None,
@@ -59,8 +60,13 @@ class History(Feature):
         owner = f"feature {name!r}"
         self.of = of
         self.max_length = positive_int(max_length, "max_length", owner)
-        self.keep = one_of(keep, KEEP, "keep", owner)
+        self.order = one_of(order, ORDERS[:2], "order", owner)
         self.combiner = one_of(combiner, COMBINERS, "combiner", owner)
+
+    @property
+    def keep(self) -> str:
+        """Which end of an over-long history is kept, see `encoding.fixed_length`."""
+        return "last" if self.order == "oldest_first" else "first"
 
     def raw_spec(self) -> tf.TensorSpec:
         # The dtype is the other feature's; `FeatureSet.raw_spec` puts it in.
@@ -69,6 +75,6 @@ class History(Feature):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
-            of=self.of, max_length=self.max_length, keep=self.keep, combiner=self.combiner
+            of=self.of, max_length=self.max_length, order=self.order, combiner=self.combiner
         )
         return config

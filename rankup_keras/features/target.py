@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -55,6 +56,9 @@ class Target:
         strict: whether text and numbers are not read as each other, and no
             text marks a missing value, as for columns in memory.
         rule: what tells the positive values of a label, a `Positive`, or `None`.
+        unit: for times, what whole numbers count since 1970: `"s"`, `"ms"`,
+            `"us"` or `"ns"`.
+        aligned: name of the events whose other lists are as long as this one.
     """
 
     name: str
@@ -67,6 +71,8 @@ class Target:
     strict: bool = False
     rule: Any = None
     nullable: bool = False
+    unit: str | None = None
+    aligned: str | None = None
 
     @classmethod
     def of_spec(cls, spec: tf.TensorSpec, num_ids: int | None = None) -> "Target":
@@ -90,6 +96,8 @@ class Target:
             TypeError: the values have another type.
         """
         found = family(kind)
+        if self.unit is not None:
+            found = re.sub(r"timestamp\[.*\]", "integer", found)
         depth, item = found.count("list of "), found.removeprefix("list of ")
         if item == "null":
             return

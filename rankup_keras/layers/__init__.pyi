@@ -3,8 +3,10 @@ from .embeddings import FieldEmbedding as FieldEmbedding
 from .embeddings import PretrainedVectors as PretrainedVectors
 from .embeddings import TablePlan as TablePlan
 from .embeddings import TableView as TableView
+from .embeddings import TakeColumns as TakeColumns
 from .embeddings import plan as plan
 from .mixers import FullMixing as FullMixing
+from .mixers import ItemTokenMixing as ItemTokenMixing
 from .mixers import LayerNorm as LayerNorm
 from .mixers import MixAndRevert as MixAndRevert
 from .mixers import MixerBlock as MixerBlock
@@ -22,7 +24,16 @@ from .mixers import SiameseSum as SiameseSum
 from .mixers import TokenAttention as TokenAttention
 from .mixers import TokenMixing as TokenMixing
 from .mixers import UniMixing as UniMixing
+from .mixers import UserTokenMixing as UserTokenMixing
 from .mixers import split_experts as split_experts
+from .sequences import DINAttention as DINAttention
+from .sequences import EventAttention as EventAttention
+from .sequences import EventEmbedding as EventEmbedding
+from .sequences import EventSwiGLU as EventSwiGLU
+from .sequences import HeadAttention as HeadAttention
+from .sequences import HSTUEncoder as HSTUEncoder
+from .sequences import LongerEncoder as LongerEncoder
+from .sequences import TransformerEncoder as TransformerEncoder
 from .tokens import CrossedTokens as CrossedTokens
 from .tokens import FactorizationMachine as FactorizationMachine
 from .tokens import GlobalToken as GlobalToken

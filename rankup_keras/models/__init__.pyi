@@ -2,6 +2,8 @@ from .calibrated import Calibrated as Calibrated
 from .calibrated import calibrate as calibrate
 from .dcnv2 import DCNv2 as DCNv2
 from .dlrm import DLRM as DLRM
+from .hyformer import HyFormer as HyFormer
+from .mixformer import MixFormer as MixFormer
 from .model_cost import Cost as Cost
 from .model_cost import cost as cost
 from .model_cost import measure as measure

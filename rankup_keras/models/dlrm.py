@@ -70,7 +70,7 @@ class DLRM(RankingModel):
         settings = settings_of(locals())
         task_list, policy = as_tasks(tasks), settings["dtype"]
         row = EmbeddedRow(features, settings)
-        fields = row.pooled()
+        fields = row.with_sequences()
         if set(fields.dims) - {embedding_dim}:
             raise ValueError(
                 "DLRM takes dot products of embeddings, which must all be `embedding_dim` wide. "

@@ -1,19 +1,22 @@
 """The beginning of every model: inputs, embedding tables, and the fields read from them."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from rankup_keras.features import FeatureSet, Pretrained
+from rankup_keras.features import Events, FeatureSet, History, Pretrained
 from rankup_keras.features.spec import FieldSpec, TableSpec
-from rankup_keras.layers.embeddings import FieldEmbedding
+from rankup_keras.layers.embeddings import FieldEmbedding, TakeColumns
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.embeddings.placement import placed
 from rankup_keras.layers.tokens import NumericEmbedding, SequencePooling
 from rankup_keras.layers.tokens.field_groups import FieldGroups
+from rankup_keras.models.event_sequence import EventSequence, choices_by_sequence, sequence_vector
+from rankup_keras.models.user_part import UserPart, fields_of, source_holds
 
 
 def side_by_side(tensors: Sequence[Any]) -> Any:
@@ -132,14 +135,54 @@ class EmbeddedRow:
         return [f for f in self._sets[table_set] if (f.kind == "sequence") == sequences]
 
     def sequences(self, table_set: str) -> list[FieldSpec]:
-        """The sequences of a table set."""
-        return self._members(table_set, sequences=True)
+        """The histories of a table set."""
+        histories = {feature.name for feature in self.features.of_type(History)}
+        return [f for f in self._members(table_set, sequences=True) if f.name in histories]
 
     def history(self, table_set: str, sequence: FieldSpec) -> tuple[Any, Any]:
         """A sequence's items as embeddings (batch, length, width), and their ids."""
         items = self._embedded[f"{self._set(table_set)}/{sequence.name}"]
-        ids = self.inputs["encoded_ids"]
-        return items, ids[:, sequence.start : sequence.start + sequence.length]
+        columns = [(sequence.start, sequence.start + sequence.length)]
+        return items, TakeColumns(columns, [sequence.name])(self.inputs["encoded_ids"])
+
+    def event_sequences(self, table_set: str = "shared") -> list[EventSequence]:
+        """The histories of a table set, each as events of one column, and its events."""
+        found = []
+        for sequence in self.sequences(table_set):
+            items, ids = self.history(table_set, sequence)
+            candidate = self._candidate(table_set, [sequence.table])
+            found.append(EventSequence(sequence.name, [items], ids, candidate))
+        start = 0
+        held = {f.name for f in self._members(table_set, sequences=True)}
+        for events in self.features.of_type(Events):
+            depth = len(events.channels)
+            end = start + events.max_length * depth
+            if held.issuperset(events.fields):
+                take = TakeColumns([(start, end)], [events.name], depth, dtype=self.dtype)
+                channels = take(self.inputs["encoded_events"])
+                key = self._set(table_set)
+                columns = [self._embedded[f"{key}/{field}"] for field in events.fields]
+                columns += [channels[:, :, 1:]] if depth > 1 else []
+                gap = events.channels.index("log_gap") if "log_gap" in events.channels else None
+                candidate = self._candidate(table_set, list(events.ids.values()))
+                found.append(
+                    EventSequence(
+                        events.name,
+                        columns,
+                        channels[:, :, 0],
+                        candidate,
+                        None if gap is None else channels[:, :, gap],
+                    )
+                )
+            start = end
+        return found
+
+    def _candidate(self, table_set: str, tables: Sequence[Any]) -> Any:
+        """What the candidate has of the columns of a sequence, side by side; `None` without any."""
+        held = {f.name for f in self._members(table_set, sequences=False)}
+        names = [name for name in tables if isinstance(name, str) and name in held]
+        names = [name for name in names if self.features[name].side != "user"]
+        return side_by_side([self.field(table_set, name) for name in names]) if names else None
 
     def field(self, table_set: str, name: str) -> Any:
         """One field that is not a sequence (batch, width)."""
@@ -169,7 +212,7 @@ class EmbeddedRow:
         return Fields(names, [width[name] for name in names], pieces)
 
     def pooled(self, table_set: str = "shared") -> Fields:
-        """`categorical`, followed by every sequence reduced to one vector by its combiner."""
+        """`categorical`, followed by every history reduced to one vector by its combiner."""
         fields = self.categorical(table_set)
         for sequence in self.sequences(table_set):
             items, ids = self.history(table_set, sequence)
@@ -179,12 +222,32 @@ class EmbeddedRow:
 
     def numeric_features(self) -> list[str]:
         """For every column of `encoded_numeric`, the feature that it belongs to."""
-        return [name.removesuffix(":missing") for name in self.features.numeric_names()]
+        return self.features.numeric_owners()
 
-    def all_fields(self, table_set: str = "shared") -> Fields:
-        """`pooled`, then the numeric columns as embedded fields, then the pretrained vectors."""
-        fields = self.pooled(table_set)
-        names, width = self.numeric_features(), self.settings["embedding_dim"]
+    def with_sequences(self, table_set: str = "shared", encoder: Any = "mean") -> Fields:
+        """`categorical`, and a field per sequence as its encoder reduces it, see `RankUp`."""
+        return self.categorical(table_set) + self._sequence_fields(table_set, encoder)
+
+    def _sequence_fields(self, table_set: str, encoder: Any) -> Fields:
+        sequences, width = self.event_sequences(table_set), self.settings["embedding_dim"]
+        choices = choices_by_sequence(encoder, [sequence.name for sequence in sequences])
+        combiners = {f.name: f.combiner for f in self.sequences(table_set)}
+        fields = Fields([], [], [])
+        for sequence in sequences:
+            choice, combiner = choices[sequence.name], combiners.get(sequence.name)
+            if choice == "mean" and combiner is not None:
+                pooling = SequencePooling(combiner, dtype=self.dtype)
+                vector = pooling(sequence.columns[0], sequence.mask)
+            else:
+                name = f"sequence_{len(fields.names)}"
+                vector = sequence_vector(sequence, choice, width, name, self.dtype)
+            fields += Fields([sequence.name], [vector.shape[-1]], [vector])
+        return fields
+
+    def all_fields(self, table_set: str = "shared", encoder: Any = "mean") -> Fields:
+        """`with_sequences`, then numeric columns as embedded fields, then pretrained vectors."""
+        fields, width = self.with_sequences(table_set, encoder), self.settings["embedding_dim"]
+        names = self.numeric_features()
         if names:
             layer = NumericEmbedding(width, name="numeric_embedding", dtype=self.dtype)
             embedded = layer(self.inputs["encoded_numeric"])
@@ -193,6 +256,79 @@ class EmbeddedRow:
         return fields + Fields(
             list(vectors), [v.shape[-1] for v in vectors.values()], list(vectors.values())
         )
+
+    def required_sequences(self, model: str) -> list[EventSequence]:
+        """`event_sequences`, of which there must be one."""
+        found = self.event_sequences()
+        if not found:
+            raise ValueError(
+                f"{model} needs a sequence: an Events or History feature. Received features: "
+                f"{[feature.name for feature in self.features.features]}."
+            )
+        return found
+
+    def field_count(self) -> int:
+        """How many fields `by_side` has."""
+        names = self.embedding.field_names("shared") if self.embedding else ()
+        return len(names) + len(self.numeric_features()) + len(self.features.of_type(Pretrained))
+
+    def by_side(self, apart: bool) -> dict[str, Any]:
+        """All fields but the sequences (batch, width), by stream, see `token_streams`.
+
+        Args:
+            apart: whether those of the user and of the candidate are apart.
+        """
+        parts: list[tuple[Any, list[str], list[int]]] = []
+        if self.embedding is not None and self.embedding.field_names("shared"):
+            names = list(self.embedding.field_names("shared"))
+            parts.append(
+                (self._embedded["shared"], names, list(self.embedding.field_dims("shared")))
+            )
+        names, width = self.numeric_features(), self.settings["embedding_dim"]
+        if names:
+            layer = NumericEmbedding(width, name="numeric_embedding", dtype=self.dtype)
+            embedded = layer(self.inputs["encoded_numeric"])
+            parts.append((embedded, names, [width] * len(names)))
+        vectors = self.features.of_type(Pretrained)
+        if vectors:
+            names = [f.name for f in vectors]
+            parts.append((self.inputs["encoded_vectors"], names, [f.dim for f in vectors]))
+        if not apart:
+            return {"": side_by_side([x for x, _, _ in parts])}
+        found: dict[str, Any] = {}
+        for stream, is_user in (("user_", True), ("item_", False)):
+            taken = []
+            for x, names, dims in parts:
+                ends = list(itertools.accumulate(dims))
+                places = [i for i, n in enumerate(names) if (self._side(n) == "user") == is_user]
+                if places:
+                    columns = [(ends[i] - dims[i], ends[i]) for i in places]
+                    of = [names[i] for i in places]
+                    taken.append(TakeColumns(columns, of, dtype=self.dtype)(x))
+            if not taken:
+                side = "side='user'" if is_user else "another side than 'user'"
+                raise ValueError(f"`user_item_mask` needs a feature of {side}. Received none.")
+            found[stream] = side_by_side(taken)
+        return found
+
+    def sides_with_sequences(self, encoder: Any) -> tuple[dict[str, Any], int]:
+        """`by_side`, a field per sequence behind it where it belongs, and the number of fields."""
+        found, part = self.by_side(True), self.user_part()
+        sequences = self._sequence_fields("shared", encoder)
+        for vector in sequences.pieces:
+            stream = "user_" if part.only(vector) else "item_"
+            found[stream] = side_by_side([found[stream], vector])
+        return found, self.field_count() + len(sequences.names)
+
+    def user_part(self) -> UserPart:
+        """Tells which tensors have nothing of the candidate."""
+        mine = {f.name for f in self.features.features if f.side == "user"}
+        sources = {**self.inputs, **(self._embedded if self.embedding else {})}
+        holds = source_holds(self.features, sources, self.embedding)
+        return UserPart(fields_of(self.features, mine), sources, holds)
+
+    def _side(self, name: str) -> Any:
+        return self.features[name].side
 
     def vectors(self) -> dict[str, Any]:
         """Pretrained vectors by feature."""

@@ -142,7 +142,10 @@ def measure(model: keras.Model) -> Cost:
     """
     parts = []
     for layer in model.layers:
-        flops = sum(_flops(part) for part in nested_layers(layer, include_self=True))
+        # Layers over events count themselves: what is inside runs once per event.
+        flops = getattr(layer, "flops", None)
+        if flops is None:
+            flops = sum(_flops(part) for part in nested_layers(layer, include_self=True))
         if layer.weights or flops:
             parts.append(Part(layer.name, layer.count_params(), flops))
     # Of auxiliary losses, which inference does not compute.

@@ -5,6 +5,8 @@ from typing import Any
 
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.towers import Task
+from rankup_keras.models.hyformer import HyFormer
+from rankup_keras.models.mixformer import MixFormer
 from rankup_keras.models.rankelastor import RankElastor
 from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.models.rankmixer import RankMixer
@@ -51,6 +53,14 @@ PRESETS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "rankup_100m": (
         RankUp,
         {"token_dim": 384, "max_tokens": 48, "num_blocks": 2, "expansion": 7 / 3},
+    ),
+    # Small is published with a width of 386, which 16 heads do not divide.
+    "mixformer_small": (MixFormer, {"token_dim": 384, "num_heads": 16, "num_blocks": 4}),
+    "mixformer_medium": (MixFormer, {"token_dim": 768, "num_heads": 16, "num_blocks": 4}),
+    # As the baseline of KDD Cup 2026, with its four sequences: 8 queries and 8 other tokens.
+    "hyformer_taac": (
+        HyFormer,
+        {"token_dim": 64, "num_queries": 2, "num_blocks": 2, "num_heads": 4, "expansion": 4},
     ),
     # Sizes ours.
     "tokenmixer_large_small": (

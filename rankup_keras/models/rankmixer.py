@@ -7,6 +7,7 @@ from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.tokens import SliceTokenizer, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
+from rankup_keras.models import token_streams
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
 from rankup_keras.models.embedded_row import EmbeddedRow
 from rankup_keras.models.labels import as_tasks
@@ -46,6 +47,12 @@ class RankMixer(RankingModel):
         norm: `"layer_norm"` (default), `"rms_norm"`, `None`, or `"siamese"`, two
             streams (`SiameseResidual`), for which there is no `placement`.
         pooling: `"mean"` (default, as published) or `"flatten"`.
+        user_item_mask: bool. Whether tokens of the user's features and sequences
+            are apart from the candidate's, which mixing keeps out of them, so that
+            `rank` computes them once in every block (UG-Sep). Needs
+            `mixing="token_mixing"`. Defaults to `False`.
+        sequence_encoder: what reduces a sequence to the field that it becomes,
+            see `RankUp`. Defaults to `"mean"`.
         {blocks}
         {shared}
 
@@ -82,6 +89,8 @@ class RankMixer(RankingModel):
         inter_residual: int = 0,
         auxiliary_loss: float = 0.0,
         pooling: str = "mean",
+        sequence_encoder: Any = "mean",
+        user_item_mask: bool = False,
         embedding_dim: int = 16,
         dropout: float = 0.0,
         embedding_dropout: float = 0.0,
@@ -95,28 +104,37 @@ class RankMixer(RankingModel):
         settings = settings_of(locals())
         task_list, policy = as_tasks(tasks), settings["dtype"]
         row = EmbeddedRow(features, settings)
-        fields = row.all_fields().by_group(features)
-        if needs_divisor(mixing):
-            total = choose_tokens(token_dim, len(fields.dims), num_tokens)
-        else:
-            total = num_tokens or min(len(fields.dims), 32)
-        x = row.drop(fields.tensor)
-        x = SliceTokenizer(total, token_dim, name="tokenizer", dtype=policy)(x)
-        x = TokenAssembly(name="tokens", dtype=policy)([x])
+        block: dict[str, Any] = {"placement": placement, "norm": norm, "dropout": dropout}
         lower: list[Any] = []
-        x = mixer_stack(
-            x,
-            num_blocks,
-            ffn,
-            {"expansion": expansion},
-            policy,
-            mixing,
-            inter_residual,
-            lower,
-            placement=placement,
-            norm=norm,
-            dropout=dropout,
-        )
+        if user_item_mask:
+            token_streams.check_settings(settings)
+            streams, count = row.sides_with_sequences(sequence_encoder)
+            total = choose_tokens(token_dim, count, num_tokens)
+            counts = token_streams.shares(total, {s: t.shape[1] for s, t in streams.items()})
+            for stream, fields_of_stream in streams.items():
+                t = row.drop(fields_of_stream, f"{stream}embedding_dropout")
+                layer = SliceTokenizer(
+                    counts[stream], token_dim, name=f"{stream}tokenizer", dtype=policy
+                )
+                streams[stream] = TokenAssembly(name=f"{stream}tokens", dtype=policy)([layer(t)])
+            settings_of_ffn = {"expansion": expansion}
+            streams = token_streams.masked_stack(
+                streams, num_blocks, ffn, settings_of_ffn, policy, **block
+            )
+            x = token_streams.joined(streams)
+        else:
+            fields = row.all_fields(encoder=sequence_encoder).by_group(features)
+            if needs_divisor(mixing):
+                total = choose_tokens(token_dim, len(fields.dims), num_tokens)
+            else:
+                total = num_tokens or min(len(fields.dims), 32)
+            x = row.drop(fields.tensor)
+            x = SliceTokenizer(total, token_dim, name="tokenizer", dtype=policy)(x)
+            x = TokenAssembly(name="tokens", dtype=policy)([x])
+            of_ffn = {"expansion": expansion}
+            x = mixer_stack(
+                x, num_blocks, ffn, of_ffn, policy, mixing, inter_residual, lower, **block
+            )
         pooled = TokenPooling(pooling, name="pooling", dtype=policy)(x)
         names = [task.name for task in task_list]
         outputs = TaskTowers(names, tower_units, name="towers", dtype=policy)(pooled)

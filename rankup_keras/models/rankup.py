@@ -8,6 +8,7 @@ from rankup_keras.features import FeatureSet
 from rankup_keras.layers.mixers.residual import make_norm
 from rankup_keras.layers.tokens import TaskTokens, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
+from rankup_keras.models import token_streams
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
 from rankup_keras.models.labels import as_tasks
 from rankup_keras.models.layer_choice import LayerChoice
@@ -63,9 +64,14 @@ class RankUp(RankingModel):
             holds. Defaults to all fields.
         interactions: list of pairs of names of categorical features, whose
             embeddings' product makes a token. Defaults to none.
-        sequence_encoder: `"mean"` (default; more exactly the feature's own
-            combiner) or `"attention"` of the candidate, which is the feature
-            that the sequence is `of`, over its items.
+        sequence_encoder: what reduces a sequence (`History` or `Events`) to its
+            token: `"mean"` (default; of a history more exactly its own
+            combiner), `"attention"` of the candidate over its events, `"din"`
+            (`DINAttention`), or what the candidate reads events behind:
+            `"transformer"`, `"longer"` or `"hstu"` (`TransformerEncoder` and so
+            on). A dict such as `{"kind": "longer", "recent": 50}` has arguments
+            of the layer; a dict from sequences' names to choices gives each its
+            own.
         global_func: what the global token makes of its fields: `"mlp"`
             (default), `"fm"` (a factorization machine; fields must be equally
             wide), `"dcnv2"` (cross layers), a dict such as
@@ -87,6 +93,15 @@ class RankUp(RankingModel):
         permutation: list of field indices, or `None` to draw one from
             `permutation_seed`.
         permutation_seed: int. Defaults to 0.
+        user_item_mask: bool. Whether sparse tokens are of the user's fields alone
+            or of the candidate's, and mixing keeps what depends on the candidate
+            out of the tokens that do not: those of user fields and of sequences
+            whose encoder does not read the candidate. `rank` then computes these
+            once in every block. The global token, the interactions and the task
+            tokens see everything, and stand on the candidate's side; the dense
+            token does where a numeric feature is the candidate's. Needs
+            `tokenizer="permutation"` and `mixing="token_mixing"`. Defaults to
+            `False`.
         norm: `"layer_norm"` (default), `"rms_norm"`, or `"siamese"`, two streams
             (`SiameseResidual`) in the blocks and layer norms around them.
         token_norm: bool. Whether to normalize every token before the first
@@ -139,7 +154,7 @@ class RankUp(RankingModel):
         multi_embedding: MultiEmbedding = True,
         table_fields: Mapping[str, Sequence[str]] | None = None,
         interactions: Sequence[Sequence[str]] = (),
-        sequence_encoder: str = "mean",
+        sequence_encoder: Any = "mean",
         global_func: LayerChoice = "mlp",
         global_units: Sequence[int] | None = (),
         crosses: Sequence[Sequence[str]] = (),
@@ -147,6 +162,7 @@ class RankUp(RankingModel):
         task_tokens: bool = True,
         permutation: Sequence[int] | None = None,
         permutation_seed: int = 0,
+        user_item_mask: bool = False,
         norm: str | None = "layer_norm",
         inter_residual: int = 0,
         auxiliary_loss: float = 0.0,
@@ -168,32 +184,39 @@ class RankUp(RankingModel):
         num_task_tokens = len(task_list) if task_tokens else 0
         others = num_task_tokens + sum(family.count() for family in make.others)
         token_dim, num_sparse_tokens = make.sparse.sizes(others)
-        sparse, permutation = make.sparse.tokens_of(token_dim, num_sparse_tokens)
-        families = [sparse, *(x for family in make.others for x in family.tokens(token_dim))]
+        if user_item_mask:
+            token_streams.check_settings(settings)
+            streams, permutation = make.sparse.tokens_by_side(token_dim, num_sparse_tokens), None
+        else:
+            sparse, permutation = make.sparse.tokens_of(token_dim, num_sparse_tokens)
+            streams = {token_streams.ALL: [sparse]}
+        part = make.row.user_part() if user_item_mask else None
+        last = token_streams.ITEM if user_item_mask else token_streams.ALL
+        for x in (x for family in make.others for x in family.tokens(token_dim)):
+            streams[token_streams.USER if part is not None and part.only(x) else last].append(x)
         if task_tokens:
-            families[-1] = TaskTokens(num_task_tokens, name="task_tokens", dtype=policy)(
-                families[-1]
+            streams[last][-1] = TaskTokens(num_task_tokens, name="task_tokens", dtype=policy)(
+                streams[last][-1]
             )
         # The layer named "tokens" makes what enters the first block.
-        first_norm = make_norm(plain_norm(norm) if token_norm else None, 1e-6, policy, "tokens")
-        name_of_assembly = "tokens" if first_norm is None else "assembled_tokens"
-        x = TokenAssembly(name=name_of_assembly, dtype=policy)(families)
-        if first_norm is not None:
-            x = first_norm(x)
+        normed = token_norm and norm is not None
+        name_of_assembly = "assembled_tokens" if normed else "tokens"
+        for stream, families in streams.items():
+            layer = TokenAssembly(name=f"{stream}{name_of_assembly}", dtype=policy)
+            streams[stream] = layer(families)
+        first_norm = plain_norm(norm) if token_norm else None
+        streams = token_streams.normed(streams, first_norm, "{}tokens", policy)
+        of_ffn = {"expansion": expansion, "down_scale": down_scale}
+        block: dict[str, Any] = {"placement": "pre", "norm": norm, "dropout": dropout}
         lower: list[Any] = []
-        x = mixer_stack(
-            x,
-            num_blocks,
-            ffn,
-            {"expansion": expansion, "down_scale": down_scale},
-            policy,
-            mixing,
-            inter_residual,
-            lower,
-            placement="pre",
-            norm=norm,
-            dropout=dropout,
-        )
+        if user_item_mask:
+            streams = token_streams.masked_stack(streams, num_blocks, ffn, of_ffn, policy, **block)
+            x = token_streams.joined(streams)
+        else:
+            x = mixer_stack(
+                streams[last], num_blocks, ffn, of_ffn, policy, mixing, inter_residual, lower,
+                **block,
+            )  # fmt: skip
         last_norm = make_norm(plain_norm(norm) if final_norm else None, 1e-6, policy, "final_norm")
         if last_norm is not None:
             x = last_norm(x)

@@ -1,13 +1,16 @@
 """RankUp's sparse tokens, whose number is what the other families leave room for."""
 
 import functools
+import itertools
 from typing import Any
 
+from rankup_keras.layers.embeddings import TakeColumns
 from rankup_keras.layers.tokens import PermutationTokenizer, SemanticTokenizer, SliceTokenizer
 from rankup_keras.models.embedded_row import Fields
 from rankup_keras.models.stack import needs_divisor
 from rankup_keras.models.token_counts import choose_sparse_tokens, choose_width
 from rankup_keras.models.token_family import TokenFamily, one_of
+from rankup_keras.models.token_streams import ITEM, USER, shares
 
 TOKENIZERS = ("permutation", "semantic", "slice")
 
@@ -74,6 +77,42 @@ class Sparse(TokenFamily):
         x = self.row.drop(self.categorical.tensor, "sparse_dropout")
         tokenizer = self._tokenizer(token_dim, num_tokens)
         return tokenizer(x), getattr(tokenizer, "permutation", None)
+
+    def tokens_by_side(self, token_dim: int, num_tokens: int) -> dict[str, Any]:
+        """Tokens of the user's fields and of the candidate's, a list each; see `token_streams`."""
+        if self.settings["tokenizer"] != "permutation" or self.settings["permutation"] is not None:
+            raise ValueError(
+                "`user_item_mask` needs tokenizer='permutation', drawn from `permutation_seed`: "
+                "fields of the user and of the candidate share no token. "
+                f"Received: tokenizer={self.settings['tokenizer']!r}, "
+                f"permutation={self.settings['permutation']}."
+            )
+        fields, sides = self.categorical, {f.name: f.side for f in self.features.features}
+        ends = list(itertools.accumulate(fields.dims))
+        places: dict[str, list[int]] = {USER: [], ITEM: []}
+        for place, name in enumerate(fields.names):
+            places[USER if sides[name] == "user" else ITEM].append(place)
+        if not all(places.values()):
+            raise ValueError(
+                "`user_item_mask` needs a Categorical feature of side='user' and one of another "
+                f"side. Received sides: {sides}."
+            )
+        counts = shares(num_tokens, {stream: len(own) for stream, own in places.items()})
+        found = {}
+        for stream, own in places.items():
+            columns = [(ends[i] - fields.dims[i], ends[i]) for i in own]
+            of = [fields.names[i] for i in own]
+            x = TakeColumns(columns, of, dtype=self.row.dtype)(fields.tensor)
+            tokenizer = PermutationTokenizer(
+                counts[stream],
+                token_dim,
+                [fields.dims[i] for i in own],
+                seed=self.settings["permutation_seed"],
+                name=f"{stream}tokenizer",
+                dtype=self.row.dtype,
+            )
+            found[stream] = [tokenizer(self.row.drop(x, f"{stream}sparse_dropout"))]
+        return found
 
     def _tokenizer(self, token_dim: int, num_tokens: int) -> Any:
         kind, fields = self.settings["tokenizer"], self.categorical

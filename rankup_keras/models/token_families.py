@@ -10,23 +10,20 @@ from typing import Any
 
 import keras_rs
 
-from rankup_keras.features import FeatureSet, History, Pretrained
+from rankup_keras.features import Events, FeatureSet, History, Pretrained
 from rankup_keras.layers.tokens import (
     CrossedTokens,
     FactorizationMachine,
     GlobalToken,
-    SemanticTokenizer,
-    SequenceTokens,
-    TargetAttention,
 )
 from rankup_keras.models.embedded_row import EmbeddedRow, side_by_side
 from rankup_keras.models.layer_choice import is_own_layer, kind_and_arguments, own_layer
+from rankup_keras.models.sequence_family import Sequences
 from rankup_keras.models.sparse_tokens import Sparse
 from rankup_keras.models.table_sets import fields_by_set, sets_by_family
-from rankup_keras.models.token_family import TokenFamily, one_of
+from rankup_keras.models.token_family import TokenFamily
 
 GLOBAL_FUNCTIONS = ("mlp", "fm", "dcnv2")
-ENCODERS = ("mean", "attention")
 
 
 class Global(TokenFamily):
@@ -36,6 +33,11 @@ class Global(TokenFamily):
 
     def wanted(self) -> bool:
         return self.settings["global_units"] is not None
+
+    def fields(self) -> list[str] | None:
+        # Events are read where their candidate is, in one table set.
+        events = {name for e in self.features.of_type(Events) for name in e.fields}
+        return [f.name for f in self.features.fields() if f.name not in events] if events else None
 
     def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
         fields = self.row.pooled(table_set)
@@ -89,43 +91,6 @@ class Dense(TokenFamily):
         vectors = self.row.vectors()
         x = side_by_side([*numeric, *(vectors[name] for name in self._vectors())])
         return [GlobalToken(token_dim, name="dense_token", dtype=self.row.dtype)(x)]
-
-
-class Sequences(TokenFamily):
-    """One token of every behavior sequence per table set."""
-
-    name, table_set = "sequence", "sparse"
-
-    def wanted(self) -> bool:
-        one_of("sequence_encoder", self.settings["sequence_encoder"], ENCODERS)
-        return bool(self.features.of_type(History))
-
-    def count(self) -> int:
-        return sum(len(self.row.sequences(table_set)) for table_set in self.sets)
-
-    def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
-        sequences, name = self.row.sequences(table_set), f"sequence_tokens{ending}"
-        if not sequences:
-            return []
-        items, ids = [], []
-        for index, sequence in enumerate(sequences):
-            embedded, of_items = self.row.history(table_set, sequence)
-            items.append(self.row.drop(embedded, f"sequence{ending}_{index}_dropout"))
-            ids.append(of_items)
-        if self.settings["sequence_encoder"] == "mean":
-            combiners = [sequence.combiner for sequence in sequences]
-            layer: Any = SequenceTokens(token_dim, combiners, name=name, dtype=self.row.dtype)
-            return [layer(items, ids)]
-        vectors = []
-        for index, sequence in enumerate(sequences):
-            layer = TargetAttention(name=f"{name}_attention_{index + 1}", dtype=self.row.dtype)
-            candidate = self.row.field(table_set, sequence.table)
-            vectors.append(layer(items[index], ids[index], candidate))
-        # One group per sequence: each has a projection of its own.
-        groups = [[index] for index in range(len(vectors))]
-        dims = [vector.shape[-1] for vector in vectors]
-        layer = SemanticTokenizer(token_dim, dims, groups, name=name, dtype=self.row.dtype)
-        return [layer(side_by_side(vectors))]
 
 
 class Interactions(TokenFamily):
@@ -185,7 +150,7 @@ class Extra(TokenFamily):
     name, table_set = "extra", "sparse"
 
     def wanted(self) -> bool:
-        known = [f.name for f in self.features.features if not isinstance(f, History)]
+        known = [f.name for f in self.features.features if not isinstance(f, History | Events)]
         for pair in self.settings["extra_tokens"]:
             fine = isinstance(pair, list | tuple) and len(pair) == 2 and is_own_layer(pair[0])
             if not fine or not pair[1] or not set(pair[1]) <= set(known):

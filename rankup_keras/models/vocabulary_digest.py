@@ -19,7 +19,7 @@ KEY = "feature_set"
 # Settings of a feature that decide what its ids and numbers mean.
 _MEANING = (
     "hash_buckets", "num_hashes", "num_ids", "oov_buckets", "of", "normalize", "clip", "indicator",
-    "dim",
+    "dim", "ids", "actions", "numbers", "time_features", "time_buckets", "unit", "cycles",
 )  # fmt: skip
 # A lookup that has a vocabulary keeps it: a model froze its feature set.
 _digests: weakref.WeakKeyDictionary[VocabularyLookup, str] = weakref.WeakKeyDictionary()

@@ -38,7 +38,7 @@ def _features():
             rk.Categorical("thrice", hash_buckets=5, num_hashes=3, dtype="int64", max_length=2),
             rk.History("past", of="twice", max_length=2),
             rk.History("last", of="known", max_length=2),
-            rk.History("first", of="plain", max_length=3, keep="first"),
+            rk.History("first", of="plain", max_length=3, order="newest_first"),
             rk.Numeric("age", normalize="log", indicator=False),
             rk.Pretrained("vector", dim=2),
         ]

@@ -19,18 +19,19 @@ logs = st.lists(
 )
 
 
-def slow_history(log, row, length):
+def slow_history(log, row, length, order):
     user, time = log[row][:2]
     earlier = [(log[i][1], i) for i in range(len(log)) if log[i][0] == user and log[i][1] < time]
     newest = [log[i][2] for _, i in sorted(earlier, reverse=True)][:length]
+    newest = newest if order == "newest_first" else newest[::-1]
     return newest + [""] * (length - len(newest))
 
 
-@given(log=logs, length=st.integers(1, 6))
-def test_history_is_that_of_the_slow_form(log, length):
+@given(log=logs, length=st.integers(1, 6), order=st.sampled_from(["oldest_first", "newest_first"]))
+def test_history_is_that_of_the_slow_form(log, length, order):
     users, times, items, _, _ = map(list, zip(*log, strict=True))
-    expected = [slow_history(log, row, length) for row in range(len(log))]
-    assert earlier_items(users, times, items, length).tolist() == expected
+    expected = [slow_history(log, row, length, order) for row in range(len(log))]
+    assert earlier_items(users, times, items, length, order).tolist() == expected
 
 
 @given(log=logs)

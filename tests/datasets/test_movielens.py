@@ -56,7 +56,7 @@ def test_attributes_labels_and_history(tables):
         "timestamp": 881260000,
         "hour": "18",
         "weekday": "Thu",
-        "history": ["14", "11", "12"],
+        "history": ["12", "11", "14"],
         "item_count": 2.0,
         "item_mean": 2.5,
         "like": 0.0,

@@ -23,7 +23,7 @@ def make(adapted=True, **kwargs):
             rk.Categorical("device", num_ids=4),
             rk.Categorical("genres", vocabulary=["x", "y"], max_length=2, combiner="sum"),
             rk.History("clicks", of="item", max_length=3),
-            rk.History("first", of="user", max_length=2, keep="first", combiner="sqrtn"),
+            rk.History("first", of="user", max_length=2, order="newest_first", combiner="sqrtn"),
             rk.Pretrained("vector", dim=3),
             rk.Numeric("age", indicator=False, normalize=None),
             rk.Categorical("hour", hash_buckets=7, dtype="int64"),

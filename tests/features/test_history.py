@@ -10,7 +10,9 @@ from tests.helpers.features import check_config
     "feature",
     [
         History("s", of="c", max_length=5),
-        History("s", of="c", max_length=5, keep="first", combiner="sum", side=None, group="g"),
+        History(
+            "s", of="c", max_length=5, order="newest_first", combiner="sum", side=None, group="g"
+        ),
     ],
     ids=repr,
 )
@@ -22,7 +24,7 @@ def test_config_round_trip(feature):
     ("make", "message"),
     [
         (lambda: History("s", of="c", max_length=0), "`max_length` of feature 's'"),
-        (lambda: History("s", of="c", max_length=3, keep="mid"), "`keep` of feature 's'.*'mid'"),
+        (lambda: History("s", of="c", max_length=3, order="mid"), "`order` of feature 's'.*'mid'"),
         (lambda: History("s", of="c", max_length=3, combiner="x"), "`combiner` of feature 's'"),
     ],
 )

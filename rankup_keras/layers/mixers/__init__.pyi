@@ -1,5 +1,6 @@
 from .dense_to_experts import split_experts as split_experts
 from .full_mixing import FullMixing as FullMixing
+from .item_token_mixing import ItemTokenMixing as ItemTokenMixing
 from .layer_norm import LayerNorm as LayerNorm
 from .mix_and_revert import MixAndRevert as MixAndRevert
 from .mixer_block import MixerBlock as MixerBlock
@@ -17,3 +18,4 @@ from .siamese_sum import SiameseSum as SiameseSum
 from .token_attention import TokenAttention as TokenAttention
 from .token_mixing import TokenMixing as TokenMixing
 from .uni_mixing import UniMixing as UniMixing
+from .user_token_mixing import UserTokenMixing as UserTokenMixing

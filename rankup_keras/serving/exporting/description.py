@@ -61,7 +61,9 @@ class ExportDescription:
         self.real_rows = warmup is not None
         if self.real_rows:
             limit = max(COMPARED_ROWS, *self.batch_sizes)
-            self.rows = sample_rows.first_rows(warmup, self.inputs.spec, limit)
+            self.rows = sample_rows.first_rows(
+                warmup, self.inputs.spec, limit, model.features.targets()
+            )
         else:
             self.rows = sample_rows.missing_rows(self.inputs.spec, 2)
         self.metrics = dict(_last_metrics(model) if metrics is None else metrics)

@@ -34,13 +34,14 @@ def make_card(described: ExportDescription, checked: CheckedExport) -> dict[str,
         "parameters": int(model.count_params()),
         "features": [_describe_feature(feature) for feature in features],
         "columns": {
-            feature.name: {
-                "dtype": columns.spec[feature.name].dtype.name,
-                "shape": columns.spec[feature.name].shape.as_list(),
-                "side": "user" if feature.name in columns.user else "candidate",
+            column: {
+                "dtype": columns.spec[column].dtype.name,
+                "shape": columns.spec[column].shape.as_list(),
+                "side": "user" if column in columns.user else "candidate",
                 "max_length": getattr(feature, "max_length", None),
             }
             for feature in features
+            for column in model.features.columns_of(feature)
         },
         "signatures": {
             name: {

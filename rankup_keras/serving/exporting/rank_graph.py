@@ -1,6 +1,6 @@
 """One user's part of the model once, the candidates' part for each, joined inside the graph."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -9,18 +9,19 @@ import tensorflow as tf
 
 from rankup_keras.compat.functional_graph import call_of
 from rankup_keras.layers.embeddings import FieldEmbedding
-from rankup_keras.layers.tokens import SequencePooling, SequenceTokens
+from rankup_keras.models.user_part import UserPart, source_holds
 from rankup_keras.serving.exporting.rank_inputs import RankInputs, Tensors
 
 
 class RankGraph:
     """Scores one encoded user against many encoded candidates.
 
-    The model is cut behind its embeddings (and behind the pooling of its sequences, where all of
-    them are the user's): the user's rows are looked up and pooled once and repeated there, and
-    candidates look up their own fields alone. What follows mixes both and runs for every
-    candidate. A model without exactly one `FieldEmbedding` is not cut: its user is preprocessed
-    once, and repeated before the model.
+    What depends on the user's columns alone, by the model's graph, is computed once: lookups and
+    pooling of histories, encoders of events, and the user's tokens of every block in models whose
+    mixing is masked. There the model is cut. Behind the cut each tensor is repeated for every
+    candidate, but for those that only layers with `one_user_inputs` read, which take one row.
+    A model without exactly one `FieldEmbedding` is not cut: its user is preprocessed once, and
+    repeated before the model.
 
     Args:
         model: a Functional model over encoded columns.
@@ -29,7 +30,9 @@ class RankGraph:
     Attributes:
         embedding: the layer behind which the model is cut, or `None`.
         candidate_embedding: looks up the candidates' own fields, or `None` if there are none.
-        cut: keys of the tensors that the part behind the cut takes.
+        cut: keys of the tensors that the part behind the cut takes; those of the user by the
+            names of the layers that made them.
+        once: those among them that are not repeated.
     """
 
     def __init__(self, model: keras.Model, inputs: RankInputs):
@@ -38,18 +41,17 @@ class RankGraph:
         self.embedding = layers[0] if len(layers) == 1 else None
         if self.embedding is None:
             return
+        embedded = _named_outputs(self.embedding)
+        sources = {**embedded, **_by_name(model.input)}
+        holds = source_holds(model.features, sources, self.embedding)
+        part = UserPart(inputs.user_fields, sources, holds)
+        found = _Cut(keras.tree.flatten(model.output), sources, part)
+        self.cut, self.once = list(found.tensors), found.once
+        self._tail = keras.Model(list(found.tensors.values()), model.output)
+        made = {key: x for key, x in found.tensors.items() if key not in sources}
+        self._head = keras.Model(model.input, {**embedded, **made})
         fields = [field.name for field in self.embedding.fields]
-        sequences = [field.name for field in self.embedding.fields if field.kind == "sequence"]
-        before_cut = _named_outputs(self.embedding)
-        if sequences and set(sequences) <= set(inputs.user):
-            for layer in model.layers:
-                if isinstance(layer, SequencePooling | SequenceTokens):
-                    before_cut[layer.name] = layer.output
-        tensors = {**before_cut, **_by_name(model.input)}
-        self.cut = _needed(tensors, model.output)
-        self._tail = keras.Model([tensors[key] for key in self.cut], model.output)
-        self._head = keras.Model(model.input, before_cut)
-        own = [name for name in fields if name not in inputs.user]
+        own = [name for name in fields if name not in inputs.user_fields]
         self.candidate_embedding = (
             self.embedding.restricted(own, "candidate_embeddings") if own else None
         )
@@ -61,10 +63,10 @@ class RankGraph:
             user: encoded columns of one row, the candidates' columns empty.
             candidates: encoded columns of all candidates, the user's columns empty.
         """
-        joined = self.inputs.join(user, candidates)
         if self.embedding is None:
-            return self.model(joined, training=False)
+            return self.model(self.inputs.join(user, candidates), training=False)
         count = tf.shape(next(iter(candidates.values())))[0]
+        user = {key: tf.ensure_shape(x, [1, *x.shape[1:]]) for key, x in user.items()}
         of_user = self._head(user, training=False)
         of_candidates: Mapping[str, Any] = {}
         if self.candidate_embedding is not None:
@@ -72,17 +74,21 @@ class RankGraph:
             encoded = [candidates["encoded_ids"], *([] if weights is None else [weights])]
             of_candidates = self.candidate_embedding(*encoded)
         fields = {field.name for field in self.embedding.fields}
+        joined = []
         for key in self.cut:
             field = key.partition("/")[2]
-            if key in joined:
-                continue
-            if key in self.embedding.table_sets:
-                joined[key] = self._join_table_set(key, of_user[key], of_candidates.get(key), count)
-            elif field in fields and field not in self.inputs.user:
-                joined[key] = of_candidates[key]
+            if key in candidates:
+                x = user[key] if key in self.once else self.inputs.join(user, candidates, key)
+            elif key in self.once:
+                x = of_user[key]
+            elif key in self.embedding.table_sets:
+                x = self._join_table_set(key, of_user[key], of_candidates.get(key), count)
+            elif field in fields and field not in self.inputs.user_fields:
+                x = of_candidates[key]
             else:
-                joined[key] = _repeat(of_user[key], count)
-        return self._tail([joined[key] for key in self.cut], training=False)
+                x = _repeat(of_user[key], count)
+            joined.append(x)
+        return self._tail(joined, training=False)
 
     def _join_table_set(
         self, table_set: str, of_user: Any, of_candidates: Any, count: Any
@@ -90,7 +96,8 @@ class RankGraph:
         """The fields of one table set in their order, from whichever side owns them."""
         assert self.embedding is not None
         names, dims = self.embedding.field_names(table_set), self.embedding.field_dims(table_set)
-        owned = [(name in self.inputs.user, dim) for name, dim in zip(names, dims, strict=True)]
+        mine = self.inputs.user_fields
+        owned = [(name in mine, dim) for name, dim in zip(names, dims, strict=True)]
         # The user's side has every field, the candidates' only their own.
         parts, start, own_start = [], 0, 0
         for is_user, run in groupby(owned, key=lambda pair: pair[0]):
@@ -120,17 +127,39 @@ def _by_name(inputs: Any) -> dict[str, Any]:
     return dict(inputs) if isinstance(inputs, Mapping) else {x.name: x for x in inputs}
 
 
-def _needed(tensors: dict[str, Any], outputs: Any) -> list[str]:
-    """Those of the tensors that the outputs are computed from, without looking behind them."""
-    names = {id(tensor): name for name, tensor in tensors.items()}
-    found, seen, waiting = set(), set(), list(keras.tree.flatten(outputs))
-    while waiting:
-        tensor = waiting.pop()
-        if id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
-        if id(tensor) in names:
-            found.add(names[id(tensor)])
-        else:
-            waiting.extend(call_of(tensor).inputs)
-    return [name for name in tensors if name in found]
+class _Cut:
+    """Where a graph is cut: at its sources, and at what has nothing of the candidate.
+
+    Args:
+        outputs: tensors that are computed from what is found.
+        sources: tensors behind which nothing is looked for, by key.
+        part: tells what is the user's.
+
+    Attributes:
+        tensors: the tensors of the cut by key.
+        once: keys of those that are the user's, and whose readers all take one row for many.
+    """
+
+    def __init__(self, outputs: Sequence[Any], sources: Mapping[str, Any], part: UserPart) -> None:
+        self._keys = {id(tensor): key for key, tensor in sources.items()}
+        self.tensors: dict[str, Any] = {}
+        shared: dict[str, bool] = {}
+        waiting: list[tuple[Any, bool]] = [(tensor, False) for tensor in outputs]
+        seen = set()
+        while waiting:
+            tensor, takes_one = waiting.pop()
+            if id(tensor) in self._keys or part.only(tensor):
+                key = self._key(tensor)
+                self.tensors[key] = tensor
+                shared[key] = takes_one and part.only(tensor) and shared.get(key, True)
+            elif id(tensor) not in seen:
+                seen.add(id(tensor))
+                call = call_of(tensor)
+                # The queries, which come first, have as many rows as the output.
+                one = getattr(call.operation, "one_user_inputs", False)
+                waiting += [(x, one and place > 0) for place, x in enumerate(call.inputs)]
+        self.once = {key for key, one in shared.items() if one}
+
+    def _key(self, tensor: Any) -> str:
+        name = f"{call_of(tensor).operation.name}:{len(self._keys)}"
+        return self._keys.setdefault(id(tensor), name)

@@ -7,12 +7,18 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras.features.columns import convert_columns
+from rankup_keras.features.target import Target
 from rankup_keras.serving.padding import missing_value, widen
 
 Rows = dict[str, np.ndarray]
 
 
-def first_rows(data: Any, spec: Mapping[str, tf.TensorSpec], limit: int) -> Rows:
+def first_rows(
+    data: Any,
+    spec: Mapping[str, tf.TensorSpec],
+    limit: int,
+    targets: Mapping[str, Target] | None = None,
+) -> Rows:
     """The first `limit` rows of whatever a user trains on, or all where there are fewer.
 
     Args:
@@ -20,11 +26,12 @@ def first_rows(data: Any, spec: Mapping[str, tf.TensorSpec], limit: int) -> Rows
             `tf.data.Dataset` of either. Columns that `spec` does not name are left out.
         spec: name to `tf.TensorSpec` of the raw columns.
         limit: rows to take, from the start.
+        targets: see `FeatureSet.targets`. Defaults to those of `spec`.
     """
     parts = data if isinstance(data, tf.data.Dataset) else [data]
     batches: list[Rows] = []
     for part in parts:
-        columns = convert_columns(part[0] if isinstance(part, tuple) else part, dict(spec))
+        columns = convert_columns(part[0] if isinstance(part, tuple) else part, dict(spec), targets)
         batches.append({name: _exact(columns[name], item) for name, item in spec.items()})
         if sum(map(count_rows, batches)) >= limit:
             break
