@@ -1,6 +1,5 @@
 """Forms for training in graphs: a hidden layer as one kernel, norms in one pass each way."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +48,27 @@ def cpu_residual(
     return y if after is None else after(y)
 
 
+def gpu_residual(
+    x: Any,
+    layer: Callable[[Any], Any],
+    before: Callable[[Any], Any] | None,
+    after: Callable[[Any], Any] | None,
+    dropout: Callable[[Any], Any],
+) -> Any:
+    """The gradient of a norm that follows is rounded in memory.
+
+    Without the barrier XLA leaves the rounding out where a sum follows, and writes float32.
+    """
+    inner = layer(x if before is None else before(x))
+    y = reference.add(x, in_layout(dropout, inner))
+    return y if after is None else after(in_layout(_rounded_gradient, y))
+
+
+@tf.custom_gradient
+def _rounded_gradient(x: Any) -> Any:
+    return tf.identity(x), optimization_barrier
+
+
 def mean_of_tokens(x: Any) -> Any:
     """The gradient divides before it repeats."""
     x, axis = (tokens_first(x), 0) if lies_tokens_first(x) else (x, 1)
@@ -64,26 +84,13 @@ def mean_of_tokens(x: Any) -> Any:
     return mean(x)
 
 
-def layer_norm(
-    x: Any, gamma: Any, beta: Any, epsilon: float, held: Callable[[Any], Any] = tf.identity
-) -> Any:
+def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
     """Mean and mean of squares in float32; the gradient keeps the input and two numbers per row.
 
     The variance is `mean(x²) - mean(x)²`, which loses digits where the mean is many times the
     standard deviation: a thousandth of the variance at 100 times.
-
-    `held` marks the gradient by the input as something to be kept in memory as it is.
     """
-    normalize = functools.partial(_normalize, held)
-    return _with_short_statistics(normalize, x, gamma, beta, epsilon)
-
-
-def gpu_layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
-    """`layer_norm`, the gradient rounded in memory.
-
-    Without the barrier XLA leaves the rounding out where a sum follows, and writes float32.
-    """
-    return layer_norm(x, gamma, beta, epsilon, optimization_barrier)
+    return _with_short_statistics(_normalize, x, gamma, beta, epsilon)
 
 
 def cpu_layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
@@ -103,9 +110,7 @@ def _with_short_statistics(
     return in_layout(lambda x: normalize(epsilon, x, gamma, beta), x)
 
 
-def _normalize(
-    held: Callable[[Any], Any], epsilon: float, inputs: Any, gamma: Any, beta: Any
-) -> Any:
+def _normalize(epsilon: float, inputs: Any, gamma: Any, beta: Any) -> Any:
     rows = list(range(len(inputs.shape) - 1))
 
     def mean(x: Any) -> Any:
@@ -124,7 +129,7 @@ def _normalize(
             inner = upstream * gamma
             dx = scale * (inner - mean(inner) - normal * mean(inner * normal))
             of_gamma = tf.reduce_sum(upstream * normal, axis=rows)
-            return held(tf.cast(dx, x.dtype)), of_gamma, tf.reduce_sum(upstream, axis=rows)
+            return tf.cast(dx, x.dtype), of_gamma, tf.reduce_sum(upstream, axis=rows)
 
         return tf.cast((wide - center) * scale * gamma + beta, x.dtype), gradient
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import pathlib
 import time
@@ -113,6 +114,8 @@ def requests(base: os.PathLike, random, count: int, seconds: float = SECONDS) ->
     """Mutated requests to the development server."""
     import grpc
     from tensorflow_serving.apis import predict_pb2
+
+    logging.getLogger("grpc._common").setLevel(logging.CRITICAL)  # a traceback for each of them
 
     from rankup_keras.serving import DevelopmentServer
 

@@ -72,6 +72,7 @@ def test_a_layer_is_what_its_name_would_make():
         (rk.layers.MixAndRevert(rk.layers.PerTokenFFN(), num_heads=3), False),
         (rk.layers.FullMixing("low_rank"), False),
         ("tokenmixer_large", True),
+        (rk.layers.MixAndRevert(rk.layers.PerTokenFFN(), 3, "input", "mixed"), False),
         ({"kind": "tokenmixer_large", "num_heads": 3}, False),
         ("unimixing", True),
         (rk.layers.UniMixing(block=4), False),

@@ -110,38 +110,34 @@ def test_a_graph_can_hold_the_finished_matrices():
 
 
 def test_four_lite_blocks_learn_no_worse_than_two():
-    """Over three seeds, beyond whose spread the mean log loss does not rise with depth."""
+    """One pass, three seeds: the mean log loss on new rows rises by no more than the spread."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(2048, 4, 8)).astype("float32")
-    logits = 2 * (x[:, 0, 0] * x[:, 1, 1] + x[:, 2, 2] * x[:, 3, 3])
-    y = (rng.random(2048) < 1 / (1 + np.exp(-logits))).astype("float32")[:, None]
-    losses = {}
-    for depth in (2, 4):
-        inputs = keras.Input((4, 8))
-        lite = {"kind": "unimixing", "bases": 2, "rank": 8}
-        policy = keras.config.dtype_policy()
+    x = rng.normal(size=(90_000, 4, 8)).astype("float32")
+    logits = 1.5 * (x[:, 0, 0] + x[:, 1, 1] + x[:, 2, 2] * x[:, 2, 3])
+    y = (rng.random(len(x)) < 1 / (1 + np.exp(-logits))).astype("float32")[:, None]
+    lite = {"kind": "unimixing", "bases": 2, "rank": 8}
+    losses = {2: [], 4: []}
+    for depth, found in losses.items():
+        inputs, policy = keras.Input((4, 8)), keras.config.dtype_policy()
         tokens = mixer_stack(
             inputs, depth, "swiglu", {"expansion": 1}, policy, lite, norm="siamese"
         )
         model = keras.Model(inputs, TaskTowers(["y"])(TokenPooling()(tokens))["y"])
-        model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
+        model.compile(keras.optimizers.Adam(0.003), "binary_crossentropy")
         first = model.get_weights()
         for seed in range(3):
             # One compiled model for all seeds: weights and the optimizer's start anew.
-            draw = np.random.default_rng(seed)
-            model.set_weights(
-                [
-                    draw.permutation(w.reshape(-1)).reshape(w.shape) if w.ndim > 1 else w
-                    for w in first
-                ]
-            )
+            draw = np.random.default_rng(seed).permutation
+            shuffled = [draw(w.reshape(-1)).reshape(w.shape) if w.ndim > 1 else w for w in first]
+            model.set_weights(shuffled)
             for variable in model.optimizer.variables[2:]:
                 variable.assign(np.zeros(variable.shape))
-            history = model.fit(x, y, batch_size=256, epochs=12, verbose=0, shuffle=False)
-            losses.setdefault(depth, []).append(history.history["loss"][-1])
+            model.fit(x[:80_000], y[:80_000], batch_size=256, verbose=0, shuffle=False)
+            found.append(model.evaluate(x[80_000:], y[80_000:], batch_size=5000, verbose=0))
     spread = np.std(losses[2], ddof=1) + np.std(losses[4], ddof=1)
-    assert np.mean(losses[4]) <= np.mean(losses[2]) + spread
-    assert np.mean(losses[4]) < 0.6, losses
+    assert np.mean(losses[4]) <= np.mean(losses[2]) + spread, losses
+    # And they have learned: knowing nothing costs .693.
+    assert np.max(losses[4]) < 0.6, losses
 
 
 @pytest.mark.parametrize(

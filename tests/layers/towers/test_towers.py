@@ -104,7 +104,8 @@ def test_task():
     assert (again.name, again.weight, again.label) == ("click", 2.0, "clicked")
     assert Task("click").label == "click"
     assert "click" in repr(task)
-    assert [metric.name for metric in task.metrics()] == ["auc", "log_loss"]
+    auc, log_loss = task.metrics()
+    assert (auc, log_loss.name) == ("auc", "log_loss")
     y, p = np.array([[1.0], [0.0]]), np.array([[0.9], [0.2]])
     loss = -(np.log(0.9) + np.log(0.8)) / 2
     np.testing.assert_allclose(task.loss(y, p), loss, rtol=1e-5)

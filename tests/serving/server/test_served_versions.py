@@ -1,6 +1,8 @@
+import gc
 import shutil
 
 import pytest
+import tensorflow as tf
 
 from rankup_keras.serving import Client, DevelopmentServer, ServingError, export
 from rankup_keras.serving.server.served_versions import ServedVersions
@@ -47,6 +49,21 @@ def test_folders_that_are_no_version_are_ignored(base):
     ):
         assert (server.version, server.failed) == (1, {})
         assert client.predict(stand_in.small_rows(2))["click"].shape == (2,)
+
+
+def graphs():
+    return sum(type(item) is tf.Graph for item in gc.get_objects())
+
+
+def test_a_dropped_version_is_freed(base):
+    """Its session and graph refer to each other, so that swaps took 8 MB each for a while."""
+    with DevelopmentServer(base, port=0) as server:
+        before = graphs()
+        for version in (2, 3):
+            shutil.copytree(base / "1", base / str(version))
+            server.refresh()
+        assert server.version == 3
+        assert graphs() <= before
 
 
 def test_labelled_versions_and_no_others(base):
