@@ -116,7 +116,7 @@ class RankingModel(
 
     # Training
 
-    def compile(
+    def compile(  # type: ignore[override]
         self,
         optimizer: Any = None,
         loss: Any = None,
