@@ -20,10 +20,15 @@ _TOWERS = ("tests/layers/towers/test_towers.py", "one test from tokens to logits
 
 EXPLAINED: dict[str, tuple[str, str]] = {
     "__init__.py": ("tests/test_registry.py", "what the package gives on demand"),
+    "cli/__init__.py": ("tests/cli/test_interrupts.py", "what a process has beside its command"),
     "data/source.py": ("tests/data/test_files.py", "what every reader of files has to offer"),
     "distribution/tpu/compiler.py": (
         "tests/distribution/tpu/test_ahead_of_time.py",
         "a program that runs in a process of its own, for `tpu_check`",
+    ),
+    "models/compiled_steps.py": (
+        "tests/models/test_compiled_region.py",
+        "says when a model's steps are those of a compiled region",
     ),
     "layers/embeddings/placement.py": (
         "tests/distribution/tpu/test_tpu_tables.py",

@@ -22,7 +22,7 @@ SETUP: dict = {
         f"rankup_keras.data.{name}": lambda: public_sets.write_logs(HERE)
         for name in (
             "BadRows", "Between", "CsvOptions", "Files", "OneOf", "Share", "Statistics", "adapt",
-            "scan",
+            "recall", "scan",
         )
     },
     "rankup_keras.datasets.PublicSet": lambda: public_sets.write_criteo(HERE / "train.txt"),

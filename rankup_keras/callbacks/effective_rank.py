@@ -25,6 +25,7 @@ from rankup_keras.diagnostics.record import (
 )
 from rankup_keras.diagnostics.report_file import report
 from rankup_keras.diagnostics.taps import Taps
+from rankup_keras.diagnostics.token_sources import token_sources
 from rankup_keras.diagnostics.writers import JsonLines, TensorBoardPages
 
 
@@ -86,7 +87,9 @@ class EffectiveRank(keras.callbacks.Callback):
             stands for anything. Defaults to `"summary"`.
         log_dir: Directory for TensorBoard: scalars of every measurement, and
             heat maps (layers by time, tokens by layers) and spectra, drawn as
-            often as 1 % of the time allows and at the end. `None` for none.
+            often as 1 % of the time allows and at the end, as the run `effective_rank`
+            beside Keras's own `train` and `validation`, in any order of callbacks. Their
+            step is the optimizer's, not the epoch. `None` for none.
         path: File for one line of JSON per measurement, which
             `rk.diagnostics.report` reads. Where training resumes, the file is
             read and continued, else overwritten. `None` for none.
@@ -179,6 +182,7 @@ class EffectiveRank(keras.callbacks.Callback):
         self._activations = activations
         self._json = None if path is None else JsonLines(path)
         self._board = None if log_dir is None else TensorBoardPages(log_dir)
+        self.tokens: list[tuple[str, str]] = []
         self._tapped: Any = None
         self._taps: Any = None
         self._epoch = 0
@@ -240,6 +244,7 @@ class EffectiveRank(keras.callbacks.Callback):
         self._tapped = target
         self.control, self.measured, self.findings = None, [], []
         self._taps = taps_of(target, self._layers, self._activations)
+        self.tokens = token_sources(target) if isinstance(self._taps, Taps) else []
         self._probe = make_probe(target, self._data, self.probe_samples)
         self._tables = embedding_tables(target) if self.table_rows else {}
         self._strategy = self.model.distribute_strategy or tf.distribute.get_strategy()

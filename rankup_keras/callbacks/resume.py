@@ -183,20 +183,22 @@ class Resume(keras.callbacks.Callback):
             self._lock.acquire()
         self._store = CheckpointStore(self.directory, self.keep, worker)
         number = self._store.newest_good()
-        _check_all_see(strategy, -1 if number is None else number, self.directory)
-        self._state: dict[str, Any] | None = None
+        state = None if number is None else self._store.state(number)
+        self._state = state
+        # Other workers may have copies of other times: the chief's data count.
+        other = self._chief and state is not None and self._is_other(state["data"])
+        other = _agree(strategy, -1 if number is None else number, other, self.directory)
         self._finished = False
-        if number is None:
+        if number is None or state is None:
             tell(logs)
             self._starts = [states.callback_start(c) for c in self.callbacks]
             self._replay.start(0, 0, [])
             return
         folder = self._store.path(number)
-        self._state = state = self._store.state(number)
         with np.load(folder / "arrays.npz") as arrays:
             self._packer = states.Packer(arrays)
         states.check_same_model(state, FORMAT, self._description(), self.callbacks, self.directory)
-        self._check_same_data(state, strategy)
+        self._begin_at(state, other)
         self._read_variables(folder)
         self._folder = folder
         for callback in self.callbacks:
@@ -342,11 +344,13 @@ class Resume(keras.callbacks.Callback):
             for path, size in zip(states.log_files(self.callbacks), state["logs"], strict=True):
                 states.cut_back(path, size)
 
-    def _check_same_data(self, state: dict[str, Any], strategy: Any) -> None:
+    def _is_other(self, data: Any) -> bool:
+        return None not in (data, self.data) and data != self.data
+
+    def _begin_at(self, state: dict[str, Any], other: bool) -> None:
+        """Takes the epoch that the data begin with: a new one, if they are other data."""
         self._begun = state["begun"]
-        known = None not in (state["data"], self.data)
-        # The chief's: other workers may have copies of other times.
-        if not _any(strategy, self._chief and known and state["data"] != self.data):
+        if not other:
             return
         if not self.data_changed:
             raise ValueError(
@@ -372,24 +376,18 @@ def _task_id(strategy: Any) -> int:
     return int(strategy.cluster_resolver.task_id or 0)
 
 
-def _mean(strategy: Any, values: list[float]) -> Any:
-    """The means of numbers over all workers."""
+def _agree(strategy: Any, number: int, flag: bool, directory: pathlib.Path) -> bool:
+    """Whether any worker says so; they must all see the same checkpoint."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return values
+        return flag
+    values = [float(number), float(number) ** 2, float(flag)]
     spread = strategy.experimental_distribute_values_from_function(
         lambda context: tf.constant(values, tf.float64)
     )
-    return strategy.reduce(tf.distribute.ReduceOp.MEAN, spread, axis=None).numpy()
-
-
-def _any(strategy: Any, flag: bool) -> bool:
-    return bool(_mean(strategy, [float(flag)])[0] > 0)
-
-
-def _check_all_see(strategy: Any, number: int, directory: pathlib.Path) -> None:
-    mean, square = _mean(strategy, [float(number), float(number) ** 2])
+    mean, square, flags = strategy.reduce(tf.distribute.ReduceOp.MEAN, spread, axis=None).numpy()
     if square != mean**2:
         raise ValueError(
             f"The workers do not see the same checkpoints in '{directory}': it must be a folder "
             "that all of them share."
         )
+    return bool(flags > 0)

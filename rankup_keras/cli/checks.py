@@ -13,6 +13,7 @@ import pydantic
 from rankup_keras.cli.failures import ConfigError, nearest
 from rankup_keras.cli.settings import PARTS, Config, Data, Feature, Task, Training
 from rankup_keras.cli.yaml_file import Location, YamlFile
+from rankup_keras.data.row_filters import Between
 
 Found = Iterator[tuple[Location, str]]
 
@@ -47,19 +48,40 @@ def rows_have_one_source(data: Data) -> Found:
 
 
 def split_is_by_values_or_by_shares(data: Data) -> Found:
-    """Lists of values with a column, shares without."""
+    """Lists of values with a column, ranges with a time, shares without."""
     split, at = data.split, ("data", "split")
     if split is None:
         return
     parts = {part: getattr(split, part) for part in PARTS}
     lists = [part for part, value in parts.items() if isinstance(value, list)]
     shares = {part: value for part, value in parts.items() if isinstance(value, float | int)}
+    if split.column is not None and split.time is not None:
+        yield at, "Give `column` or `time`, not both."
+        return
+    if split.time is not None:
+        for part, value in parts.items():
+            ends = value if isinstance(value, list) else []
+            if value is not None and (len(ends) != 2 or ends == [None, None]):
+                message = "With `time`, give where a part begins and where it ends, such as "
+                yield (*at, part), f"{message}[2024-01-01, 2024-02-01] or [2024-02-01, null]."
+            elif ends:
+                yield from _readable_ends(split.time, ends, (*at, part))
+        return
+    if any(None in parts[part] for part in lists):
+        yield at, "A value of `column` is null; null is an end of a range with `time`."
     if split.column is not None and shares:
         yield (*at, next(iter(shares))), "With `column`, give lists of its values."
     if split.column is None and lists:
         yield (*at, lists[0]), "Values need a `column`; without one, give shares such as 0.8."
     if sum(shares.values()) > 1 + 1e-9:
         yield at, f"The shares add up to {sum(shares.values()):g}, more than 1."
+
+
+def _readable_ends(column: str, ends: list[Any], at: Location) -> Found:
+    try:
+        Between(column, *(str(end) if hasattr(end, "isoformat") else end for end in ends))
+    except ValueError as error:
+        yield at, str(error)
 
 
 def names_of_features_differ(features: list[Feature]) -> Found:

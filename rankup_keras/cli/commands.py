@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from rankup_keras.cli import failures, serving_commands
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import Output
 from rankup_keras.cli.startup import load_tensorflow
+from rankup_keras.cli.yaml_file import YamlFile
 
 if TYPE_CHECKING:
     from rankup_keras.cli.project import Project
@@ -28,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress: results and errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as one JSON object on stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
@@ -81,6 +83,8 @@ def _on_project(*examples: str) -> Callable[[Callable[..., None]], Callable[...,
     def add(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(**given: Any) -> None:
+            # A file that is missing or no YAML is told at once, before TensorFlow is loaded.
+            YamlFile(given["config"], given["changes"] or [])
             load_tensorflow()
             project = _open_project(**{name: given.pop(name) for name in shared})
             function(project, **given)
@@ -105,10 +109,15 @@ def _on_project(*examples: str) -> Callable[[Callable[..., None]], Callable[...,
 def init(
     paths: Annotated[list[str], typer.Argument(help="File, folder or pattern.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="YAML to write.")] = None,
-    label: Annotated[list[str] | None, typer.Option(help="A label column; repeatable.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="A label: a column, or column>=4, column=yes. May be repeated."),
+    ] = None,
     file_format: Annotated[str | None, typer.Option("--format", help="parquet, csv, …")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Of text files.")] = None,
-    header: Annotated[bool, typer.Option(help="Whether text files have a header.")] = True,
+    header: Annotated[
+        bool | None, typer.Option(help="Whether text files have a header. Default: seen by itself.")
+    ] = None,
     columns: Annotated[str | None, typer.Option(help="Names, where no header has them.")] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -119,24 +128,26 @@ def init(
     from rankup_keras.cli.checks import load
     from rankup_keras.cli.column_roles import read_columns
     from rankup_keras.cli.starter import default_path, starter
-    from rankup_keras.data.csv_options import CsvOptions
 
     csv: dict[str, Any] = {}
     if delimiter is not None:
         csv["delimiter"] = delimiter.encode().decode("unicode_escape")
-    if not header:
-        csv["header"] = False
+    if header is not None:
+        csv["header"] = header
     if columns is not None:
         csv["columns"] = [name.strip() for name in columns.split(",")]
+        csv.setdefault("header", False)
     path = output or default_path(paths[0])
     if path.exists() and not overwrite:
         raise RunError(f"{path} exists. Name another file with --output, or use --overwrite.")
     durable.check_writable(path.parent)
-    found, rows, kind = read_columns(paths, file_format, CsvOptions(**csv), label or [])
-    durable.write_text(path, starter(paths, found, rows, kind, csv))
+    out = Output(quiet, as_json)
+    out.say(f"Reading {', '.join(paths)} to see what its columns are")
+    found = read_columns(paths, file_format, csv, label or [])
+    durable.write_text(path, starter(paths, found))
     load(path)
-    Output(quiet, as_json).result(
-        {"config": str(path), "columns": {column.name: column.role for column in found}},
+    out.result(
+        {"config": str(path), "columns": {c.name: c.role for c in found.columns}},
         f"Wrote {path}. Look it over, then: rankup-keras train {path}",
     )
 
@@ -196,8 +207,10 @@ def predict(
     project: "Project",
     output: Annotated[Path, typer.Option("--output", "-o", help="A .parquet or .csv file.")],
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", "-i", help="Rows. Default: those for test.")
+        list[str] | None,
+        typer.Option("--input", "-i", help="Files of rows. Default: those of the configuration."),
     ] = None,
+    part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     keep: Annotated[list[str] | None, typer.Option(help="A column to carry over.")] = None,
     spreadsheet_safe: Annotated[
         bool,
@@ -213,7 +226,7 @@ def predict(
     if inputs:
         files = project.inputs(inputs, model.features, keep)
     else:
-        files = project.files("test", model.features, keep)
+        files = project.files(part, model.features, keep)
     rows, escaped = write_predictions(
         model, files, output, keep, project.scoring_batch, spreadsheet_safe
     )
@@ -282,11 +295,22 @@ def serve(
         names = sorted(config.files(config.write(write)))
         project.out.result({"files": names}, f"Wrote {', '.join(names)} into {write}")
         return
+    _check_free(port)
     status = serve_export(
         base, grpc_port=port, rest_port=rest_port, clients=clients, latency_ms=latency_ms
     )
     if status:
         raise typer.Exit(failures.RUN)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            message = f"Port {port} is taken by another program. Name another one with --port."
+            raise RunError(message) from None
 
 
 _command("promote", "serving --label stable=4 --label canary=5", "serving --label stable=3")(

@@ -18,8 +18,6 @@ OK, UNEXPECTED, CONFIG, DATA, RUN = 0, 1, 2, 3, 4
 INTERRUPTED = interrupts.INTERRUPTED
 # Problems of a configuration that are told at once.
 SHOWN = 50
-# Rooms whose errors tell users what to do, whatever their type.
-_TELLING = ("rankup_keras.serving", "rankup_keras.diagnostics", "rankup_keras.models")
 _OUT_OF_MEMORY = (
     "Out of memory. Use a smaller `training.batch_size`, smaller tables (`min_count`, "
     "`max_tokens`, `hash_buckets`) or a smaller `data.shuffle_rows`."
@@ -107,13 +105,16 @@ def _instead(error: OSError) -> str:
 
 def _told(error: Exception) -> tuple[str, int]:
     """The message and the exit code of an error."""
+    if isinstance(error, ConfigError):
+        return str(error), CONFIG
+    if isinstance(error, RunError):
+        return str(error), RUN
+    # Not before: what is wrong with a configuration is told without TensorFlow.
     import tensorflow as tf
 
     from rankup_keras.data.data_error import DataError
     from rankup_keras.training.folder_lock import FolderInUseError
 
-    if isinstance(error, ConfigError):
-        return str(error), CONFIG
     if durable.is_full(error):
         return _full(error), RUN
     if isinstance(error, DataError):
@@ -125,15 +126,24 @@ def _told(error: Exception) -> tuple[str, int]:
                 return f"Data: {line.split('DataError: ', 1)[1].strip()}", DATA
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}.{_instead(error)}", RUN
-    if isinstance(error, RunError | FolderInUseError | OSError):
+    if isinstance(error, FolderInUseError | OSError | ImportError):
         return str(error), RUN
     if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
         return _OUT_OF_MEMORY, RUN
-    if isinstance(error, ValueError) or type(error).__module__.startswith(_TELLING):
+    if isinstance(error, ValueError) or _raised_here(error):
         lines = [line for line in str(error).splitlines() if line.strip()]
         if len(lines) <= 12:
             return " ".join(lines), RUN
     return _unexpected(error), UNEXPECTED
+
+
+def _raised_here(error: Exception) -> bool:
+    """Whether a check of this package raised it, so that its message tells what to do."""
+    frames = traceback.extract_tb(error.__traceback__)
+    package = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    return bool(frames) and (
+        frames[-1].filename.startswith(package) and (frames[-1].line or "").startswith("raise")
+    )
 
 
 def _unexpected(error: Exception) -> str:

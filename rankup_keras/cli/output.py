@@ -35,9 +35,10 @@ class Output:
         """The result: all of it as JSON, or what people read of it, a table and text."""
         if self.as_json:
             print(json_text(content), flush=True)
-        if not self.quiet and rows:
+            return
+        if rows:
             print(table(rows), flush=True)
-        if not self.quiet and text:
+        if text:
             print(text, flush=True)
 
 

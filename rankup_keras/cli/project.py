@@ -17,7 +17,7 @@ from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
 from rankup_keras.data.paths import guess_format, resolve_paths
-from rankup_keras.data.row_filters import OneOf, RowFilter, Share
+from rankup_keras.data.row_filters import Between, OneOf, RowFilter, Share
 
 
 class Project:
@@ -98,7 +98,10 @@ class Project:
         data = self.config.data
         places: list[tuple[Any, Any]] = [(data.weight, ("data", "weight"))]
         if data.split is not None:
-            places += [(key, ("data", "split")) for key in (data.split.column, data.split.by)]
+            places += [
+                (key, ("data", "split"))
+                for key in (data.split.column, data.split.time, data.split.by)
+            ]
         places += [(task.label, ("tasks", n)) for n, task in enumerate(self.tasks)]
         places += [(item.name, ("features", n)) for n, item in enumerate(self.config.features)]
         at = next((place for column, place in places if column == name), None)
@@ -135,8 +138,15 @@ class Project:
         return {"ne": rk.metrics.NormalizedEntropy, "calibration": rk.metrics.Calibration}[name]()
 
 
+def _bound(value: Any) -> Any:
+    """An end of a range, with dates as text."""
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
 def _rows_of(split: Split, part: str) -> RowFilter:
-    """The rows of a part: by the values of a column, or a share at random."""
+    """The rows of a part: by the values of a column, a range of time, or a share at random."""
+    if split.time is not None:
+        return Between(split.time, *map(_bound, getattr(split, part)))
     if split.column is not None:
         return OneOf(split.column, tuple(getattr(split, part)))
     begin = sum(float(getattr(split, name) or 0) for name in PARTS[: PARTS.index(part)])

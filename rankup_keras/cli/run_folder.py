@@ -35,7 +35,8 @@ class RunFolder:
         self.best = self.checkpoints / "best.keras"
         self.model = path / "model.keras"
         self.summary = path / "summary.json"
-        self.export = path / "export"
+        # Its last part is the name that the model is served under.
+        self.export = path / "export" / path.resolve().name
         self.lock = FolderLock(path)
 
     def load_model(self) -> Any:
@@ -132,8 +133,8 @@ class MetricsLog(keras.callbacks.Callback):
         self.run.note(f"epoch {epoch + 1}: {shown}")
 
 
-def load_model(path: Path) -> Any:
-    """A saved model, without its optimizer; nothing in the file is run.
+def load_model(path: Path, compiled: bool = False) -> Any:
+    """A saved model, without its optimizer unless `compiled`; nothing in the file is run.
 
     Raises:
         RunError: the file is damaged, or holds what is no model of layers that are known.
@@ -144,7 +145,7 @@ def load_model(path: Path) -> Any:
             "file. Restore it from a backup, or train again."
         )
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        return keras.saving.load_model(path, compile=compiled, safe_mode=True)
     except (MemoryError, RecursionError):
         raise
     except Exception as error:

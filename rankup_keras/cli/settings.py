@@ -1,5 +1,6 @@
 """What a configuration may hold, as types."""
 
+import datetime as dt
 import inspect
 import typing
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ PARTS = ("train", "validation", "test")
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 PathList = str | list[str]
+# Values of a column, or the two ends of a range of time.
+Values = list[str | int | float | dt.datetime | dt.date | None]
 MetricName = Literal["auc", "log_loss", "ne", "calibration", "gauc"]
 
 
@@ -95,13 +98,25 @@ def _one_of(
     return Annotated[Union[tuple(options)], pydantic.Discriminator(name)]  # noqa: UP007
 
 
+def _written_task(task: Any) -> Any:
+    """A task written as its name alone, or with `label: {column: ..., positive: ...}`."""
+    if isinstance(task, str):
+        return {"name": task}
+    label = task.get("label") if isinstance(task, dict) else None
+    if isinstance(label, dict) and "column" in label and label.keys() <= {"column", "positive"}:
+        rest = {key: value for key, value in task.items() if key != "label"}
+        return {**rest, "label": label["column"], "positive": label.get("positive")}
+    return task
+
+
+FEATURES: tuple[Any, ...] = (rk.Categorical, rk.Numeric, rk.History, rk.Pretrained)
+
 if TYPE_CHECKING:
     from typing import Any as Csv
     from typing import Any as Feature
     from typing import Any as Model
     from typing import Any as Task
 else:
-    FEATURES = (rk.Categorical, rk.Numeric, rk.History, rk.Pretrained)
     MODELS = (rk.RankUp, rk.RankMixer, rk.RankElastor, rk.DLRM, rk.DCNv2)
     Feature = _one_of({feature.__name__.lower(): feature for feature in FEATURES})
     Model = _one_of(
@@ -113,7 +128,7 @@ else:
     Csv = _arguments("Csv", CsvOptions)
     Task = Annotated[
         _arguments("Task", rk.Task),
-        pydantic.BeforeValidator(lambda task: {"name": task} if isinstance(task, str) else task),
+        pydantic.BeforeValidator(_written_task),
     ]
 
 
@@ -125,12 +140,13 @@ class BadRowsPolicy(Section):
 
 
 class Split(Section):
-    """Parts of `data.path`: by the values of a column, or at random in these shares."""
+    """Parts of `data.path`: by a column's values, by ranges of time, or at random in shares."""
 
     column: str | None = None
-    train: list[str | int] | Annotated[float, Field(gt=0, le=1)]
-    validation: list[str | int] | Annotated[float, Field(ge=0, lt=1)] | None = None
-    test: list[str | int] | Annotated[float, Field(ge=0, lt=1)] | None = None
+    time: str | None = None
+    train: Values | Annotated[float, Field(gt=0, le=1)]
+    validation: Values | Annotated[float, Field(ge=0, lt=1)] | None = None
+    test: Values | Annotated[float, Field(ge=0, lt=1)] | None = None
     seed: NotNegative = 0
     by: str | None = None
 
@@ -162,16 +178,20 @@ class Data(Section):
 class SplitOptimizer(Section):
     """`rankup_keras.optimizers.Split`: one optimizer for tables, one for dense weights."""
 
-    embeddings: Literal["adagrad", "row_wise_adagrad", "ftrl", "sgd", "lazy_adam"] = "adagrad"
+    embeddings: Literal["adagrad", "row_wise_adagrad", "ftrl", "sgd", "lazy_adam"] = "lazy_adam"
     dense: Literal["adam", "adagrad", "sgd", "ftrl"] = "adam"
 
 
 class EarlyStopping(Section):
-    """Stops when a metric no longer improves, and keeps the best weights."""
+    """Stops when a metric no longer improves, and keeps the best weights.
+
+    It waits for `patience` epochs, and at least for so many that hold `patience_steps` steps.
+    """
 
     monitor: str
     mode: Literal["min", "max"]
     patience: NotNegative = 2
+    patience_steps: NotNegative = 300
 
 
 class Training(Section):

@@ -5,12 +5,17 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rankup_keras.cli.column_roles import Column
+from rankup_keras.cli.column_roles import Column, Found
 from rankup_keras.cli.failures import RunError
+from rankup_keras.cli.label_columns import plain
+from rankup_keras.cli.settings import FEATURES
 
 # Distinct values in the sample from which on a column is hashed.
 MANY = 20_000
+# Rows below which there are too few to part, and below which the shares are larger.
+FEW, SOME = 100, 1000
 _USER = re.compile(r"^(user|user_?id|uid|member_?id|visitor_?id)$")
+_FEATURES = {"categorical", "numeric", "list", "history", "vector"}
 
 
 def default_path(data: str) -> Path:
@@ -19,43 +24,49 @@ def default_path(data: str) -> Path:
     return Path(f"{stem}.yaml")
 
 
-def starter(
-    paths: list[str], columns: list[Column], rows: int, file_format: str, csv: dict[str, Any]
-) -> str:
-    """The text of a configuration for the columns of files, judged by their first rows."""
+def starter(paths: list[str], found: Found) -> str:
+    """The text of a configuration for the columns of files, judged by a sample of their rows."""
+    columns, rows = found.columns, found.rows
     labels = [column for column in columns if column.role == "label"]
     if not labels:
         raise RunError(
-            "No column looks like a label (0 and 1, named label, click, …). Name it with --label. "
+            "No column looks like a label (0 and 1, named label, click, …). Name it with --label; "
+            "of other values say which are positive: --label 'rating>=4'. "
             f"Columns: {', '.join(column.name for column in columns)}."
         )
-    roles = {column.role for column in columns}
-    if not roles & {"categorical", "numeric", "list", "vector"}:
-        raise RunError("No column can be a feature.")
-    users = [c.name for c in columns if c.role == "categorical" and _USER.match(c.name.lower())]
+    features = [column for column in columns if column.role in _FEATURES]
+    if not features:
+        why = "; ".join(f"{c.name!r}: {c.why}" for c in columns if c.role in ("skip", "time"))
+        raise RunError(f"No column can be a feature. {why}.")
+    users = [c.name for c in features if c.role == "categorical" and _USER.match(plain(c.name))]
     user = users[0] if users else None
-    options = ", ".join(f"{key}: {_quoted(value)}" for key, value in csv.items())
+    # A request that ranks for one user needs a column of the candidates beside.
+    side = user if len(features) > 1 else None
+    split, parts = _split(columns, user, rows)
+    names = _task_names(labels)
+    options = ", ".join(f"{key}: {_quoted(value)}" for key, value in found.csv.items())
     lines = [
         "# Everything about a model, from data to export:",
         f"#   rankup-keras train <this file>      (rows read: {rows:,})",
         "# What is commented out shows other choices. See also `rankup-keras train --help`.",
+        *(f"# {sentence}" for sentence in found.told),
         "",
         "data:",
         f"  path: {_quoted(paths[0] if len(paths) == 1 else paths)}  # file, folder or pattern",
-        f"  format: {file_format}",
-        *([f"  csv: {{{options}}}"] if csv else []),
-        *_split(columns, user),
-        "  # bad_rows: {policy: skip, limit: 1000}  # default: stop at the first one",
+        f"  format: {found.format}",
+        *([f"  csv: {{{options}}}"] if options else []),
+        *split,
+        _bad_rows(found),
         "",
-        "tasks:  # columns of 0 and 1",
-        *(f"  - {_quoted(label.name)}  # {label.rate:.1%} positive" for label in labels),
+        "tasks:  # columns of 0 and 1, or of values that `positive` tells apart",
+        *_tasks(labels, names),
         "",
         "features:",
-        *(line for column in columns for line in _feature(column, user)),
+        *(line for column in columns for line in _feature(column, side)),
         "",
-        *_model(bool(roles & {"categorical", "list"})),
+        *_model(features),
         "",
-        *_training(labels, user),
+        *_training(names, user, rows, "validation" in parts),
         "",
         "# export: {path: saved_models/ranker}  # default: the run's own folder",
         "",
@@ -63,7 +74,8 @@ def starter(
     return "\n".join(lines)
 
 
-def _split(columns: list[Column], user: str | None) -> list[str]:
+def _split(columns: list[Column], user: str | None, rows: int) -> tuple[list[str], set[str]]:
+    """The lines of the split, and the parts that there are."""
     by = next((column for column in columns if column.role == "split"), None)
     parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
     for value in by.values if by else ():
@@ -75,11 +87,59 @@ def _split(columns: list[Column], user: str | None) -> list[str]:
         # Published without its training part: the larger one of what is there trains.
         parts = {"train": parts["validation"], "validation": parts["test"], "test": []}
     if by is not None and parts["train"] and (parts["validation"] or parts["test"]):
-        lines = [f"    {part}: {_quoted(values)}" for part, values in parts.items() if values]
-        return ["  split:", f"    column: {_quoted(by.name)}", *lines]
-    lines = ["  split: {train: 0.8, validation: 0.1, test: 0.1, seed: 0}  # rows at random"]
+        given = {part: values for part, values in parts.items() if values}
+        lines = [f"    {part}: {_quoted(values)}" for part, values in given.items()]
+        return ["  split:", f"    column: {_quoted(by.name)}", *lines], set(given)
+    if rows < FEW:
+        return [f"  # split: {rows} rows are too few to part; see docs/cli.md"], {"train"}
+    shares = "train: 0.8, validation: 0.1, test: 0.1"
+    if rows < SOME:
+        shares = "train: 0.6, validation: 0.2, test: 0.2"
+    lines = [f"  split: {{{shares}, seed: 0}}  # rows at random"]
     if user is not None:
         lines.append(f"  # by: {_quoted(user)} within `split` keeps the rows of a user together")
+    times = [column for column in columns if column.role == "time" and column.values]
+    if times:
+        begin, end = map(_quoted, times[0].values)
+        ranges = f"train: [null, {begin}], validation: [{begin}, {end}], test: [{end}, null]"
+        lines.append("  # or by time, as the model will meet rows once it serves:")
+        lines.append(f"  # split: {{time: {_quoted(times[0].name)}, {ranges}}}")
+    return lines, {"train", "validation", "test"}
+
+
+def _bad_rows(found: Found) -> str:
+    if not found.bad_rows:
+        return "  # bad_rows: {policy: skip, limit: 1000}  # default: stop at the first one"
+    limit = max(1000, 2 * found.bad_rows)
+    why = f"{found.bad_rows:,} lines are malformed: left out, written to bad_rows.jsonl"
+    return f"  bad_rows: {{policy: skip, limit: {limit}}}  # {why}"
+
+
+def _task_names(labels: list[Column]) -> list[str]:
+    """Names that an export takes, after the columns."""
+    names: list[str] = []
+    for label in labels:
+        name = label.name if label.name.isidentifier() and label.name.isascii() else ""
+        name = name or re.sub(r"[^a-z0-9_]", "", plain(label.name)).strip("_") or "label"
+        names.append(f"{name}_{len(names) + 1}" if name in names else name)
+    return names
+
+
+def _tasks(labels: list[Column], names: list[str]) -> list[str]:
+    lines = []
+    for label, name in zip(labels, names, strict=True):
+        why = f"  # {label.rate:.1%} positive; {label.why}"
+        given = []
+        if label.positive is not None:
+            rule = f"{{column: {_quoted(label.name)}, positive: {_quoted(label.positive)}}}"
+            given.append(f"label: {rule}")
+        elif name != label.name:
+            given.append(f"label: {_quoted(label.name)}")
+        if label.missing:
+            given.append("missing_labels: skip")
+            why += f"; {label.missing:,} of the rows that were looked at lack it"
+        task = f"{{{', '.join([f'name: {_quoted(name)}', *given])}}}" if given else _quoted(name)
+        lines.append(f"  - {task}{why}")
     return lines
 
 
@@ -89,55 +149,71 @@ def _feature(column: Column, user: str | None) -> list[str]:
         return []
     if column.role == "skip":
         return [f"  # {name} is left out: {column.why}"]
+    if column.role == "time":
+        why = f"{column.why}; a time itself teaches nothing of later ones"
+        offer = ["  # give its hour or weekday as columns of their own, or split by it"]
+        if any(kind.__name__ == "Timestamp" for kind in FEATURES):
+            unit = f", unit: {column.unit}" if column.unit else ""
+            offer = [f"  # - {{type: timestamp, name: {name}{unit}}}  # its hour and weekday"]
+        return [f"  # {name} is left out: {why}", *offer]
     if column.role == "numeric":
         return [f"  - {{type: numeric, name: {name}}}  # {column.why}"]
     if column.role == "vector":
         return [f"  - {{type: pretrained, name: {name}, dim: {column.length}}}"]
-    side = ", side: user" if column.name == user else ""
+    if column.role == "history":
+        of = f"of: {_quoted(column.of)}, max_length: {column.length}"
+        return [f"  - {{type: history, name: {name}, {of}}}  # {column.why}"]
     if column.role == "list":
         length = f"max_length: {column.length}"
         return [
             f"  - {{type: categorical, name: {name}, {length}, dtype: {column.dtype}}}",
             f"  # or, as a history: {{type: history, name: {name}, of: <feature>, {length}}}",
         ]
-    many = f", hash_buckets: {10 * MANY}" if column.distinct > MANY else ", min_count: 2"
+    side = ", side: user" if column.name == user else ""
+    # Values with line breaks stand in no vocabulary file.
+    dtype, many = f", dtype: {column.dtype}", ", min_count: 2" if column.repeated else ""
+    if column.distinct > MANY or column.lines:
+        dtype, many = ", dtype: string", f", hash_buckets: {10 * min(MANY, column.distinct)}"
     seen = f"{column.distinct:,} values"
-    settings = f"type: categorical, name: {name}, dtype: {column.dtype}{many}{side}"
-    return [f"  - {{{settings}}}  # {column.why}, {seen}"]
+    return [f"  - {{type: categorical, name: {name}{dtype}{many}{side}}}  # {column.why}, {seen}"]
 
 
-def _model(categories: bool) -> list[str]:
-    lines = ["  token_dim: 32", "  num_blocks: 2", "  embedding_dropout: 0.2"] if categories else []
+def _model(features: list[Column]) -> list[str]:
+    roles = {column.role for column in features}
+    categories = bool(roles & {"categorical", "list", "history"})
     return [
         "model:",
         f"  type: {'RankUp' if categories else 'DCNv2'}  # or RankMixer, RankElastor, DLRM, DCNv2",
-        *lines,
+        *(["  embedding_dropout: 0.2"] if categories else []),
+        *(["  # token_dim: 32, num_blocks: 2 and all other arguments of the class"] * categories),
         "  # preset: rankup_base  # instead of `type`",
     ]
 
 
-def _training(labels: list[Column], user: str | None) -> list[str]:
-    monitor = "val_auc" if len(labels) == 1 else f"val_{labels[0].name}_auc"
+def _training(tasks: list[str], user: str | None, rows: int, validation: bool) -> list[str]:
+    monitor = "val_auc" if len(tasks) == 1 else f"val_{tasks[0]}_auc"
     gauc = [f"  gauc_by: {_quoted(user)}  # ranks within the rows of a user"] if user else []
+    batch = next(size for size in (1024, 512, 256, 128, 64, 32) if rows >= 100 * size or size == 32)
+    stopping = f"{{monitor: {_quoted(monitor)}, mode: max, patience: 2}}"
     return [
         "training:",
-        "  batch_size: 1024",
+        f"  batch_size: {batch}",
         "  epochs: 10",
         "  seed: 0",
-        "  optimizer: adam  # or {embeddings: adagrad, dense: adam}, for large tables",
-        "  learning_rate: 0.001",
+        "  # optimizer: {embeddings: lazy_adam, dense: adam}  # the default; see docs/cli.md",
+        "  # learning_rate: 0.001",
         f"  metrics: [auc, log_loss, ne, calibration{', gauc' if user else ''}]",
         *gauc,
-        f"  early_stopping: {{monitor: {_quoted(monitor)}, mode: max, patience: 2}}",
+        *([f"  early_stopping: {stopping}"] if validation else []),
     ]
 
 
 def _quoted(value: Any) -> str:
     """A value as YAML takes it: JSON is YAML, and plain words need no quotes."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(_quoted(item) for item in value) + "]"
     if isinstance(value, str) and value.replace("_", "a").isalnum() and value[0].isalpha():
         words = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
         if value.lower() not in words:
             return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=isinstance(value, str) and not value.isprintable())

@@ -17,6 +17,7 @@ from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import json_text
 from rankup_keras.cli.project import Project
 from rankup_keras.cli.run_folder import MetricsLog, load_model
+from rankup_keras.cli.run_report import kept_epoch, write_report
 from rankup_keras.cli.yaml_reader import dump_yaml
 from rankup_keras.data.adapt_from_files import adapt, recall
 from rankup_keras.data.fingerprints import differences
@@ -50,18 +51,26 @@ def _train(project: Project, resume: bool, overwrite: bool, data_changed: bool) 
         run.bad_rows.unlink(missing_ok=True)
     found = learn(project, run.learned) if state is None else _take_up(project, state)
     found.write(run.path)
+    for leak in () if resume else rk.data.find_leaks(parts["train"]):
+        out.say(f"Warning: {leak}")
+        run.note(f"warning: {leak}")
     durable.write_text(run.config, dump_yaml(config.model_dump(mode="json")))
     keras.utils.set_random_seed(config.training.seed)
     model = project.build_model()
     project.compile(model)
     out.say(f"{model.name}: {model.count_params():,} parameters")
+    out.say("Building the training step: the first step takes some seconds, the others do not")
     run.note(f"{model.name}, {model.count_params()} parameters, {found.rows} rows")
     begun = time.perf_counter()
     with _warnings_told(project):
-        _fit(project, model, data_changed)
+        ranks = _fit(project, model, data_changed)
     seconds = time.perf_counter() - begun
-    if config.training.early_stopping is not None and run.best.is_file():
-        model = load_model(run.best)
+    kept = kept_epoch(project)
+    if kept is not None:
+        model = load_model(run.best, compiled=True)
+        text = f"Kept the weights of epoch {kept} of {run.epochs()}"
+        out.say(text)
+        run.note(text)
     run.save_model(model)
     summary: dict[str, Any] = {
         "run": str(run.path),
@@ -70,6 +79,7 @@ def _train(project: Project, resume: bool, overwrite: bool, data_changed: bool) 
         "rows": found.rows,
         "bad_rows": project.bad_rows.count,
         "epochs": run.epochs(),
+        "kept_epoch": kept or run.epochs(),
         "seconds": round(seconds, 1),
     }
     for part in ("validation", "test"):
@@ -77,6 +87,8 @@ def _train(project: Project, resume: bool, overwrite: bool, data_changed: bool) 
             out.say(f"Evaluating on the rows for {part}")
             summary[part] = evaluate(project, model, part)[1]
     durable.write_text(run.summary, json_text(summary, indent=1) + "\n")
+    if ranks is not None and ranks.measured:
+        write_report(project, ranks, summary)
     run.note(f"done in {seconds:.1f} s")
     return summary
 
@@ -110,7 +122,8 @@ def evaluate(project: Project, model: Any, part: str) -> tuple[int, dict[str, di
     return scoring.evaluate(model, files, project.scoring_batch, group)
 
 
-def _fit(project: Project, model: Any, data_changed: bool) -> None:
+def _fit(project: Project, model: Any, data_changed: bool) -> Any:
+    """Trains, and returns the rank log, `None` where there is none."""
     run, parts, training = project.run, project.parts, project.config.training
     rows = parts["train"].dataset(
         training.batch_size,
@@ -122,16 +135,22 @@ def _fit(project: Project, model: Any, data_changed: bool) -> None:
     valid = parts.get("validation")
     callbacks: list[Any] = [MetricsLog(run)]
     ranks = None
-    if training.rank_log:
+    if training.rank_log and not any(layer.name == "tokens" for layer in model.layers):
+        text = f"The rank log is off: {type(model).__name__} has no tokens to take ranks of"
+        project.out.say(text)
+        run.note(text)
+    elif training.rank_log:
         probe = (valid or parts["train"]).dataset(training.rank_rows).take(1)
         ranks = rk.callbacks.EffectiveRank(probe, probe_samples=training.rank_rows, path=run.ranks)
         callbacks.insert(0, ranks)
     stopping = training.early_stopping
     if stopping is not None:
+        steps = -(-(parts["train"].rows or 1) // training.batch_size)
+        patience = max(stopping.patience, -(-stopping.patience_steps // steps))
         watched = {"monitor": stopping.monitor, "mode": stopping.mode}
         callbacks += [
             keras.callbacks.ModelCheckpoint(str(run.best), save_best_only=True, **watched),
-            keras.callbacks.EarlyStopping(patience=stopping.patience, **watched),
+            keras.callbacks.EarlyStopping(patience=patience, **watched),
         ]
     every = training.checkpoint_every or "epoch"
     model.fit(
@@ -150,8 +169,8 @@ def _fit(project: Project, model: Any, data_changed: bool) -> None:
         ],
     )
     if ranks is not None and ranks.measured:
-        ranks.report(run.report)
         run.note(f"effective rank, share of the ceiling\n{ranks.table()}")
+    return ranks
 
 
 def _prepare(

@@ -41,8 +41,27 @@ def skip_validation(model: Any, skip: bool) -> None:
             model.__dict__.pop(name, None)
 
 
+def build_training(model: Any) -> None:
+    """Makes the variables of optimizer, metrics and losses, which Keras makes with the first batch.
+
+    A step that makes variables while it is traced is traced a second time, without them. Where a
+    model was made in a strategy's scope, `fit` does it by itself. Read in Keras 3.15.1. It can go
+    once compiled metrics and losses have a public `build`.
+
+    Args:
+        model: a Functional model whose labels have the structure of its outputs.
+    """
+    if model._distribute_strategy is not None or not model.compiled:
+        return
+    for part in (model._compile_metrics, model._compile_loss):
+        if part is not None and not part.built:
+            part.build(model.output, model.output)
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
 def build_metrics(model: Any, batch: Any) -> None:
-    """Makes the variables of compiled metrics, which Keras makes with the first batch.
+    """Makes the variables of compiled metrics of any model, which Keras makes with the first batch.
 
     Where a model was made in a strategy's scope, `fit` has done it before it trains. Read in
     Keras 3.15.1. It can go once compiled metrics have a public `build`.

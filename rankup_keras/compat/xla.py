@@ -59,7 +59,8 @@ class RefusedByXLAError(ValueError):
         text = str(error)
         self.ops = sorted(set(re.findall(r"(\w+) \(No registered '\w+' OpKernel for XLA", text)))
         self.nodes = re.findall(r"\{\{node ([^}]*)\}\}", text)
-        super().__init__(", ".join(self.ops) or text.strip().splitlines()[0][:300])
+        first = (text.strip().splitlines() or [type(error).__name__])[0]
+        super().__init__(", ".join(self.ops) or first[:300])
 
 
 def lowered(function: Callable[..., Any], specs: Sequence[tf.TensorSpec]) -> bytes:
@@ -81,5 +82,5 @@ def lowered(function: Callable[..., Any], specs: Sequence[tf.TensorSpec]) -> byt
         stages = compiled.experimental_get_compiler_ir(*specs)
         try:
             return stages(stage="hlo_serialized", device_name=device)
-        except (ValueError, tf.errors.OpError) as error:
+        except Exception as error:
             raise RefusedByXLAError(error) from error

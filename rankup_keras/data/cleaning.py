@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rankup_keras.data.bad_rows import BadRows
 from rankup_keras.data.packing import key
@@ -13,7 +14,7 @@ from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.source import Chunk
 from rankup_keras.data.transforms import Transform
 from rankup_keras.features.conversion import convert
-from rankup_keras.features.target import Problem, Target
+from rankup_keras.features.target import Problem, Target, family
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +42,14 @@ class Cleaner:
         where: Sequence[RowFilter],
         extra: Sequence[str],
         transform: Transform | None,
+        decimal: str = ".",
     ) -> None:
         self._targets = targets
         self._separator = separator
         self._where = where
         self._extra = extra
         self._transform = transform
+        self._decimal = decimal
 
     def __call__(
         self, chunk: Chunk, stripe: tuple[int, int] = (0, 1), coded: bool = False
@@ -62,7 +65,13 @@ class Cleaner:
         arrays, problems, bad = {}, [], set()
         for target in self._targets:
             column = batch.column(batch.schema.get_field_index(target.column))
+            if self._decimal != "." and target.kind == "float32" and family(column.type) == "text":
+                column = pc.replace_substring(column, self._decimal, ".")
+            column, wrong = (column, []) if target.rule is None else target.rule.of_arrow(column)
             arrays[key(target)], found = convert(column, target, self._separator, coded)
+            # A value that is no number is a missing label as well; it is told once.
+            told = {problem.row for problem in wrong}
+            found = [*wrong, *(problem for problem in found if problem.row not in told)]
             for problem in found:
                 bad.add(problem.row)
                 row = problem.row if kept is None else int(kept[problem.row])

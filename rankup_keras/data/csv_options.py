@@ -21,6 +21,7 @@ class CsvOptions:
             `False`, so that a quote left open is found on its line.
         encoding: defaults to `"utf-8"`.
         list_separator: what separates the values of a list. Defaults to `"|"`.
+        decimal: the mark before the decimals of numbers, `"."` (default) or `","`.
 
     Example:
 
@@ -34,7 +35,7 @@ class CsvOptions:
     ```
 
     Raises:
-        ValueError: no header and no names.
+        ValueError: no header and no names, or another decimal mark.
     """
 
     delimiter: str | None = None
@@ -44,10 +45,13 @@ class CsvOptions:
     multiline: bool = False
     encoding: str = "utf-8"
     list_separator: str = "|"
+    decimal: str = "."
 
     def __post_init__(self) -> None:
         if not self.header and not self.columns:
             raise ValueError("Without a header, `columns` must name the columns in their order.")
+        if self.decimal not in (".", ","):
+            raise ValueError(f"`decimal` must be '.' or ','. Received: {self.decimal!r}.")
         if self.columns is not None and len(set(self.columns)) < len(self.columns):
             counts = Counter(self.columns)
             duplicates = sorted(name for name, count in counts.items() if count > 1)

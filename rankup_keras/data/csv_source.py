@@ -1,7 +1,8 @@
 """CSV and TSV files, plain or compressed, in blocks."""
 
 import csv
-from collections.abc import Iterator, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rankup_keras.data.source import Chunk, Unit
 
 _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_WIDTH = "The line has {found} values, but the file has {width} columns."
 
 
 class CsvSource:
@@ -40,6 +42,7 @@ class CsvSource:
     ) -> Iterator[Chunk]:
         file = unit[0]
         names = self._names(file)
+        counts = Counter(names)
         options = self.options
         delimiter = options.delimiter or ","
         several = len(delimiter) > 1
@@ -49,6 +52,7 @@ class CsvSource:
             None if options.multiline else self._header_line(file, names),
             1 if options.header else 0,
             delimiter.encode() if several else None,
+            None if options.multiline else self._misfit(len(names)),
         )
         invalid: list[Any] = []
         told = 0
@@ -65,8 +69,7 @@ class CsvSource:
                     use_threads=False,
                     # Of two columns of one name none is read.
                     column_names=[
-                        f"{name}\0{i}" if names.count(name) > 1 else name
-                        for i, name in enumerate(names)
+                        f"{name}\0{i}" if counts[name] > 1 else name for i, name in enumerate(names)
                     ],
                     # About `rows` rows; a row cannot be longer than a block.
                     block_size=max(1 << 20, rows * 16 * min(len(names), 64)),
@@ -110,27 +113,42 @@ class CsvSource:
                 return
             raise _unreadable(file, lines.error or error, lines.line_of(first + 1)) from error
 
+    def _misfit(self, width: int) -> Callable[[bytes], str | None]:
+        """What is wrong with a line that the parser could not quote, not being UTF-8."""
+
+        def reason(line: bytes) -> str | None:
+            try:
+                found = len(self._split(line.decode("latin-1").rstrip("\r\n")))
+            except csv.Error as error:
+                return f"The line cannot be read: {error}."
+            return None if found == width else _WIDTH.format(found=found, width=width)
+
+        return reason
+
+    def _split(self, text: str) -> list[str]:
+        quote, delimiter = self.options.quote, self.options.delimiter or ","
+        if len(delimiter) > 1:
+            text, delimiter = text.replace(delimiter, STAND_IN), STAND_IN
+        quoting: Any = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
+        return next(csv.reader([text], delimiter=delimiter, quotechar=quote, quoting=quoting), [])
+
     def _report(self, file: Path, lines: LineFilter, invalid: list[Any], width: int) -> None:
         refused, lines.refused = lines.refused, []
         for line, text, reason in refused:
             self.bad_rows.report(file, line, None, text, reason)
         for row in invalid:
             line = lines.line_of(row.number)
-            reason = f"The line has {row.actual_columns} values, but the file has {width} columns."
+            reason = _WIDTH.format(found=row.actual_columns, width=width)
             self.bad_rows.report(file, line, None, row.text, reason)
 
     def _names(self, file: Path) -> list[str]:
         line = self._first_line(file)
         if not self.options.header:
             return list(self.options.columns or ())
-        quote = self.options.quote
-        delimiter = self.options.delimiter or ","
-        text = line.decode(self.options.encoding, "replace")
-        if len(delimiter) > 1:
-            text, delimiter = text.replace(delimiter, STAND_IN), STAND_IN
-        quoting: Any = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
-        reader = csv.reader([text], delimiter=delimiter, quotechar=quote, quoting=quoting)
-        names = next(reader)
+        try:
+            names = self._split(line.decode(self.options.encoding, "replace"))
+        except csv.Error as error:
+            raise DataError(f"The header cannot be read: {error}.", file, line=1) from error
         if self.options.columns is not None and list(self.options.columns) != names:
             raise DataError(
                 f"The header is {names}, and `columns` says {list(self.options.columns)}. Remove "

@@ -137,7 +137,10 @@ class Files:
         self.packer = Packer(self.targets)
         self._units: list[Unit] | None = None
         self._columns, self._listed = self._needed()
-        self._clean = Cleaner(self.targets, self._separator, self.where, self.extra, transform)
+        decimal = self.csv.decimal if self._source.text else "."
+        self._clean = Cleaner(
+            self.targets, self._separator, self.where, self.extra, transform, decimal
+        )
 
     def _schema_of(self, path: Any) -> pa.Schema:
         schema = self._source.schema(path)

@@ -6,6 +6,7 @@ of a file, and the line of every row is known.
 """
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ class LineFilter(io.RawIOBase):
         header: a line that is not data wherever it occurs, or `None`.
         skip: number of lines at the beginning that are not data.
         delimiter: a delimiter of several bytes, replaced by `STAND_IN`, or `None`.
+        misfit: says what is wrong with a line, asked for those that are not UTF-8: a parser that
+            refuses one could not say which. `None` asks for none.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class LineFilter(io.RawIOBase):
         header: bytes | None,
         skip: int,
         delimiter: bytes | None,
+        misfit: Callable[[bytes], str | None] | None = None,
     ) -> None:
         super().__init__()
         self._stream = stream
@@ -42,6 +46,7 @@ class LineFilter(io.RawIOBase):
         self._header = header
         self._skip = skip
         self._delimiter = delimiter
+        self._misfit = misfit
         self._ready = b""
         self._rest = b""
         self._line = 0
@@ -116,6 +121,12 @@ class LineFilter(io.RawIOBase):
                     "A quote is opened on this line and not closed on it. If values contain line "
                     "breaks, set `multiline`; if quotes are ordinary characters, `quote: null`.",
                 )
+        if self._misfit is not None and not _is_text(block):
+            starts = [0, *(ends[:-1] + 1).tolist()]
+            for index, (start, end) in enumerate(zip(starts, ends.tolist(), strict=True)):
+                line = block[start:end]
+                if index not in out and not _is_text(line) and (reason := self._misfit(line)):
+                    out[index] = reason
         if out:
             block = self._without(block, ends, out)
         self._line += len(ends)
@@ -143,6 +154,14 @@ class LineFilter(io.RawIOBase):
         parts.append(block[start:])
         self._dropped.append(np.array(sorted(out), np.int64) + self._line + 1)
         return b"".join(parts)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def shifted(number: int, gaps: np.ndarray) -> int:

@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.source import Chunk
-from rankup_keras.features.conversion import decoded
+from rankup_keras.features.conversion import decoded, numbers_in_text
 from rankup_keras.features.splitmix64 import STEP, splitmix64
 from rankup_keras.features.target import family
 
+_ZONE = r":\d\d.*(Z|[+-]\d\d:?\d\d)$"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d(\.\d+)?)?)?$")
 
 
@@ -94,7 +95,8 @@ class Between:
         column: name of the column: of numbers, of timestamps or dates, or of text
             that reads as either.
         low: lower bound, inclusive, or `None` for none: a number, or a time such as
-            `"2024-01-31"` or `"2024-01-31 18:00"`, in the zone of the column.
+            `"2024-01-31"` or `"2024-01-31 18:00"`, in the zone of the
+            column; of text with zones in UTC.
         high: upper bound, exclusive, or `None` for none.
 
     Example:
@@ -214,7 +216,11 @@ def _as_local_times(column: pa.Array) -> pa.Array:
     """Microseconds since 1970 by the clock of the column's zone; no float64 rounds them."""
     if pa.types.is_timestamp(column.type) and column.type.tz is not None:
         column = pc.local_timestamp(column)
-    elif not pa.types.is_temporal(column.type) and not pa.types.is_string(column.type):
+    elif pa.types.is_string(column.type):
+        column = numbers_in_text(column)
+        zoned = pc.any(pc.match_substring_regex(column, _ZONE)).as_py()
+        column = column.cast(pa.timestamp("us", "UTC" if zoned else None))
+    elif not pa.types.is_temporal(column.type):
         raise pa.ArrowInvalid(f"it holds {column.type}, and bounds may be numbers")
     return column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
 

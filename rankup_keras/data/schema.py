@@ -41,7 +41,14 @@ def label_targets(tasks: Iterable[Task | str]) -> list[Target]:
     """The targets of the labels of tasks."""
     listed = [Task(task) if isinstance(task, str) else task for task in tasks]
     return [
-        Target(t.name, t.label, "float32", role="label", nullable=t.missing_labels == "skip")
+        Target(
+            t.name,
+            t.label,
+            "float32",
+            role="label",
+            nullable=t.missing_labels == "skip",
+            rule=t.rule,
+        )
         for t in listed
     ]
 
@@ -69,8 +76,8 @@ def check_column(name: str, times: Mapping[str, int], file: str) -> None:
         raise missing_column(name, list(times), file)
     if times[name] > 1:
         raise DataError(
-            f"The column is there {times[name]} times, as a join leaves it. "
-            "Rename or drop the others.",
+            f"The column is there {times[name]} times, as a join leaves it. Rename or drop the "
+            "others.",
             file,
             column=name,
         )

@@ -1,7 +1,7 @@
 """Click data made up from known probabilities: what a model could reach at best is known."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -147,15 +147,14 @@ class PlantedClicks:
             labels `{"click": float32 (rows,)}`; and true probabilities, float64 (rows,).
         """
         numbers = range(start // BLOCK, -(-(start + count) // BLOCK))
-        blocks = [self._block(number) for number in numbers]
+        columns, labels, true = zip(*map(self._block, numbers), strict=True)
         skipped = start - numbers.start * BLOCK
 
-        def joined(parts: list[np.ndarray]) -> np.ndarray:
+        def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
             return np.concatenate(parts)[skipped : skipped + count]
 
-        columns = {name: joined([block[0][name] for block in blocks]) for name in blocks[0][0]}
-        labels, true = (joined([block[part] for block in blocks]) for part in (1, 2))
-        return columns, {"click": labels}, true
+        found = {name: joined([block[name] for block in columns]) for name in columns[0]}
+        return found, {"click": joined(labels)}, joined(true)
 
     def _block(self, number: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
         rng = np.random.default_rng([self.seed, 1, number])
@@ -203,7 +202,7 @@ class PlantedClicks:
 
     def dataset(self, batch_size: int, start: int = 0, rows: int | None = None) -> tf.data.Dataset:
         """`batches` as a dataset."""
-        shapes = dict.fromkeys(self.num_ids, (None,))
+        shapes: dict[str, Any] = dict.fromkeys(self.num_ids, (None,))
         if self.history_length:
             shapes["history"] = (None, self.history_length)
         columns = {name: tf.TensorSpec(shape, tf.int64) for name, shape in shapes.items()}

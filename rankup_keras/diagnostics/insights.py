@@ -47,7 +47,8 @@ def read_run(profiles: Sequence[RankProfile], collapse_below: float = 0.3) -> li
     notes = (
         _depth(last, control),
         _mixers_and_ffns(last),
-        _largest_fall(last, control),
+        _largest_fall(last, control, "sample"),
+        _largest_fall(last, control, "token"),
         _narrow_tokens(last),
         *_fallen_tables(last, control),
     )
@@ -112,20 +113,20 @@ def _signed(values: Sequence[float]) -> str:
     return ", ".join(f"{value:+.1%}".replace("-0.0%", "+0.0%") for value in values)
 
 
-def _largest_fall(last: RankProfile, control: RankProfile | None) -> str | None:
+def _largest_fall(last: RankProfile, control: RankProfile | None, view: str) -> str | None:
     if control is None:
         return None
     falls = {
-        name: control.layers[name].normalized - ranks.normalized
+        name: control.layers[name].value(view) - ranks.value(view)
         for name, ranks in _trunk(last).items()
         if name in control.layers
     }
     name = max(falls, key=lambda key: falls[key])
     if falls[name] < _VISIBLE:
-        return "Training has lowered the sample rank of no layer by 1 % or more."
+        return f"Training has lowered the {view} rank of no layer by 1 % or more."
     return (
-        f"Training has lowered the sample rank most at '{name}': from "
-        f"{control.layers[name].normalized:.1%} to {last.layers[name].normalized:.1%} of its "
+        f"Training has lowered the {view} rank most at '{name}': from "
+        f"{control.layers[name].value(view):.1%} to {last.layers[name].value(view):.1%} of its "
         "ceiling."
     )
 

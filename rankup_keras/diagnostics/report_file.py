@@ -24,6 +24,8 @@ def report(
     title: str | None = None,
     relations: Mapping[str, Any] | None = None,
     collapse_below: float = 0.3,
+    about: Mapping[str, str] | None = None,
+    tokens: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Writes one HTML page about a run: ranks, spectra, tables, metrics, and what they say.
 
@@ -40,6 +42,9 @@ def report(
         relations: What `token_relations` returned, to be drawn as well.
         collapse_below: Share of its ceiling under which a layer counts as
             collapsed. Defaults to 0.3.
+        about: What to say of the run at the top: the model, its metrics. Defaults to nothing.
+        tokens: Family and fields of every token, as `token_sources(model)` tells them; an
+            `EffectiveRank` callback knows them by itself.
 
     Returns:
         The path of the page.
@@ -67,10 +72,11 @@ def report(
         if folder is None:
             raise ValueError("`path` is needed, since `run` is not a file or folder.")
         path = folder / "effective_rank.html"
+    tokens = tokens or getattr(run, "tokens", ())
     text = page(
         title or "Effective rank of a training run",
         summary(profiles),
-        sections(profiles, relations or {}, collapse_below),
+        sections(profiles, relations or {}, collapse_below, about or {}, tokens),
     )
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

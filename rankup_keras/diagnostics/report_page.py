@@ -40,6 +40,7 @@ ul.insights li{padding:6px 0 6px 12px;border-left:4px solid var(--note);margin-b
 ul.insights li.problem{border-color:var(--bad)}
 ul.insights li.good{border-color:var(--good)}
 ul.insights b{margin-right:4px}
+@media (max-width:560px){section{overflow-x:auto}section>svg{min-width:540px}}
 @media print{section{break-inside:avoid}}
 """
 

@@ -9,6 +9,7 @@ from rankup_keras.diagnostics import plots
 from rankup_keras.diagnostics.insights import read_run
 from rankup_keras.diagnostics.record import LayerRanks, RankProfile, TableRanks, control_of
 from rankup_keras.diagnostics.report_page import card, table
+from rankup_keras.diagnostics.token_sources import FAMILIES
 
 _METRICS = 12
 _SMALL = 290
@@ -32,10 +33,16 @@ _NOTES = {
 
 
 def sections(
-    profiles: Sequence[RankProfile], relations: Mapping[str, Any], collapse_below: float
+    profiles: Sequence[RankProfile],
+    relations: Mapping[str, Any],
+    collapse_below: float,
+    about: Mapping[str, str],
+    tokens: Sequence[tuple[str, str]],
 ) -> Iterator[str]:
     """All sections of the page, in order."""
     last = profiles[-1]
+    if about:
+        yield card("The run", "", table([("", ""), *about.items()]), wide=True)
     yield _insights(profiles, collapse_below)
     for view, note in _NOTES.items():
         yield _chart(f"Along the network, {view} view", note, plots.along_network(profiles, view))
@@ -50,6 +57,8 @@ def sections(
         note += " Darker is deeper."
         yield _chart("Over training", note, plots.over_time(profiles, "sample"), height=height)
     yield _tokens(last)
+    if tokens:
+        yield _token_sources(tokens)
     yield from _small_charts(
         "Losses and metrics",
         "By epoch.",
@@ -117,6 +126,15 @@ def _tokens(profile: RankProfile) -> str:
     body = f'<div class="scroll"><div class="broad" style="{style}">{picture}</div></div>'
     note = "Token view, normalized effective rank of each token by itself."
     return card(heading, note, body, wide=True)
+
+
+def _token_sources(tokens: Sequence[tuple[str, str]]) -> str:
+    rows = [(str(number), *token) for number, token in enumerate(tokens)]
+    families = dict(FAMILIES.values())
+    there = dict.fromkeys(family for family, _ in tokens)
+    note = " ".join(f"{name}: {families[name]}." for name in there if name in families)
+    body = table([("token", "family", "of"), *rows])
+    return card("What the tokens are made of", note, body, wide=True)
 
 
 def _layer_table(profiles: Sequence[RankProfile]) -> str:

@@ -47,10 +47,10 @@ class Feature:
     def __init__(self, name: str, side: Side | None = None, group: str | None = None) -> None:
         if not isinstance(name, str) or not name:
             raise ValueError(f"`name` must be a non-empty string. Received: name={name!r}.")
-        if name in self._reserved or "/" in name:
+        if name in self._reserved:
             raise ValueError(
-                "`name` must not contain '/' nor be one of the package's own tensor names "
-                f"{self._reserved}. Received: name={name!r}."
+                f"`name` must not be one of the package's own tensor names {self._reserved}. "
+                f"Received: name={name!r}. Rename the column, to {name + '_'!r} for example."
             )
         self.name = name
         self.side = one_of(side, _SIDES, "side", f"feature {name!r}")

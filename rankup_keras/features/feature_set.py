@@ -23,6 +23,7 @@ from rankup_keras.features.pretrained import Pretrained
 from rankup_keras.features.spec import TableSpec
 from rankup_keras.features.statistics import Learner, wide_target
 from rankup_keras.features.target import Target, missing_columns_error
+from rankup_keras.features.tensor_names import named
 from rankup_keras.features.vocabulary_lookup import VocabularyLookup
 
 
@@ -352,7 +353,7 @@ class FeatureSet(Layout, keras.layers.Layer):
         spec = self.raw_spec()
         if self._encode_fn is None:
             # One trace for all batch sizes and history widths.
-            self._encode_fn = tf.function(self.__call__, input_signature=[spec])
+            self._encode_fn = tf.function(self.__call__, input_signature=[named(spec)])
         return encoding.in_chunks(self._encode_fn, raw, spec)
 
     # Saving

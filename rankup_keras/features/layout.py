@@ -1,5 +1,6 @@
 """What preprocessing takes and gives, which depends on the features alone."""
 
+from collections import Counter
 from typing import Any
 
 import tensorflow as tf
@@ -28,7 +29,7 @@ class Layout:
                     f"Received an item of type {type(feature).__name__}."
                 )
         names = [feature.name for feature in self.features]
-        duplicates = sorted({name for name in names if names.count(name) > 1})
+        duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
         if duplicates:
             raise ValueError(f"`features` must have different names. Duplicates: {duplicates}.")
         singles = [f.name for f in self.of_type(Categorical) if f.max_length is None]

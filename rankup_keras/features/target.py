@@ -54,6 +54,7 @@ class Target:
         nullable: whether a label may be missing.
         strict: whether text and numbers are not read as each other, and no
             text marks a missing value, as for columns in memory.
+        rule: what tells the positive values of a label, a `Positive`, or `None`.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Target:
     dim: int = 0
     num_ids: int | None = None
     strict: bool = False
+    rule: Any = None
     nullable: bool = False
 
     @classmethod

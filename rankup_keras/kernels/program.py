@@ -13,15 +13,21 @@ _PLATFORM: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform
 
 
 def program() -> str:
-    """One of `"eager"`, `"cpu"`, `"gpu"` (graphs run op by op), `"xla"`, `"xla-gpu"`, `"tpu"`."""
+    """What is being made.
+
+    `"eager"`; `"cpu"` and `"gpu"`, graphs run op by op; `"plain"`, a graph without any function
+    that XLA compiles; `"xla"` and `"xla-gpu"`, compiled as a whole; `"tpu"`.
+    """
     platform = _PLATFORM.get()
     if platform == "tpu" or isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy):
         return "tpu"
     if tf.executing_eagerly():
         return "eager"
-    gpu = has_accelerator() if platform is None else platform == "gpu"
+    gpu = has_accelerator() if platform in (None, "plain") else platform == "gpu"
     if in_xla():
         return "xla-gpu" if gpu else "xla"
+    if platform == "plain":
+        return "plain"
     return "gpu" if gpu else "cpu"
 
 
@@ -30,7 +36,8 @@ def made_for(platform: str) -> Iterator[None]:
     """Within it programs are made for another platform than this machine's.
 
     Args:
-        platform: `"cpu"`, `"gpu"`, or `"tpu"`, for which XLA compiles a whole step.
+        platform: `"cpu"`, `"gpu"`, or `"tpu"`, for which XLA compiles a whole step; or `"plain"`,
+            in which kernels are not compiled anew for every batch size.
     """
     token = _PLATFORM.set(platform)
     try:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from rankup_keras.compat import trainer
 from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.compat.xla import RefusedByXLAError, lowered
+from rankup_keras.kernels.program import made_for
 from rankup_keras.models.dense_part import dense_part, inputs_of
 from rankup_keras.optimizers import Split
 
@@ -32,20 +33,22 @@ class CompiledRegion:
     plain graph.
 
     Args:
-        model: a compiled Functional model.
+        model: a compiled `RankingModel`.
         metrics: whether XLA takes its metrics too, if it can.
     """
 
     def __init__(self, model: keras.Model, metrics: bool = True) -> None:
-        self.model, self.part = model, dense_part(model)
+        self.model, self.scoring = model, dense_part(model)
+        # A call for training may have more outputs, for auxiliary losses.
+        outputs = model.training_outputs()
+        self.part = self.scoring if outputs is None else dense_part(model, outputs)
         tables = [model.get_layer(name) for name in self.part.tables]
         looked_up = [tensor for layer in tables for tensor in keras.tree.flatten(layer.output)]
         self.lookup = keras.Model(model.input, looked_up) if tables else None
         self.metrics_inside = metrics
         self._accepted: dict[str, bool] = {}
-        # On the host, which knows the sizes of tensors without waiting for a device.
-        with tf.device("/cpu:0"):
-            self._rows = {key: tf.Variable(0, trainable=False) for key in ("train", "test")}
+        # Outside of any strategy, whose replicas would have one each.
+        self._rows = {key: _apart(_size) for key in ("train", "test")}
         self._compiled = {
             key: tf.function(function, jit_compile=True, autograph=False)
             for key, function in (("train", self._train), ("test", self._scores))
@@ -154,8 +157,8 @@ class CompiledRegion:
         return left, outer, (loss, predicted)
 
     def _scores(self, vectors: Any, x: Any) -> Any:
-        predicted = self.part([*vectors, *inputs_of(self.model, x)], training=False)
-        return predicted, list(self.part.network.losses)
+        predicted = self.scoring([*vectors, *inputs_of(self.model, x)], training=False)
+        return predicted, list(self.scoring.network.losses)
 
     def _look_up(self, x: Any, training: bool) -> tuple[list[Any], list[Any]]:
         """Looked-up vectors, and the losses that looking up adds."""
@@ -196,7 +199,12 @@ class CompiledRegion:
             full = tf.maximum(rows, self._rows[key])
             self._rows[key].assign(full)
             is_full = tf.equal(rows, full)
-        return tf.cond(is_full, lambda: compiled(*arguments), lambda: function(*arguments))
+
+        def plain() -> Any:
+            with made_for("plain"):
+                return function(*arguments)
+
+        return tf.cond(is_full, lambda: compiled(*arguments), plain)
 
     def _vectors(self) -> list[Any]:
         return self.part.network.inputs[: self.part.vectors]
@@ -217,9 +225,7 @@ class CompiledRegion:
             return function(*keras.tree.pack_sequence_as(arguments, values))
 
         try:
-            # While a step is traced, this thread's tapes and strategy are those of the step.
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(contextvars.copy_context().run, lowered, probe, specs).result()
+            _apart(lowered, probe, specs)
         except RefusedByXLAError as error:
             # Keras numbers the scope of a layer that is called again; the longest name is nearest.
             layers.sort(key=lambda layer: -len(layer.name))
@@ -241,3 +247,15 @@ class CompiledRegion:
                 stacklevel=2,
             )
         return not refusal
+
+
+def _size() -> tf.Variable:
+    # On the host, which knows the sizes of tensors without waiting for a device.
+    with tf.device("/cpu:0"):
+        return tf.Variable(0, trainable=False)
+
+
+def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """A call in a thread of its own: tapes and strategy of the step being traced are this one's."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(contextvars.copy_context().run, function, *arguments).result()

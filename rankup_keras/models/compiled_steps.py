@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from rankup_keras.compat.tf_data import batches_of
 from rankup_keras.compat.xla import determinism_enabled
-from rankup_keras.kernels.program import has_accelerator
 from rankup_keras.models.compiled_region import CompiledRegion
 
 # Rows of a batch where `fit`, `evaluate` and `predict` are told none.
@@ -92,4 +91,5 @@ def _compiles(asked: Any, model: Any) -> bool:
     if asked != "auto":
         return bool(asked)
     # TensorFlow has no XLA for Apple's GPUs, and not all of XLA is deterministic.
-    return has_accelerator() and platform.system() != "Darwin" and not determinism_enabled()
+    gpu = bool(tf.config.list_physical_devices("GPU")) and platform.system() != "Darwin"
+    return gpu and not determinism_enabled()

@@ -35,18 +35,21 @@ class DensePart:
         )
 
 
-def dense_part(model: keras.Model) -> DensePart:
+def dense_part(model: keras.Model, outputs: Any = None) -> DensePart:
     """The Functional model behind the embedding tables.
 
     Args:
         model: a Functional model, with tables or without.
+        outputs: its symbolic outputs, and others of the same graph. Defaults to its outputs.
     """
     tables = [layer for layer in model.layers if _holds_tables(layer)]
     if not tables:
-        return DensePart(model, 0, [])
+        network = model if outputs is None else keras.Model(model.input, outputs)
+        return DensePart(network, 0, [])
     vectors = [tensor for layer in tables for tensor in keras.tree.flatten(layer.output)]
     # The ids stay among the inputs: they also say where a sequence ends.
-    network = keras.Model([*vectors, *model.inputs], outputs_of(model))
+    outputs = outputs_of(model) if outputs is None else outputs
+    network = keras.Model([*vectors, *model.inputs], outputs)
     return DensePart(network, len(vectors), [layer.name for layer in tables])
 
 

@@ -37,6 +37,7 @@ class Labels:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.columns = {task.name: task.label for task in tasks}
+        self.rules = {task.name: task.rule for task in tasks if task.rule is not None}
         self.skipping = {task.name for task in tasks if task.missing_labels == "skip"}
 
     def read(self, labels: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,6 +58,8 @@ class Labels:
         """
         if labels is None:
             labels = {name: columns[key] for name, key in self.columns.items() if key in columns}
+            for name in self.rules.keys() & labels.keys():
+                labels[name] = self.rules[name](labels[name])
         if not isinstance(labels, Mapping):
             if len(self.columns) > 1:
                 raise ValueError(

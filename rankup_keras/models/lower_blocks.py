@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from rankup_keras.layers.towers import TaskTowers, TokenPooling
+from rankup_keras.layers.towers import EntireSpace, TaskTowers, TokenPooling
 
 
 class TrainsLowerBlocks:
@@ -16,6 +16,7 @@ class TrainsLowerBlocks:
     """
 
     _with_heads: Callable[..., dict[str, Any]] | None = None
+    _outputs_with_heads: Callable[[], dict[str, Any]] | None = None
 
     def train_lower_blocks(self, blocks: Sequence[Any], weight: float, policy: Any) -> None:
         """Adds `weight` times each task's loss of a linear head on each block's mean token.
@@ -33,18 +34,28 @@ class TrainsLowerBlocks:
             return
         model: Any = self
         names, heads, outputs = list(model.output), [], dict(model.output)
+        chained = {task.name: task.after for task in model.tasks if task.after is not None}
         for number, tokens in enumerate(blocks, start=1):
             pooled = TokenPooling("mean", dtype=policy)(tokens)
             heads.append(TaskTowers(names, name=f"auxiliary_{number}", dtype=policy))
             found = heads[-1](pooled)
+            if chained:
+                found = EntireSpace(chained, name=f"auxiliary_{number}_entire_space")(found)
             outputs |= {f"auxiliary_{number}/{task}": found[task] for task in names}
         graph = keras.Model(model.input, outputs)
         # Keras tracks the heads, and not the graph, whose layers it would find twice.
         self.auxiliary_heads = heads
         self._with_heads = lambda inputs: graph(inputs, training=True)
+        self._outputs_with_heads = lambda: outputs
         self._auxiliary_weight = weight
 
-    def compile(self, loss: Any = None, loss_weights: Any = None, **kwargs: Any) -> None:
+    def training_outputs(self) -> Any:
+        """The symbolic outputs of a call for training; `None` where they are those of any call."""
+        return None if self._outputs_with_heads is None else self._outputs_with_heads()
+
+    def compile(
+        self, optimizer: Any = None, loss: Any = None, loss_weights: Any = None, **kwargs: Any
+    ) -> None:
         model: Any = self
         tasks = list(model.output)
         by_task = loss if isinstance(loss, Mapping) else dict.fromkeys(tasks, loss)
@@ -52,7 +63,8 @@ class TrainsLowerBlocks:
         self._auxiliary_losses = [
             (task, weights.get(task, 1.0), _Reduced(by_task.get(task))) for task in tasks
         ]
-        super().compile(loss=loss, loss_weights=loss_weights, **kwargs)  # type: ignore[misc]
+        kwargs |= {"loss": loss, "loss_weights": loss_weights}
+        super().compile(optimizer, **kwargs)  # type: ignore[misc]
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if training and self._with_heads is not None:

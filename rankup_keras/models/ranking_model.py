@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from rankup_keras.compat.cloning import RefusesGraphClone
-from rankup_keras.compat.trainer import evaluates_within_fit
+from rankup_keras.compat.trainer import build_training, evaluates_within_fit
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import EntireSpace, Task
@@ -129,7 +129,8 @@ class RankingModel(
                 have; defaults to each task's own metrics, AUC and log loss.
             weighted_metrics: the same, of metrics that count sample weights.
                 Defaults to none.
-            **kwargs: as in Keras.
+            **kwargs: as in Keras. With `jit_compile` XLA compiles what lies behind the tables, on
+                full batches; `"auto"`, the default, does so on GPUs.
 
         Raises:
             ValueError: an optimizer that wants the tables on a TPU trained in
@@ -216,6 +217,7 @@ class RankingModel(
             kwargs.setdefault("shuffle", False)
         if validation_data is not None:
             validation_data = self._rows.examples(validation_data)
+        build_training(self)
         return super().fit(
             x,
             y,

@@ -95,8 +95,8 @@ def mixing_layer(mixing: LayerChoice, make_ffn: Any, name: str, dtype: Any, **bl
     kind, given = kind_and_arguments("mixing", mixing, MIXINGS)
     layer: Any = MIXINGS[kind]
     if kind == "tokenmixer_large":
-        paper = {"residual": "input", "norm_on": "mixed"}
-        own = {key: block[key] for key in ("placement", "dropout") if key in block}
+        paper: dict[str, Any] = {"residual": "input", "norm_on": "mixed"}
+        own: dict[str, Any] = {k: block[k] for k in ("placement", "dropout") if k in block}
         given = {**paper, "norm": plain_norm(block.get("norm")), **own, **given}
     if layer is MixAndRevert:
         given = {"ffn": make_ffn("mixed"), **given}

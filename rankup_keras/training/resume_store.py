@@ -62,7 +62,7 @@ class CheckpointStore:
         Raises:
             CheckpointsDamagedError: none of those that are there is intact.
         """
-        problems = []
+        problems: list[str] = []
         for number in reversed(self.numbers()):
             problem = durable.find_damage(self.path(number))
             if problem is None:

@@ -8,9 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from rankup_keras.cli import main
-from rankup_keras.cli.column_roles import read_columns
-from rankup_keras.data.csv_options import CsvOptions
+from rankup_keras.cli.column_roles import judge
+from rankup_keras.cli.sampling import Sample
 from tests.helpers.cli_inputs import click_table
+
+ROWS = 600
+rng = np.random.default_rng(0)
+CLICKED = rng.integers(0, 2, ROWS)
 
 
 @pytest.fixture
@@ -21,6 +25,17 @@ def place(tmp_path, monkeypatch):
 
 def _json(capfd):
     return json.loads(capfd.readouterr().out)
+
+
+def judged(labels=("clicked",), text=False, **columns):
+    table = pa.table({"clicked": CLICKED, **columns})
+    sample = Sample(table, np.arange(ROWS), ROWS, "a.parquet")
+    return {column.name: column for column in judge(sample, labels, text)}
+
+
+def _role(column, text=False):
+    found = judged(text=text, column=column)["column"]
+    return found.role, found.dtype
 
 
 def test_init_leaves_out_what_tells_the_label(place, capfd):
@@ -39,24 +54,18 @@ def test_init_takes_no_other_label_for_a_feature(place, capfd):
     assert (found["label_click"], found["label_rated"]) == ("label", "skip")
 
 
-def test_roles_by_name_and_values(place):
-    rows = 600
-    clicked = np.random.default_rng(0).integers(0, 2, rows)
-    table = {
-        "clicked": clicked,
-        "likes": [i % 30 for i in range(rows)],
-        "age": [20 + i % 3 for i in range(rows)],
-        "city": [["Rome", "Oslo"][label] for label in clicked],
-        "ratio": [i / 7 for i in range(rows)],
-        "vector": [[1.0, float(i)] for i in range(rows)],
-        "ragged": [[1.0] * (i % 3) for i in range(rows)],
-        "constant": [1] * rows,
-        "empty": pa.nulls(rows),
+def test_roles_by_name_and_values():
+    columns = {
+        "likes": [i % 30 for i in range(ROWS)],
+        "age": [20 + i % 3 for i in range(ROWS)],
+        "city": [["Rome", "Oslo"][label] for label in CLICKED],
+        "ratio": [i / 7 for i in range(ROWS)],
+        "vector": [[1.0, float(i)] for i in range(ROWS)],
+        "ragged": [[1.0] * (i % 3) for i in range(ROWS)],
+        "constant": [1] * ROWS,
+        "empty": pa.nulls(ROWS),
     }
-    pq.write_table(pa.table(table), place / "a.parquet")
-    columns, found, kind = read_columns(["a.parquet"], None, CsvOptions(), ["clicked"])
-    assert (found, kind) == (rows, "parquet")
-    assert {column.name: column.role for column in columns} == {
+    assert {name: column.role for name, column in judged(**columns).items()} == {
         "clicked": "label",
         "likes": "categorical",
         "age": "numeric",
@@ -68,13 +77,46 @@ def test_roles_by_name_and_values(place):
         "empty": "skip",
     }
     # A name like a label's is not enough where the values are not 0 and 1.
-    columns, _, _ = read_columns(["a.parquet"], None, CsvOptions(), [])
-    assert [column.name for column in columns if column.role == "label"] == ["clicked"]
+    found = judged(labels=(), **columns)
+    assert [name for name, column in found.items() if column.role == "label"] == ["clicked"]
 
 
-def test_numbers_in_text(place):
-    labels = np.random.default_rng(0).integers(0, 2, 600)
-    lines = [f"{y},{i / 4},{'NA' if i % 5 else i / 3},x{i % 3}" for i, y in enumerate(labels)]
-    (place / "a.csv").write_text("label,a,b,c\n" + "\n".join(lines) + "\n")
-    columns, _, _ = read_columns(["a.csv"], None, CsvOptions(), ["label"])
-    assert [column.role for column in columns] == ["label", "numeric", "numeric", "categorical"]
+def test_numbers_in_text():
+    values = {
+        "a": [f"{i / 4}" for i in range(ROWS)],
+        "b": ["NA" if i % 5 else f"{i / 3}" for i in range(ROWS)],
+        "c": [f"x{i % 3}" for i in range(ROWS)],
+    }
+    found = judged(text=True, **values)
+    assert [found[name].role for name in "abc"] == ["numeric", "numeric", "categorical"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [f"request-{i:x}" for i in range(ROWS)],
+        list(range(ROWS)),
+        list(range(7, 7 + ROWS)),
+        (2**60 + rng.permutation(ROWS)).tolist(),
+    ],
+    ids=["text", "index", "counter", "snowflake"],
+)
+def test_what_names_rows_is_left_out(column):
+    assert _role(column)[0] == "skip"
+    assert "row" in judged(column=column)["column"].why
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__", "index"])
+def test_the_index_of_pandas_is_left_out(name):
+    assert "index" in judged(**{name: np.arange(ROWS)})[name].why
+
+
+def test_codes_and_counts():
+    codes = rng.integers(10_000, 10**6, 40)[np.minimum(rng.zipf(1.5, ROWS) - 1, 39)]
+    assert _role(codes) == ("categorical", "int64")
+    assert _role([str(code) for code in codes], text=True) == ("categorical", "string")
+    counts = (rng.geometric(0.2, ROWS) ** 3).tolist()
+    assert _role(counts)[0] == "numeric"
+    assert _role(rng.integers(10_000, 10**6, ROWS))[0] == "numeric"
+    # -1 would be read as a missing id.
+    assert _role([i % 7 - 1 for i in range(ROWS)])[1] == "string"

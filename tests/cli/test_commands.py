@@ -3,9 +3,11 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -31,7 +33,7 @@ def place(tmp_path_factory):
 def trained(place):
     assert main(["init", "clicks.parquet", "--label", "label_click", "--quiet"]) == 0
     text = (place / "clicks.yaml").read_text().replace("type: RankUp ", "type: RankMixer ")
-    (place / "clicks.yaml").write_text(text.replace("num_blocks: 2", "num_blocks: 1"))
+    (place / "clicks.yaml").write_text(text)
     base = ["train", "clicks.yaml", "--set", "training.batch_size=64", "--quiet"]
     assert main([*base, "--set", "training.epochs=1"]) == 0
     assert main([*base, "--set", "training.epochs=2", "--resume"]) == 0
@@ -44,7 +46,7 @@ def _json(capfd):
 
 def test_init_writes_what_the_columns_seem_to_be(trained):
     text = (trained / "clicks.yaml").read_text()
-    assert "{type: categorical, name: user_id, dtype: string, min_count: 2, side: user}" in text
+    assert "{type: categorical, name: user_id, dtype: string, side: user}" in text
     assert "{type: numeric, name: price}" in text
     assert "name: tags, max_length: 2" in text
     assert "column: split" in text
@@ -61,6 +63,12 @@ def test_the_run_folder_has_everything(trained):
     assert not [name for name in names if name.startswith(".")]
     epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
+    kept = json.loads((run / "summary.json").read_text())["kept_epoch"]
+    assert f"Kept the weights of epoch {kept} of 2" in (run / "log.txt").read_text()
+    page = (run / "report.html").read_text()
+    assert f"2, kept: {kept}" in page
+    assert "user_id" in page  # the fields that a token is made of
+    assert keras.saving.load_model(run / "model.keras").compiled
     wanted = {"val_auc", "val_log_loss", "val_ne", "val_calibration", "val_gauc"}
     assert wanted <= set(epochs[0])
 
@@ -146,6 +154,30 @@ def test_what_is_not_there_yet_is_said(trained, capfd):
         assert "rankup-keras train" in capfd.readouterr().err
     assert main(["serve", "clicks.yaml", "--run", "runs/none"]) == 4
     assert "rankup-keras export" in capfd.readouterr().err
+
+
+def test_a_part_is_scored(trained, capfd):
+    command = ["predict", "clicks.yaml", "-o", "valid.csv", "--part", "validation", "--quiet"]
+    assert main(command) == 0
+    assert capfd.readouterr() == ("Scored 80 rows into valid.csv\n", "")
+    assert pacsv.read_csv("valid.csv").column_names == ["label_click_probability"]
+
+
+def test_a_port_that_is_taken_is_told(trained, capfd):
+    (trained / "served" / "1").mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["serve", "clicks.yaml", "--path", "served", "--port", str(port)]) == 4
+    assert f"Port {port} is taken by another program" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["DLRM", "DCNv2"])
+def test_models_without_tokens_train_from_the_same_file(trained, capfd, kind):
+    command = ["train", "clicks.yaml", "--run", f"runs/{kind}", "--set", f"model.type={kind}"]
+    faster = ["--set", "training.epochs=1", "--set", "training.batch_size=256"]
+    assert main([*command, *faster]) == 0
+    assert "The rank log is off" in capfd.readouterr().err
+    assert not (trained / "runs" / kind / "report.html").exists()
 
 
 @pytest.mark.processes

@@ -25,7 +25,7 @@ def test_clearing_leaves_exports_and_other_files(tmp_path):
     run.checkpoints.mkdir()
     for path in (run.config, run.metrics, run.best, tmp_path / "notes.txt"):
         path.touch()
-    run.export.mkdir()
+    run.export.mkdir(parents=True)
     run.clear()
     assert {path.name for path in tmp_path.iterdir()} == {"export", "notes.txt"}
 

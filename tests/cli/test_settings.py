@@ -42,7 +42,7 @@ def test_a_preset_is_a_model_of_its_class():
         ("model", {"preset": "rankup_bsae"}, "rankup_base"),
         ("data", {"path": "a", "csv": {"header": False}}, "must name the columns"),
         ("data", {"path": "a", "csv": {"type": "x"}}, "Extra inputs"),
-        ("tasks", ["a/b"], "without '/'"),
+        ("tasks", ["a/b"], "Name the column apart"),
         ("features", ["price"], "expected tags"),
     ],
 )

@@ -1,13 +1,18 @@
 """The configuration to start from."""
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from rankup_keras.cli import main
-from rankup_keras.cli.column_roles import Column
+from rankup_keras.cli.checks import load
+from rankup_keras.cli.column_roles import Column, Found
 from rankup_keras.cli.starter import default_path, starter
 from tests.helpers.cli_inputs import click_table
+
+LABEL = Column("click", "label", "0 and 1")
+PRICE = Column("price", "numeric", "fractions")
 
 
 @pytest.fixture
@@ -16,8 +21,17 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+def _written(place, columns, rows=5000, **found):
+    text = starter(["a.csv"], Found(columns, rows, "csv", found.pop("csv", {}), [], **found))
+    path = place / "a.yaml"
+    path.write_text(text)
+    load(path)  # refuses what `train` would
+    return text, yaml.safe_load(text)
+
+
 def test_init_asks_for_a_label(place, capfd):
-    pq.write_table(click_table().drop_columns(["label_click"]), place / "none.parquet")
+    table = click_table().drop_columns(["label_click"]).append_column("n", pa.array(range(400)))
+    pq.write_table(table, place / "none.parquet")
     assert main(["init", "none.parquet"]) == 4
     assert "--label" in capfd.readouterr().err
     assert not (place / "none.yaml").exists()
@@ -31,23 +45,71 @@ def test_init_asks_for_a_label(place, capfd):
             {"train": ["train"], "validation": ["valid"], "test": ["test"]},
         ),
         (("dev", "training"), {"train": ["training"], "validation": ["dev"]}),
+        (("test", "train"), {"train": ["train"], "test": ["test"]}),
         (("test", "valid"), {"train": ["valid"], "validation": ["test"]}),
         (("valid",), None),
     ],
 )
-def test_a_split_column_gives_the_parts(values, parts):
-    columns = [
-        Column("click", "label", "0 and 1"),
-        Column("price", "numeric", "fractions"),
-        Column("part", "split", "its values", values=values),
-    ]
-    text = starter(["a.csv"], columns, 10, "csv", {"delimiter": ";"})
-    data = yaml.safe_load(text)["data"]
-    assert data["csv"] == {"delimiter": ";"}
+def test_a_split_column_gives_the_parts(place, values, parts):
+    part = Column("part", "split", "its values", values=values)
+    _, config = _written(place, [LABEL, PRICE, part], csv={"delimiter": ";"})
+    assert config["data"]["csv"] == {"delimiter": ";"}
     if parts is None:
-        assert data["split"]["train"] == 0.8
+        assert config["data"]["split"]["train"] == 0.8
     else:
-        assert data["split"] == {"column": "part", **parts}
+        assert config["data"]["split"] == {"column": "part", **parts}
+    assert ("early_stopping" in config["training"]) == (parts is None or "validation" in parts)
+
+
+@pytest.mark.parametrize(("rows", "train"), [(3, None), (400, 0.6), (5000, 0.8)])
+def test_few_rows_are_parted_otherwise_or_not_at_all(place, rows, train):
+    _, config = _written(place, [LABEL, PRICE], rows)
+    assert config["data"].get("split", {}).get("train") == train
+
+
+def test_a_time_is_offered_for_a_split_that_works(place):
+    time = Column(
+        "Clicked at", "time", "dates as text", values=("2024-01-08", "2024-01-09 12:00:00")
+    )
+    text, _ = _written(place, [LABEL, PRICE, time])
+    offered = next(line for line in text.splitlines() if "split: {time" in line)
+    lines = [line for line in text.splitlines() if "rows at random" not in line]
+    path = place / "by_time.yaml"
+    path.write_text("\n".join(lines).replace(offered, offered.replace("# ", "", 1)))
+    config, _ = load(path)
+    assert config.data.split.time == "Clicked at"
+    assert config.data.split.test == ["2024-01-09 12:00:00", None]
+
+
+def test_labels_with_rules_and_names_that_an_export_takes(place):
+    labels = [
+        Column("Rating", "label", "a rating", positive=">= 4"),
+        Column("Clicked on Ad", "label", "0 and 1"),
+        Column("点击", "label", "0 and 1"),
+        Column("end", "label", "yes and no", positive=["Yes", "yes"]),
+    ]
+    _, config = _written(place, [*labels, PRICE])
+    assert config["tasks"] == [
+        {"name": "Rating", "label": {"column": "Rating", "positive": ">= 4"}},
+        {"name": "clicked_on_ad", "label": "Clicked on Ad"},
+        {"name": "label", "label": "点击"},
+        {"name": "end", "label": {"column": "end", "positive": ["Yes", "yes"]}},
+    ]
+
+
+def test_what_cannot_be_trained_on_is_left_out_and_told(place):
+    click = Column("click", "label", "0 and 1", missing=7)
+    text, config = _written(place, [click, PRICE], bad_rows=2)
+    assert config["tasks"] == [{"name": "click", "missing_labels": "skip"}]
+    assert "7 of the rows that were looked at lack it" in text
+    assert config["data"]["bad_rows"] == {"policy": "skip", "limit": 1000}
+    assert "2 lines are malformed" in text
+
+
+def test_a_user_alone_is_no_side(place):
+    user = Column("user_id", "categorical", "text", distinct=9)
+    assert "side" not in _written(place, [LABEL, user])[1]["features"][0]
+    assert _written(place, [LABEL, user, PRICE])[1]["features"][0]["side"] == "user"
 
 
 def test_the_name_is_that_of_the_data():
@@ -55,10 +117,5 @@ def test_the_name_is_that_of_the_data():
     assert str(default_path("*.parquet")) == "config.yaml"
 
 
-def test_numbers_alone_get_a_model_that_takes_them(tmp_path, capfd, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    lines = [f"{i % 2},{i * 37 % 1009 / 1009:.4f},{i * 7919 % 999983}" for i in range(500)]
-    (tmp_path / "numbers.csv").write_text("\n".join(["click,price,age", *lines]))
-    assert main(["init", "numbers.csv", "--label", "click"]) == 0, capfd.readouterr()
-    config = yaml.safe_load((tmp_path / "numbers.yaml").read_text())
-    assert config["model"]["type"] == "DCNv2"
+def test_numbers_alone_get_a_model_that_takes_them(place):
+    assert _written(place, [LABEL, PRICE])[1]["model"]["type"] == "DCNv2"

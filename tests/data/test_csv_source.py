@@ -1,5 +1,7 @@
 """CSV and TSV files."""
 
+import json
+
 import pytest
 
 import rankup_keras as rk
@@ -58,3 +60,23 @@ def test_lists_in_brackets_are_refused(tmp_path):
     features = rk.FeatureSet([rk.Categorical("tags", hash_buckets=9, max_length=2)])
     with pytest.raises(DataError, match=r"line 3, column 'tags': .*is a list in brackets"):
         rk.data.scan(Files(tmp_path / "a.csv", features))
+
+
+def test_a_line_of_wrong_width_that_is_no_text_is_counted_as_others_are(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"user,price\nu,1\n\x8e,2,3\nv\xff,3\n\x8e\n")
+    features = rk.FeatureSet([rk.Categorical("user", hash_buckets=9), rk.Numeric("price")])
+    bad = BadRows("skip", path=tmp_path / "bad.jsonl")
+    (table,) = Files(path, features, bad_rows=bad).tables(9)
+    assert table.num_rows == 2
+    records = [json.loads(line) for line in bad.path.read_text().splitlines()]
+    assert [(r["line"], r["reason"][:22]) for r in records] == [
+        (3, "The line has 3 values,"), (5, "The line has 1 values,"),
+    ]  # fmt: skip
+
+
+def test_a_header_that_csv_cannot_be(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"us\rer,price\nu,1\n")
+    features = rk.FeatureSet([rk.Numeric("price")])
+    with pytest.raises(DataError, match=r"a\.csv, line 1: The header cannot be read: new-line"):
+        Files(tmp_path / "a.csv", features)

@@ -17,6 +17,9 @@ from tests.helpers.data_files import (
     write_parquet,
 )
 
+HOURS = [(7, 5), (8, 0), (8, 20), (9, 0)]
+STAMPS = [dt.datetime(2024, 1, day, hour) for day, hour in HOURS]
+
 
 def test_conditions_on_rows(tmp_path):
     columns = make_columns(400)
@@ -49,6 +52,40 @@ def test_a_share_is_the_same_however_the_file_is_cut(tmp_path):
         files = Files(path, make_features(), ["click"], where=[Share(0.2, 0.6)])
         found.append(read(files)[0]["row"].tolist())
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["2024-01-07", "2024-01-08", "2024-01-08 23:59:59", "2024-01-09", None, ""],
+        pa.array([dt.datetime(2024, 1, day, hour) for day, hour in HOURS], pa.timestamp("ms")),
+        pa.array(
+            [dt.datetime(2024, 1, day, hour) for day, hour in HOURS], pa.timestamp("s", "UTC")
+        ),
+        [f"2024-01-{day:02}T{hour:02}:00:00Z" for day, hour in HOURS],
+        [f"2024-01-{day:02}T{hour + 1:02}:00:00+01:00" for day, hour in HOURS],
+    ],
+    ids=["text", "timestamp", "zone", "text of UTC", "text of a zone"],
+)
+def test_between_dates(column):
+    array = column if isinstance(column, pa.Array) else pa.array(column, pa.string())
+    chunk = Chunk(pa.record_batch({"at": array}), Path("a.csv"), 0)
+    mask = Between("at", "2024-01-08", "2024-01-09").mask(chunk).tolist()
+    assert mask[:4] == [False, True, True, False]
+    assert not any(mask[4:])
+    late = Between("at", "2024-01-08 12:00").mask(chunk).tolist()
+    assert late[:4] == [False, False, True, True]
+
+
+def test_a_bound_that_is_no_date():
+    with pytest.raises(ValueError, match=r"a time such as.*low='monday'"):
+        Between("at", "monday")
+
+
+def test_dates_in_a_form_of_their_own_are_told():
+    batch = pa.record_batch({"at": ["1/2/2024"]})
+    with pytest.raises(DataError, match="must hold times"):
+        Between("at", "2024-01-01").mask(Chunk(batch, Path("a.csv"), 0))
 
 
 DAYS = ["2024-01-01", "2024-01-01", "2024-01-02", None]

@@ -12,7 +12,6 @@ from rankup_keras.features.feature import Feature
     [
         (lambda: Categorical(""), "`name` must be a non-empty string. Received: name=''"),
         (lambda: Categorical(3), "`name` must be a non-empty string. Received: name=3"),
-        (lambda: Numeric("a/b"), "`name` must not contain '/'.*name='a/b'"),
         (lambda: Numeric("encoded_ids"), "the package's own tensor names.*'encoded_ids'"),
         (lambda: Numeric("n", side="item"), "`side` of feature 'n' must be one of.*'item'"),
     ],

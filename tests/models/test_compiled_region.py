@@ -93,6 +93,7 @@ def test_other_optimizers_metrics_and_dtypes_train_alike():
         "metrics": [keras.metrics.AUC(name="auc"), rk.metrics.GAUC("user")],
         "ffn": {"kind": "moe", "num_experts": 2},
         "dtype": "mixed_bfloat16",
+        "auxiliary_loss": 0.3,
     }
     plain = train(False, **arguments)
     arguments["optimizer"] = rk.optimizers.Split("adagrad", "adam", global_clipnorm=0.1)

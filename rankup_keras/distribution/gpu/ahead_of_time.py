@@ -95,7 +95,8 @@ class GPUReport:
             f"{kind} {self.kernels[kind]} of {size / 1e9:.2f} GB"
             for kind, size in self.bytes.items()
         )
-        total, rate = sum(self.bytes.values()), f"{self.batch_size / self.seconds:,.0f}"
+        total = sum(self.bytes.values())
+        rate = f"{self.batch_size / self.seconds:,.0f}" if self.seconds else "no"
         lines = [
             f"{where}: compiles and {'fits' if self.fits else 'does not fit'}",
             f"  memory   {needed} ({self.temporary / 2**30:.1f} temporary)",

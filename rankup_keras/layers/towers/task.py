@@ -1,10 +1,14 @@
 """A task: what a tower predicts and how it is trained."""
 
+import re
 from typing import Any
 
 import keras
 
 from rankup_keras._registry import serializable
+from rankup_keras.features.positive import Positive
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @serializable
@@ -17,6 +21,10 @@ class Task:
         weight: float. Weight of the task's loss in the sum. Defaults to 1.
         label: str or `None`. Column that holds the label, where labels stand
             among the columns of a row. Defaults to `name`.
+        positive: which values of the label's column are positive, where they are not 0 and 1: a
+            comparison with a number such as `">= 4"`, or a value or list of values such as
+            `"yes"`, compared as text. A missing value stays missing. Labels that are given
+            beside the columns are 0 and 1 already. Defaults to `None`.
         loss: a Keras loss of probabilities, its name or its config. Defaults to
             binary cross-entropy.
         missing_labels: what a label that is missing (NaN, null) does. `"refuse"` (default): an
@@ -29,7 +37,8 @@ class Task:
 
     Raises:
         ValueError: a name that cannot be an output's, a weight that is not
-            positive, a loss that Keras does not know, or another `missing_labels`.
+            positive, a `positive` that is no rule, a loss that Keras does not know, or another
+            `missing_labels`.
 
     Example:
 
@@ -59,9 +68,15 @@ class Task:
         loss: Any = None,
         missing_labels: str = "refuse",
         after: str | None = None,
+        positive: Any = None,
     ) -> None:
-        if not isinstance(name, str) or not name or "/" in name:
-            raise ValueError(f"`name` must be a non-empty string without '/'. Received: {name!r}.")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            instead = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(name)).strip("_") or "label"
+            raise ValueError(
+                "`name` must be of letters a to z, digits, '_', '-' and '.', since tensors are "
+                f"named after it. Received: {name!r}. Name the column apart: "
+                f"Task({instead!r}, label={name!r})."
+            )
         if not weight > 0:
             raise ValueError(
                 f"`weight` of task {name!r} must be positive. Received: weight={weight}."
@@ -76,6 +91,8 @@ class Task:
         self.name = name
         self.weight = float(weight)
         self.label = label or name
+        self.positive = positive
+        self.rule = None if positive is None else Positive(positive)
         self.loss: Any = keras.losses.get("BinaryCrossentropy" if loss is None else loss)
 
     def metrics(self) -> list[Any]:
@@ -90,6 +107,7 @@ class Task:
             "loss": keras.losses.serialize(self.loss),
             "missing_labels": self.missing_labels,
             "after": self.after,
+            "positive": self.positive,
         }
 
     @classmethod

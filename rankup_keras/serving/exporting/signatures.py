@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rankup_keras.features.tensor_names import named, tensor_names
 from rankup_keras.serving.client.messages import EXAMPLES, example_column, to_examples
 from rankup_keras.serving.exporting.description import ExportDescription
 from rankup_keras.serving.exporting.input_checks import check_columns, check_one_row, check_vector
@@ -22,11 +23,15 @@ EMBEDDING = "embedding"
 
 @dataclasses.dataclass(frozen=True)
 class Endpoint:
-    """A signature before it is written: its function, inputs and the method a server may check."""
+    """A signature before it is written: its function, inputs and the method a server may check.
+
+    `columns` has the name of each input in requests, which need not be one that TensorFlow takes.
+    """
 
     function: Callable[[Tensors], Tensors]
     spec: Mapping[str, tf.TensorSpec]
     method: str
+    columns: Mapping[str, str]
 
 
 def build_endpoints(described: ExportDescription) -> dict[str, Endpoint]:
@@ -73,7 +78,7 @@ class _Functions:
             for key, (shape, dtype) in self._features.encoded_spec().items()
         }
         self._encode = tf.function(
-            self._checked_encode, input_signature=[self._spec], autograph=False
+            self._checked_encode, input_signature=[named(self._spec)], autograph=False
         )
         self._scores = tf.function(self._model_scores, input_signature=[encoded], autograph=False)
 
@@ -89,7 +94,13 @@ class _Functions:
         function = functions.get(name, lambda inputs: self._regress(inputs, task))
         examples = {EXAMPLES: tf.TensorSpec((None,), tf.string, name=EXAMPLES)}
         spec = self._spec if kind == "predict" else examples
-        return Endpoint(function, spec, f"tensorflow/serving/{kind}")
+        names = tensor_names(spec)
+        return Endpoint(
+            lambda inputs: function({column: inputs[names[column]] for column in spec}),
+            {names[column]: item for column, item in named(spec).items()},
+            f"tensorflow/serving/{kind}",
+            {tensor: column for column, tensor in names.items()},
+        )
 
     def _score(self, columns: Tensors) -> Tensors:
         return self._scores(self._encode(columns))

@@ -49,7 +49,14 @@ def write_saved_model(
         definitions[name].method_name = endpoint.method
     # Servers compare no shapes with signatures: this tells clients which columns are the user's.
     for name in user_columns if "rank" in endpoints else ():
-        definitions["rank"].inputs[name].tensor_shape.dim[0].size = 1
+        tensors = {column: tensor for tensor, column in endpoints["rank"].columns.items()}
+        definitions["rank"].inputs[tensors[name]].tensor_shape.dim[0].size = 1
+    # Requests name columns as the data do; TensorFlow does not take all of these names.
+    for name, endpoint in endpoints.items():
+        for tensor, column in endpoint.columns.items():
+            if tensor != column:
+                inputs = definitions[name].inputs
+                inputs[column].CopyFrom(inputs.pop(tensor))
     (place / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
 
 

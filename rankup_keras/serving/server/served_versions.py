@@ -1,5 +1,6 @@
 """The versions of a model that the development server has in memory."""
 
+import gc
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,6 +64,8 @@ class ServedVersions:
             # A dropped version is freed when the last request that uses it has been answered.
             if before != self._loaded:
                 before = {}
+                # A session and its graph refer to each other.
+                gc.collect()
                 give_back_memory()
 
     def find(self, spec: Any) -> "LoadedVersion":

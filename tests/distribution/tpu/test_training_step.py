@@ -23,36 +23,6 @@ def make_model(**arguments):
     return model
 
 
-def test_what_stands_behind_the_tables_computes_the_same():
-    model = make_model()
-    part = dense_part(model)
-    assert part.tables == ["embeddings"]
-    rows = {
-        "item": ["a", "b"],
-        "user": ["c", "d"],
-        "history": [["a", "b", "c"], ["b", "", ""]],
-        "price": [1.0, 2.0],
-    }
-    encoded = model.encode({name: tf.constant(values) for name, values in rows.items()})
-    vectors = keras.tree.flatten(model.get_layer("embeddings")(encoded["encoded_ids"]))
-    assert part.vectors == len(vectors) == 2
-    rest = [tf.constant(encoded[tensor.name]) for tensor in part.network.inputs[part.vectors :]]
-    # The ids are still read: they say where a sequence ends.
-    assert len(rest) == 2
-    found = part.network([*vectors, *rest])["click"]
-    expected = model(encoded)["click"]
-    assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-6)
-    names = {weight.path for weight in part.network.trainable_variables}
-    assert len(names) == len(model.trainable_variables) - 1
-
-
-def test_a_model_without_tables_is_taken_whole():
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    part = dense_part(model)
-    assert part.network is model
-    assert (part.vectors, part.tables) == (0, [])
-
-
 def test_the_step_is_lowered_with_its_update():
     model = make_model(dtype="mixed_bfloat16")
     hlo = lower(model, dense_part(model), 16)

@@ -125,20 +125,23 @@ def test_four_lite_blocks_learn_no_worse_than_two():
         )
         model = keras.Model(inputs, TaskTowers(["y"])(TokenPooling()(tokens))["y"])
         model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
-        start = [v for v in model.trainable_variables if v.ndim > 1]
+        first = model.get_weights()
         for seed in range(3):
             # One compiled model for all seeds: weights and the optimizer's start anew.
             draw = np.random.default_rng(seed)
-            for variable in start:
-                noise = draw.normal(size=variable.shape) * np.std(variable)
-                variable.assign(noise.astype("float32"))
+            model.set_weights(
+                [
+                    draw.permutation(w.reshape(-1)).reshape(w.shape) if w.ndim > 1 else w
+                    for w in first
+                ]
+            )
             for variable in model.optimizer.variables[2:]:
                 variable.assign(np.zeros(variable.shape))
-            history = model.fit(x, y, batch_size=256, epochs=8, verbose=0, shuffle=False)
+            history = model.fit(x, y, batch_size=256, epochs=12, verbose=0, shuffle=False)
             losses.setdefault(depth, []).append(history.history["loss"][-1])
     spread = np.std(losses[2], ddof=1) + np.std(losses[4], ddof=1)
     assert np.mean(losses[4]) <= np.mean(losses[2]) + spread
-    assert np.mean(losses[4]) < 0.6
+    assert np.mean(losses[4]) < 0.6, losses
 
 
 @pytest.mark.parametrize(

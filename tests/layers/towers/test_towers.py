@@ -113,8 +113,12 @@ def test_task():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Task(""), "`name` must be a non-empty string.*Received: ''"),
-        (lambda: Task("a/b"), "without '/'. Received: 'a/b'"),
+        (lambda: Task(""), "`name` must be of letters.*Received: ''"),
+        (lambda: Task("a/b"), r"Received: 'a/b'.*Task\('a_b', label='a/b'\)"),
+        (lambda: Task("点击"), r"Task\('label', label='点击'\)"),
+        (lambda: Task("click", positive=">= many"), "compares with a number"),
+        (lambda: Task("click", positive=[]), "must be a comparison with a number such as"),
+        (lambda: Task("click", positive=True), "or a list of values.*Received: positive=True"),
         (lambda: Task(3), "Received: 3"),
         (lambda: Task("a", weight=0), "`weight` of task 'a' must be positive. Received: weight=0"),
         (lambda: Task("a", weight=float("nan")), "weight=nan"),

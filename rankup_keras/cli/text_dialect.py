@@ -1,0 +1,117 @@
+"""How a text file is written, by its first lines: delimiter, header, decimal commas, lists."""
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from rankup_keras.data.paths import guess_format
+
+_HEAD = 1 << 18
+_LINES = 500
+_DELIMITERS = (",", ";", "\t", "|")
+_NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?")
+_COMMA = re.compile(r"[-+]?\d+,\d+")
+_POINT = re.compile(r"[-+]?\d+\.\d+")
+_PARQUET = b"PAR1"
+
+
+def format_by_content(file: Path) -> str | None:
+    """The format of a file whose name does not tell it: Parquet, or text as CSV."""
+    kind = guess_format(file)
+    if kind is not None:
+        return kind
+    head = _head(file)
+    if head.startswith(_PARQUET):
+        return "parquet"
+    return None if b"\0" in head else "csv"
+
+
+def sniff(file: Path, kind: str, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The options of a text file that differ from the defaults, beside those that are given.
+
+    Args:
+        file: a CSV or TSV file, perhaps compressed.
+        kind: `"csv"` or `"tsv"`.
+        given: options that the user has set; they are kept.
+
+    Returns:
+        Options by name, and what was found, as sentences.
+    """
+    found, told = dict(given), []
+    text, encoding = _decoded(_head(file))
+    if encoding != "utf-8" and "encoding" not in found:
+        found["encoding"] = encoding
+        told.append(f"The text is not UTF-8; it is read as {encoding}.")
+    lines = [line for line in text.splitlines() if line.strip()][:_LINES]
+    usual = "\t" if kind == "tsv" else ","
+    delimiter = found.get("delimiter") or _delimiter(lines, usual)
+    if delimiter != usual:
+        found["delimiter"] = delimiter
+        told.append(f"Columns are separated by {delimiter!r}.")
+    if not lines or len(delimiter) > 1:
+        return found, told
+    rows = list(csv.reader(lines, delimiter=delimiter))
+    if "header" not in found and "columns" not in found and not _has_header(rows):
+        found["header"] = False
+        told.append("The first line is data: there is no header.")
+    if found.get("header") is False and "columns" not in found:
+        found["columns"] = [f"column_{number + 1}" for number in range(len(rows[0]))]
+    body = rows[1:] if found.get("header", True) else rows
+    if delimiter != "," and _decimal_commas(body):
+        found["decimal"] = ","
+        told.append("Numbers have decimal commas.")
+    return found, told
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as raw:
+        magic = raw.read(4)
+    kinds = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}
+    with pa.input_stream(str(file), compression=kinds.get(magic[:2])) as stream:
+        return bytes(stream.read(_HEAD))
+
+
+def _decoded(head: bytes) -> tuple[str, str]:
+    head = head.removeprefix(b"\xef\xbb\xbf")
+    whole = head if len(head) < _HEAD else head[: head.rfind(b"\n") + 1] or head
+    try:
+        return whole.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        return whole.decode("latin-1"), "latin-1"
+
+
+def _delimiter(lines: list[str], usual: str) -> str:
+    """The one that cuts the lines into equally many columns, and most of them."""
+    best = (False, 1, usual)
+    for mark in dict.fromkeys([usual, *_DELIMITERS]):
+        counts = [len(row) for row in csv.reader(lines, delimiter=mark)]
+        if not counts or counts[0] < 2:
+            continue
+        equal = sum(count == counts[0] for count in counts) >= 0.95 * len(counts)
+        if (equal, counts[0]) > best[:2]:
+            best = (equal, counts[0], mark)
+    return best[2] if best[0] else usual
+
+
+def _has_header(rows: list[list[str]]) -> bool:
+    """Whether the first line differs from the others as names differ from values."""
+    votes = 0
+    for head, *values in zip(*rows[:200], strict=False):
+        known = [value for value in values if value.strip()]
+        if not known:
+            continue
+        numbers = sum(bool(_NUMBER.fullmatch(value.strip())) for value in known)
+        if numbers >= 0.9 * len(known):
+            votes += -1 if _NUMBER.fullmatch(head.strip()) else 1
+        elif head in known:
+            votes -= 1
+    return votes >= 0
+
+
+def _decimal_commas(rows: list[list[str]]) -> bool:
+    values = [value.strip() for row in rows for value in row]
+    commas = sum(bool(_COMMA.fullmatch(value)) for value in values)
+    return commas > 0 and commas > 20 * sum(bool(_POINT.fullmatch(value)) for value in values)

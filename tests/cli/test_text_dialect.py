@@ -1,0 +1,60 @@
+"""How a text file is written, found by its first lines."""
+
+import gzip
+
+import pytest
+
+from rankup_keras.cli.text_dialect import format_by_content, sniff
+
+LINES = [f"u{i % 7};{i},{i % 10}5;yes" for i in range(30)]
+
+
+def _sniffed(tmp_path, text, name="a.csv", given=None):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return sniff(path, "csv", given or {})[0]
+
+
+def test_semicolons_and_decimal_commas(tmp_path):
+    text = "\n".join(["user;price;click", *LINES])
+    wanted = {"delimiter": ";", "decimal": ","}
+    assert _sniffed(tmp_path, text) == wanted
+    assert _sniffed(tmp_path, b"\xef\xbb\xbf" + text.encode()) == wanted
+    assert _sniffed(tmp_path, gzip.compress(text.encode()), "a.csv.gz") == wanted
+
+
+def test_two_lines_are_enough_for_a_delimiter(tmp_path):
+    assert _sniffed(tmp_path, "user_id;campaign;click\nu1;c1;0\nu2;c2;1\n") == {"delimiter": ";"}
+
+
+def test_tabs_in_a_csv_file(tmp_path):
+    assert _sniffed(tmp_path, "a\tb,c\td\n1\tx,y\t2\n3\tz\t4\n") == {"delimiter": "\t"}
+
+
+@pytest.mark.parametrize("head", ["1,u4,0.5", "0,u1,"])
+def test_a_missing_header(tmp_path, head):
+    lines = [f"{i % 2},u{i % 9},{i / 7}" for i in range(30)]
+    found = _sniffed(tmp_path, "\n".join([head, *lines]))
+    assert found == {"header": False, "columns": ["column_1", "column_2", "column_3"]}
+    assert _sniffed(tmp_path, "\n".join(["label,user,price", *lines])) == {}
+
+
+def test_what_is_given_is_kept(tmp_path):
+    given = {"delimiter": ",", "header": False, "columns": ["a", "b"]}
+    assert _sniffed(tmp_path, "x;1,5\ny;2,5\n", given=dict(given)) == given
+
+
+def test_another_encoding(tmp_path):
+    assert _sniffed(tmp_path, "name,y\ncafé,1\nbar,0\n".encode("latin-1"))["encoding"] == "latin-1"
+
+
+def test_unknown_endings(tmp_path):
+    for name, data, kind in (
+        ("a.log", b"a,b\n1,2\n", "csv"),
+        ("b.data", b"PAR1....", "parquet"),
+        ("c.bin", b"\0\1", None),
+        ("d.tsv", b"a\tb\n", "tsv"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(data)
+        assert format_by_content(path) == kind
