@@ -66,7 +66,8 @@ class Cleaner:
         arrays, problems, bad = {}, [], set()
         for target in self._targets:
             column = batch.column(batch.schema.get_field_index(target.column))
-            if self._decimal != "." and target.kind == "float32" and family(column.type) == "text":
+            number = target.kind in ("float32", "float64")
+            if self._decimal != "." and number and family(column.type) == "text":
                 column = pc.replace_substring(column, self._decimal, ".")
             column, wrong = (column, []) if target.rule is None else target.rule.of_arrow(column)
             arrays[key(target)], found = convert(column, target, self._separator, coded)

@@ -123,3 +123,13 @@ def test_what_init_writes_trains(tmp_path_factory, file):
         assert json.loads((folder / "runs/rows/summary.json").read_text())["epochs"] == 1
     finally:
         os.chdir(before)
+
+
+def test_decimal_commas_from_init_to_a_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"u{i % 7};{i},{i % 10}5;{i % 3 // 2}" for i in range(80)]
+    (tmp_path / "a.csv").write_text("\n".join(["user;price;click", *lines]))
+    assert main(["init", "a.csv", "--label", "click", "--output", "a.yaml", "--quiet"]) == 0
+    assert "numeric, name: price" in (tmp_path / "a.yaml").read_text()
+    faster = ["--set", "training.epochs=1", "--set", "training.batch_size=80"]
+    assert main(["train", "a.yaml", "--json", *faster]) == 0

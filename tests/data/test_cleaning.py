@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
+import rankup_keras as rk
 from rankup_keras.data.cleaning import Cleaner
 from rankup_keras.data.row_filters import Between
 from rankup_keras.data.source import Chunk
@@ -20,3 +22,14 @@ def test_rows_are_filtered_striped_and_converted():
     assert (column, problem.row, problem.value) == ("n", 4, "x")
     assert chunk.line(problem.row) == 15
     assert clean(chunk, stripe=(1, 2)).rows["feature/n"].to_pylist() == [4.0]
+
+
+def test_decimal_commas_of_numbers_that_are_not_learned_yet(tmp_path):
+    (tmp_path / "a.csv").write_text("user;price;click\nu;1,5;0\nv;-2,25;1\nw;;1\n")
+    features = rk.FeatureSet([rk.Categorical("user"), rk.Numeric("price", normalize=None)])
+    csv = rk.data.CsvOptions(delimiter=";", decimal=",")
+    files = rk.data.Files(tmp_path / "a.csv", features, ["click"], csv=csv)
+    for _ in range(2):
+        columns, _ = next(iter(files.dataset(3)))
+        np.testing.assert_array_equal(columns["price"], [1.5, -2.25, np.nan])
+        rk.data.adapt(features, files)
