@@ -18,6 +18,7 @@ from rankup_keras.cli.failures import RunError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key
 from rankup_keras.metrics import exact
+from rankup_keras.models.labels import with_certain_negatives
 
 METRICS: dict[str, Callable[..., float]] = {
     "auc": exact.auc,
@@ -49,6 +50,8 @@ def evaluate(
 ) -> tuple[int, dict[str, dict[str, float]]]:
     """The number of rows, and by task the values of all metrics, exact ones.
 
+    Rows whose label is missing are left out of their task's metrics, NaN where no row is left.
+
     All scores are held in memory, 8 bytes per row and task. `group` is the column to rank within,
     one of the files' extra columns.
     """
@@ -65,13 +68,19 @@ def evaluate(
         return 0, {}
     table = pa.concat_tables(kept)
     weight = table.column(weights[0]).to_numpy() if weights else None
+    group_ids = None
+    if groups:
+        group_ids = table.column(groups[0]).combine_chunks().dictionary_encode("encode").indices
+    after = {task.name: task.after for task in model.tasks if task.after is not None}
+    values = {task: table.column(label).to_numpy() for task, label in labels.items()}
     found = {}
-    for task, label in labels.items():
-        y, p = table.column(label).to_numpy(), np.concatenate(scores[task])
-        found[task] = {name: metric(y, p, weight) for name, metric in METRICS.items()}
-        if groups:
-            ids = table.column(groups[0]).combine_chunks().dictionary_encode("encode").indices
-            found[task]["gauc"] = exact.gauc(y, p, ids.to_numpy(), weight)
+    for task, y in with_certain_negatives(values, after).items():
+        known = ~np.isnan(y)
+        y, p = y[known], np.concatenate(scores[task])[known]
+        w = None if weight is None else weight[known]
+        found[task] = {n: metric(y, p, w) if len(y) else np.nan for n, metric in METRICS.items()}
+        if group_ids is not None:
+            found[task]["gauc"] = exact.gauc(y, p, group_ids.to_numpy()[known], w)
     return table.num_rows, found
 
 

@@ -39,6 +39,7 @@ class Labels:
         self.columns = {task.name: task.label for task in tasks}
         self.rules = {task.name: task.rule for task in tasks if task.rule is not None}
         self.skipping = {task.name for task in tasks if task.missing_labels == "skip"}
+        self.after = {task.name: task.after for task in tasks if task.after is not None}
 
     def read(self, labels: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Task name → checked labels, float32 (rows, 1), as the outputs are.
@@ -50,7 +51,7 @@ class Labels:
 
         Returns:
             NumPy arrays; tensors inside of a `tf.data` pipeline. NaN where a label is missing, of
-            a task that skips these.
+            a task that skips these, and may be 1.
 
         Raises:
             ValueError: a task has no labels, or a label is not in [0, 1].
@@ -73,7 +74,8 @@ class Labels:
                 f"Tasks {missing} have no labels. Labels are given for: {sorted(labels)}."
             )
         check = _checked_tensor if tf.inside_function() else _checked_array
-        return {name: check(name, labels[name], name in self.skipping) for name in self.columns}
+        checked = {n: check(n, labels[n], n in self.skipping) for n in self.columns}
+        return with_certain_negatives(checked, self.after)
 
     def class_weights(self, labels: Mapping[str, Any], class_weight: Mapping[int, float]) -> Any:
         """Each row's weight (rows,), that of its label's class.
@@ -94,6 +96,22 @@ class Labels:
         positive = next(iter(labels.values()))[:, 0] > 0.5
         where = tf.where if tf.is_tensor(positive) else np.where
         return where(positive, *(np.float32(class_weight.get(label, 1)) for label in (1, 0)))
+
+
+def with_certain_negatives(labels: Mapping[str, Any], after: Mapping[str, str]) -> dict[str, Any]:
+    """Labels by task, of which a missing one is 0 where the task's `after` did not happen.
+
+    Were these rows left out, the product `p(click) p(buy | click)` would be trained on the clicks
+    alone, and so would `p(click)`.
+    """
+    result = dict(labels)
+    for name, other in after.items():  # a task stands behind the one that it follows
+        where, isnan = (
+            (tf.where, tf.math.is_nan) if tf.is_tensor(result[name]) else (np.where, np.isnan)
+        )
+        zero = where(result[other] == 0, np.float32(0), result[name])
+        result[name] = where(isnan(result[name]), zero, result[name])
+    return result
 
 
 def check_lengths(rows: int, labels: Mapping[str, Any], weights: Any) -> None:

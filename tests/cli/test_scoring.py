@@ -66,3 +66,24 @@ def test_what_spreadsheets_would_run_is_made_text():
     assert found == 6
     assert columns["'=user"].to_pylist() == [f"'{c}" for c in cells[:6]] + cells[6:]
     assert columns["price"].to_pylist() == [-1.0]
+
+
+def test_rows_without_a_label_are_left_out(columns, model, tmp_path):
+    rng = np.random.default_rng(1)
+    missing = rng.random(ROWS) < 0.5
+    buy = np.where(missing, np.nan, columns["click"] * rng.integers(0, 2, ROWS))
+    pq.write_table(pa.table({**columns, "buy": buy}), tmp_path / "a.parquet")
+    skip = {"label": "buy", "missing_labels": "skip"}
+    tasks = ["click", rk.Task("buy", after="click", **skip), rk.Task("alone", **skip)]
+    model = rk.DLRM(model.features, tasks, embedding_dim=2, bottom_units=[2], top_units=[2])
+    path = str(tmp_path / "a.parquet")
+    files = rk.data.Files(path, model.features, tasks, weight="weight", extra=["user"])
+    _, found = scoring.evaluate(model, files, 32, "user")
+    scores = model.predict({name: columns[name] for name in ("user", "price")}, verbose=0)
+    certain = np.where(missing & (columns["click"] == 0), 0.0, buy)
+    for task, labels in (("buy", certain), ("alone", buy)):
+        known = ~np.isnan(labels)
+        y, p, w = labels[known], scores[task].reshape(-1)[known], columns["weight"][known]
+        assert found[task]["ne"] == pytest.approx(exact.normalized_entropy(y, p, w))
+        ids = np.unique(columns["user"][known], return_inverse=True)[1]
+        assert found[task]["gauc"] == pytest.approx(exact.gauc(y, p, ids, w), nan_ok=True)

@@ -154,5 +154,13 @@ def test_a_task_after_another_is_the_product(rows):
     model = make(rows, ["click", rk.Task("buy", after="click", missing_labels="skip")])
     found = model.predict(rows, verbose=0)
     assert (found["buy"] < found["click"]).all()
+    # Missing where there was no click: it is certain that nothing was bought.
+    certain = np.isnan(rows["buy"]) & (rows["click"] == 0)
+    told = {**rows, "buy": np.where(certain, 0.0, rows["buy"])}
+    wanted = pytest.approx(model.evaluate(told, batch_size=ROWS, verbose=0))
+    assert model.evaluate(rows, batch_size=ROWS, verbose=0) == wanted
+    assert model.evaluate(tf.data.Dataset.from_tensors(rows), verbose=0) == wanted
+    for ours, wanted in zip(gradients(model, rows), gradients(model, told), strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-7)
     model.fit(rows, verbose=0)
     assert set(model.get_config()["tasks"][1]["config"]) >= {"after", "missing_labels"}

@@ -33,7 +33,8 @@ class Task:
         after: name of the task without which this one cannot happen, as a purchase without
             a click. The tower then gives the probability of this task *given* the other, and the
             output, which loss and metrics see on all rows, is the product of the two:
-            `p(buy) = p(click) p(buy | click)`. The label is 0 in rows without the other.
+            `p(buy) = p(click) p(buy | click)`. The label is 0 in rows without the other; one that
+            is missing there (`missing_labels="skip"`) counts as 0.
 
     Raises:
         ValueError: a name that cannot be an output's, a weight that is not
