@@ -67,7 +67,6 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     ),
     "features/alignment.py": _EVENTS,
     "features/event_encoding.py": _EVENTS,
-    "features/instants.py": _EVENTS,
     "features/timestamp.py": _EVENTS,
     "features/preprocessing.py": (
         "tests/features/test_feature_set.py",

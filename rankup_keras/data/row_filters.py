@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.source import Chunk
 from rankup_keras.features.conversion import decoded, numbers_in_text
+from rankup_keras.features.instants import instants_in_text
 from rankup_keras.features.splitmix64 import STEP, splitmix64
 from rankup_keras.features.target import family
 
-_ZONE = r":\d\d.*(Z|[+-]\d\d:?\d\d)$"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d(\.\d+)?)?)?$")
 
 
@@ -217,9 +217,7 @@ def _as_local_times(column: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(column.type) and column.type.tz is not None:
         column = pc.local_timestamp(column)
     elif pa.types.is_string(column.type):
-        column = numbers_in_text(column)
-        zoned = pc.any(pc.match_substring_regex(column, _ZONE)).as_py()
-        column = column.cast(pa.timestamp("us", "UTC" if zoned else None))
+        column = instants_in_text(numbers_in_text(column))
     elif not pa.types.is_temporal(column.type):
         raise pa.ArrowInvalid(f"it holds {column.type}, and bounds may be numbers")
     return column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankup_keras.features.instants import since_1970
+from rankup_keras.features.instants import instants_in_text, is_iso, since_1970
 from rankup_keras.features.target import (
     ARROW,
     EXACT,
@@ -85,6 +85,8 @@ def _scalars(array: pa.Array, target: Target) -> tuple[pa.Array, list[Problem]]:
     if target.kind == "string":
         return _strings(array, found, target.strict), []
     parse = _integers if target.kind == "int64" else functools.partial(_floats, ARROW[target.kind])
+    if target.unit is not None and found == "text":
+        parse = functools.partial(_times_in_text, target.unit, target.strict)
     problems: list[Problem] = []
     try:
         result = parse(array, found)
@@ -135,6 +137,18 @@ def _integers(array: pa.Array, found: str) -> pa.Array:
     return array.fill_null(-1) if array.null_count else array
 
 
+def _times_in_text(unit: str, strict: bool, array: pa.Array, found: str) -> pa.Array:
+    """Text of ISO 8601 and of whole numbers; with `strict` the former alone."""
+    text = numbers_in_text(array)
+    iso = is_iso(text)
+    none = pa.scalar(None, pa.string())
+    times = instants_in_text(pc.if_else(iso, text, none), unit).cast(pa.int64())
+    others = pc.if_else(iso, none, text)
+    if strict and others.null_count < len(others):
+        raise pa.ArrowInvalid("numbers in text")
+    return pc.coalesce(times, others.cast(pa.int64()), pa.scalar(-1, pa.int64()))
+
+
 def _floats(kind: pa.DataType, array: pa.Array, found: str) -> pa.Array:
     if found == "text":
         array = numbers_in_text(array).cast(kind)
@@ -172,6 +186,9 @@ def _one_by_one(
 def _why_not(value: Any, kind: pa.DataType, target: Target) -> str:
     if target.kind != "int64":
         return f"{show(value)} is not a number."
+    if target.unit is not None and family(kind) == "text":
+        way = "" if target.strict else f"a whole number of {target.unit} since 1970 or "
+        return f"{show(value)} is no time: {way}a date with a time, as '2026-09-01T00:02:54Z'."
     if isinstance(value, float) and value.is_integer() and kind.bit_width in EXACT:
         return (
             f"{value:.0f} comes as a {kind}, which is exact below {EXACT[kind.bit_width]:,} only: "

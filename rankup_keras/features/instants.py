@@ -1,8 +1,35 @@
-"""Dates with times as whole numbers."""
+"""Dates with times, and text of them, as whole numbers."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+_DAY = r"^\d{4}-\d\d-\d\d"
+_ZONED = r":\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
+
+
+def is_iso(text: pa.Array) -> pa.Array:
+    """Whether text begins as a date of ISO 8601 does."""
+    return pc.match_substring_regex(text, _DAY)
+
+
+def instants_in_text(text: pa.Array, unit: str = "us") -> pa.Array:
+    """Text of ISO 8601 as instants, those without a zone in UTC.
+
+    Args:
+        text: such as `"2026-09-01T00:02:54Z"`, `"2026-09-01 02:02:54+02:00"` or `"2026-09-01"`.
+        unit: of the result; what is smaller is cut off.
+
+    Raises:
+        pyarrow.ArrowInvalid: a value is no date with a time.
+    """
+    if unit != "ns":  # all other units are made of microseconds
+        text = pc.replace_substring_regex(text, r"(:\d\d\.\d{6})\d+", r"\1")
+    text = pc.replace_substring_regex(text, f"({_DAY})$", r"\1T00:00:00")
+    naive = pc.and_not(is_iso(text), pc.match_substring_regex(text, _ZONED))
+    text = pc.if_else(naive, pc.binary_join_element_wise(text, "Z", ""), text)
+    instants = text.cast(pa.timestamp("ns" if unit == "ns" else "us", "UTC"))
+    return instants.cast(pa.timestamp(unit, "UTC"), safe=False)
 
 
 def since_1970(array: pa.Array, unit: str) -> pa.Array:

@@ -105,7 +105,8 @@ class Target:
             raise self.not_single(kind)
         if self.shape != "single" and depth != 1 and not (split_text and item == "text"):
             raise ValueError(f"must have a list of values in every row. Received {kind}.")
-        if item not in _READABLE[self.strict, self.kind == "string"]:
+        iso = self.unit is not None and item == "text"
+        if item not in _READABLE[self.strict, self.kind == "string"] and not iso:
             raise self.wrong_type(kind)
 
     def wrong_type(self, received: Any) -> TypeError:

@@ -17,9 +17,10 @@ CYCLES = ("hour", "weekday")
 class Timestamp(Feature):
     """The time of a request, from which `Events` take how long ago each of them was.
 
-    An int64 since the start of 1970 in UTC, or a column of dates with times:
-    those with a time zone are converted, those without one are taken as UTC.
-    A missing time is `-1` or null.
+    An int64 since the start of 1970 in UTC, or a column of dates with times, or
+    text of these as ISO 8601 writes it (`"2026-09-01T00:02:54Z"`): those with a
+    time zone are converted, those without one are taken as UTC. A missing time
+    is `-1` or null.
 
     Args:
         name: str. Name of the raw column.

@@ -1,0 +1,68 @@
+"""Times in text of ISO 8601, in files and in memory."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import rankup_keras as rk
+
+TEXT = [
+    "2026-09-01T00:02:54Z",
+    "2026-09-01 02:02:54.1234567+02:00",
+    "2026-09-01T00:02:54",
+    "2026-09-01",
+    "",
+]
+DAY = int(np.datetime64("2026-09-01", "s").astype(np.int64))
+SECONDS = np.array([DAY + 174] * 3 + [DAY, -1])
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_timestamp(tmp_path, unit):
+    features = rk.FeatureSet([rk.Timestamp("time", unit), rk.Categorical("user")])
+    frame = pd.DataFrame({"time": TEXT, "user": ["u"] * 5, "click": [0, 1, 0, 1, 0]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    files = rk.data.Files(tmp_path / "a.csv", features, ["click"])
+    columns, _ = next(iter(files.dataset(5)))
+    ticks = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    wanted = np.where(SECONDS < 0, -1, SECONDS * ticks)
+    wanted[1] += int(0.1234567 * ticks) if unit != "ns" else 123456700
+    np.testing.assert_array_equal(columns["time"], wanted)
+    features.adapt(frame)
+    encoded = features.encode({"time": wanted, "user": ["u"] * 5})["encoded_numeric"]
+    np.testing.assert_array_equal(features.encode(frame)["encoded_numeric"], encoded)
+
+
+def test_times_of_events_and_wrong_ones(tmp_path):
+    features = rk.FeatureSet(
+        [
+            rk.Timestamp("time"),
+            rk.Categorical("ad"),
+            rk.Events(
+                "past", {"past_ad": "ad"}, time="past_time", request_time="time", max_length=3
+            ),
+        ]
+    )
+    rows = {
+        "time": TEXT[:2],
+        "ad": ["a", "b"],
+        "past_ad": [["a"], ["a", "b"]],
+        "past_time": [["2026-08-31T23:59:59Z"], ["2026-08-31", "2026-08-31 01:00"]],
+    }
+    features.adapt(rows)
+    numbers = [[DAY - 1], [DAY - 86400, DAY - 86400 + 3600]]
+    wanted = features.encode({**rows, "time": SECONDS[:2], "past_time": numbers})
+    for name, value in features.encode(rows).items():
+        np.testing.assert_array_equal(value, wanted[name])
+    with pytest.raises(TypeError, match="'time', row 1: '2026-13-01' is no time: a date with"):
+        features.encode({**rows, "time": ["2026-09-01", "2026-13-01"]})
+    lines = [f"{TEXT[0]},a,a|b,{DAY - 2}|2026-08-31T23:59:59Z", f"{DAY},b,a,soon"]
+    (tmp_path / "a.csv").write_text("\n".join(["time,ad,past_ad,past_time", *lines]))
+    files = rk.data.Files(tmp_path / "a.csv", features)
+    with pytest.raises(rk.data.DataError, match="'soon' is no time: a whole number of s since"):
+        rk.data.scan(files)
+    (tmp_path / "b.csv").write_text("\n".join(["time,ad,past_ad,past_time", lines[0]]))
+    files = rk.data.Files(tmp_path / "b.csv", features)
+    item = next(iter(files.dataset(2)))
+    columns = item[0] if isinstance(item, tuple) else item
+    np.testing.assert_array_equal(columns["past_time"], [[DAY - 2, DAY - 1]])
