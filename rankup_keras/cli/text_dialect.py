@@ -80,6 +80,11 @@ def _decoded(head: bytes) -> tuple[str, str]:
     try:
         return whole.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
+        # Latin-1 has control characters where Windows has dashes, quotes and the euro sign.
+        encoding = "cp1252" if any(0x80 <= byte < 0xA0 for byte in whole) else "latin-1"
+    try:
+        return whole.decode(encoding), encoding
+    except UnicodeDecodeError:  # five bytes have no meaning in it
         return whole.decode("latin-1"), "latin-1"
 
 

@@ -48,6 +48,11 @@ def test_another_encoding(tmp_path):
     assert _sniffed(tmp_path, "name,y\ncafé,1\nbar,0\n".encode("latin-1"))["encoding"] == "latin-1"
 
 
+def test_an_encoding_of_windows(tmp_path):
+    assert _sniffed(tmp_path, "name,y\n5 €,1\nbar,0\n".encode("cp1252"))["encoding"] == "cp1252"
+    assert _sniffed(tmp_path, b"name,y\n\x80\x81,1\nbar,0\n")["encoding"] == "latin-1"
+
+
 def test_unknown_endings(tmp_path):
     for name, data, kind in (
         ("a.log", b"a,b\n1,2\n", "csv"),
