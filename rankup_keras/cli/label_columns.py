@@ -84,11 +84,14 @@ def _asked(sample: Sample, names: Sequence[str], item: str) -> Label:
     if item in names:
         label = _guess(sample.array(item))
         if label is None:
-            values = sample.array(item).unique()
-            some = ", ".join(str(v) for v in values[:6].to_pylist())
+            values = sample.array(item).unique().drop_null()
+            some = _texts(values[:6].to_pylist())
+            ways = [f"--label '{item}={some[-1]}'"] if some else []
+            if family(values.type) != "text":
+                ways.insert(0, f"--label '{item}>={some[-1]}'")
             raise RunError(
-                f"The label {item!r} has {len(values):,} values, such as {some}. Say which are "
-                f"positive: --label '{item}>=4' or --label '{item}=yes'."
+                f"The label {item!r} has {len(values):,} values, such as {', '.join(some)}. Say "
+                f"which are positive, as in {' or '.join(ways)}."
             )
         return _counted(sample, item, label)
     form = _ASKED.fullmatch(item)
@@ -113,8 +116,7 @@ def _guess(array: pa.Array) -> Label | None:
     values = array.unique().drop_null().to_pylist()
     if len(values) > _STEPS + len(NO_NUMBER):
         return None
-    texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
-    known = sorted({text.strip() for text in texts}.difference(NO_NUMBER))
+    known = sorted({text.strip() for text in _texts(values)}.difference(NO_NUMBER))
     try:
         numbers = [float(text) for text in known]
     except ValueError:
@@ -130,6 +132,10 @@ def _guess(array: pa.Array) -> Label | None:
         return None
     bound = min(number for number in numbers if number >= 0.75 * top)
     return Label("", f">= {bound:g}", f"a rating up to {top:g}; choose the threshold")
+
+
+def _texts(values: Sequence[Any]) -> list[str]:
+    return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
 
 
 def _words(known: Sequence[str]) -> Label | None:

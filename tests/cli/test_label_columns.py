@@ -63,7 +63,7 @@ def test_rules_that_are_asked_for():
 @pytest.mark.parametrize(
     ("asked", "error", "words"),
     [
-        ("views", RunError, "views>=4"),
+        ("views", RunError, "views>=5"),
         ("end", RunError, "which are positive"),
         ("vews>=3", DataError, "'vews'"),
         ("end>=4", RunError, "'won' is not a number"),
@@ -77,3 +77,15 @@ def test_what_is_unclear_is_asked(asked, error, words):
 def test_missing_labels_are_counted():
     found = _found(click=[None if i < 7 else i % 2 for i in range(ROWS)])["click"]
     assert found.missing == 7
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([b"nein", b"ja"], "2 values, such as nein, ja. .* as in --label 'end=ja'\\.$"),
+        ([7, 9], "2 values, such as 7, 9. .* as in --label 'end>=9' or --label 'end=9'\\.$"),
+    ],
+)
+def test_a_label_that_needs_a_rule_is_told_one_of_its_own_values(values, wanted):
+    with pytest.raises(RunError, match=wanted):
+        _found(["end"], end=values * 50)
