@@ -2,33 +2,27 @@
 
 import dataclasses
 import math
+import numbers
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rankup_keras.features.categorical import Categorical
+from rankup_keras.features.feature import Feature
 from rankup_keras.features.feature_set import FeatureSet
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.statistics import Learner, Moments
-from rankup_keras.features.target import Target
-from rankup_keras.features.value_counts import write_vocabulary
+from rankup_keras.features.value_book import LEDGER, ValueBook
+from rankup_keras.features.value_counts import one_line_of_text, write_vocabulary
 
 COUNTS = pa.schema([("feature", pa.string()), ("value", pa.string()), ("count", pa.int64())])
-LEDGER = pa.schema(
-    [
-        ("feature", pa.string()),
-        ("value", pa.string()),
-        ("count", pa.float64()),
-        ("last_seen", pa.int32()),
-    ]
-)
 
 
 @dataclasses.dataclass
@@ -81,7 +75,7 @@ def count_values(features: FeatureSet, data: Any) -> pa.Table:
 def grow(
     features: FeatureSet,
     data: Any,
-    ledger: pa.Table | None = None,
+    ledger: pa.Table | str | os.PathLike[str] | None = None,
     *,
     day: int,
     min_count: float = 1,
@@ -108,7 +102,8 @@ def grow(
         data: today's rows, in any of the forms that `FeatureSet.adapt` takes, a table of counts
             (see `count_values`), the path of a Parquet file of counts, or a list of tables and
             paths, whose counts are summed.
-        ledger: the `ledger` of the last call. Without one, every value of the vocabulary counts
+        ledger: the `ledger` of the last call, or the path of the Parquet file that it was written
+            to. Without one, every value of the vocabulary counts
             as seen `min_count` times on this day.
         day: int. Number of the day, or of the hour, that `evict_after` counts in.
         min_count: a new value is admitted once its count has reached this. Defaults to 1.
@@ -144,19 +139,20 @@ def grow(
     """
     _check(features, min_count, decay, evict_after, evict_below, moments_window, fixed)
     counts, moments = _today(features, data, moments_window)
-    ledger = LEDGER.empty_table() if ledger is None else ledger.select(LEDGER.names).cast(LEDGER)
+    ledger = _checked_ledger(ledger, day)
     changes, parts = {}, []
     grown = FeatureSet.from_config(features.get_config()) if into is None else into.adapt(data)
     with tempfile.TemporaryDirectory(prefix="rankup_keras_") as folder:
         vocabularies, dtypes = {}, {}
+        owners = {f.name: f for f in grown.leaves(Categorical) if f.learns_vocabulary}
         for number, (name, lookup) in enumerate(features.lookups.items()):
-            if name not in grown.lookups:
+            if name not in owners:
                 continue
             known = pa.array(lookup.vocabulary(), pa.string())
             values = known
             if name not in fixed:
-                feature: Any = features[name]
-                book = _Book(known, _of(ledger, name), day, min_count)
+                feature: Any = owners[name]
+                book = ValueBook(known, _of(ledger, name), day, min_count)
                 book.add(_of(counts, name), decay)
                 alive = book.alive(evict_after, evict_below, min_count, feature.max_tokens)
                 values, changes[name] = book.placed(alive)
@@ -169,98 +165,9 @@ def grow(
             path = Path(folder) / f"{number}.txt"
             write_vocabulary(pa.chunked_array([values.cast(pa.binary())]), path)
             vocabularies[name], dtypes[name] = path, lookup.dtype_in
-        moments = {name: pair for name, pair in moments.items() if name in grown}
+        moments = {f.name: moments[f.name] for f in grown.leaves(Numeric) if f.name in moments}
         grown.set_statistics(vocabularies, moments, dtypes)
     return Grown(grown, pa.concat_tables([LEDGER.empty_table(), *parts]), changes)
-
-
-class _Book:
-    """Counts of one feature's values: those of the vocabulary, in order, then candidates."""
-
-    def __init__(self, known: pa.Array, ledger: pa.Table, day: int, min_count: float) -> None:
-        found = pc.index_in(known, ledger["value"].combine_chunks())
-        at, noted = found.fill_null(0).to_numpy(), found.is_valid().to_numpy(False)
-        candidates = pc.invert(pc.is_in(ledger["value"], known)).combine_chunks()
-        self.known, self.day = len(known), day
-        self.values = pa.concat_arrays([known, ledger["value"].combine_chunks().filter(candidates)])
-        beyond = candidates.to_numpy(False)
-        count, seen = ledger["count"].to_numpy(), ledger["last_seen"].to_numpy()
-        if not len(ledger):
-            count, seen = np.zeros(1), np.zeros(1, np.int32)
-            beyond = np.zeros(1, bool)
-        self.count = np.concatenate([np.where(noted, count[at], min_count), count[beyond]])
-        self.seen = np.concatenate([np.where(noted, seen[at], day), seen[beyond]])
-
-    def add(self, today: pa.Table, decay: float) -> None:
-        """Takes today's counts, values unique or not."""
-        summed = today.group_by("value", use_threads=False).aggregate([("count", "sum")])
-        values, counts = summed["value"].combine_chunks(), summed["count_sum"].to_numpy()
-        at = pc.index_in(values, self.values)
-        old = at.is_valid().to_numpy(False)
-        self.count *= decay
-        places = at.drop_null().to_numpy()
-        self.count[places] += counts[old]
-        self.seen[places] = self.day
-        self.values = pa.concat_arrays([self.values, values.filter(pc.is_null(at))])
-        self.count = np.concatenate([self.count, counts[~old].astype(np.float64)])
-        self.seen = np.concatenate([self.seen, np.full((~old).sum(), self.day)])
-
-    def alive(
-        self, evict_after: int | None, evict_below: float, min_count: float, limit: int | None
-    ) -> np.ndarray:
-        """Which values the vocabulary has from now on."""
-        alive = self.count >= evict_below
-        if evict_after is not None:
-            alive &= self.day - self.seen <= evict_after
-        alive[self.known :] &= self.count[self.known :] >= min_count
-        if limit is not None and alive.sum() > limit:
-            order = self._by_count(np.flatnonzero(alive))
-            alive[order[limit:]] = False
-        return alive
-
-    def _by_count(self, places: np.ndarray) -> np.ndarray:
-        """Places by falling count; of equal ones the vocabulary's first, then by value."""
-        table = pa.table(
-            {
-                "count": self.count[places],
-                "new": places >= self.known,
-                "value": self.values.take(pa.array(places)),
-            }
-        )
-        keys = [("count", "descending"), ("new", "ascending"), ("value", "ascending")]
-        return places[pc.sort_indices(table, keys).to_numpy()]
-
-    def placed(self, alive: np.ndarray) -> tuple[pa.Array, dict[str, int]]:
-        """The vocabulary in the order of its ids, and what changed."""
-        old, places = alive[: self.known], np.arange(self.known)
-        new = self._by_count(np.flatnonzero(alive[self.known :]) + self.known)
-        free = np.flatnonzero(~old)
-        filled = min(len(free), len(new))
-        places[free[:filled]] = new[:filled]
-        places = np.concatenate([places, new[filled:]])
-        holes = free[filled:]
-        if len(holes):
-            stay = np.setdiff1d(np.arange(self.known), holes)
-            size = len(stay)
-            low, movers = holes[holes < size], stay[stay >= size]
-            places[low] = places[movers]
-            places = places[:size]
-        change = {"kept": int(old.sum()), "added": len(new), "evicted": len(free)}
-        return self.values.take(pa.array(places)), change
-
-    def ledger(self, name: str, vocabulary: pa.Array, evict_after: int | None) -> pa.Table:
-        """What the next day needs: the vocabulary's values, and candidates that are not too old."""
-        fresh = np.ones(len(self.values), bool)
-        if evict_after is not None:
-            fresh = self.day - self.seen <= evict_after
-        kept = pc.or_(pc.is_in(self.values, vocabulary), pa.array(fresh))
-        columns = [
-            self.values.filter(kept),
-            pa.array(self.count).filter(kept),
-            pa.array(self.seen.astype(np.int32)).filter(kept),
-        ]
-        names = pa.array([name]).take(pa.array(np.zeros(len(columns[0]), np.int64)))
-        return pa.Table.from_arrays([names, *columns], schema=LEDGER)
 
 
 def _of(table: pa.Table, name: str) -> pa.Table:
@@ -289,6 +196,19 @@ def _today(
             )
         parts.append(table.select(COUNTS.names).cast(COUNTS))
     counts = pa.concat_tables([COUNTS.empty_table(), *parts])
+    if counts["count"].null_count or (pc.min(counts["count"]).as_py() or 0) < 0:
+        raise ValueError(
+            "Counts must be whole numbers, 0 or more. Received nulls or negative ones."
+        )
+    counts = counts.filter(pc.not_equal(pc.fill_null(counts["value"], ""), ""))
+    good = pa.array(one_line_of_text(counts["value"].cast(pa.binary())))
+    if good.true_count < len(good):
+        warnings.warn(
+            f"{len(good) - good.true_count} counts are of values with a line break, which no "
+            "vocabulary holds: they count as unknown.",
+            stacklevel=3,
+        )
+        counts = counts.filter(good)
     unknown = set(pc.unique(counts["feature"]).to_pylist()) - set(features.lookups)
     if unknown:
         raise ValueError(
@@ -303,16 +223,16 @@ def _holds_counts(table: Any) -> bool:
 
 
 def _learned(features: FeatureSet, data: Any) -> tuple[pa.Table, dict[str, Moments]]:
-    spec = features.raw_spec()
+    described = features.targets()
     # Copies that learn, of features whose vocabulary was given too.
     learning = [
         Categorical.from_config({**f.get_config(), "vocabulary": None, "min_count": 1})
         if isinstance(f, Categorical) and f.uses_vocabulary
         else f
-        for f in features.features
+        for f in features.leaves(Feature)
         if isinstance(f, Categorical | Numeric)
     ]
-    targets = {f.name: Target.of_spec(spec[f.name], None) for f in learning}
+    targets = {f.name: dataclasses.replace(described[f.name], num_ids=None) for f in learning}
     with tempfile.TemporaryDirectory(prefix="rankup_keras_") as folder:
         learner = Learner(learning, targets, Path(folder))
         learner.learn(data)
@@ -335,12 +255,30 @@ def _moved(
     moved = dict(old)
     for name, (mean, deviation) in old.items():
         if today[name].count:
-            new_mean, new_deviation = today[name].statistics()
+            new_mean = today[name].mean
+            new_deviation = math.sqrt(today[name].squares / today[name].count)
             step = (new_mean - mean) / window
             square = deviation**2 + (new_deviation**2 - deviation**2) / window
             square += (new_mean - mean) ** 2 * (1 / window) * (1 - 1 / window)
             moved[name] = (mean + step, math.sqrt(square))
     return moved
+
+
+def _checked_ledger(ledger: Any, day: Any) -> pa.Table:
+    if isinstance(day, bool) or not isinstance(day, numbers.Integral) or not 0 <= day < 2**31:
+        raise ValueError(f"`day` must be a number of days (or hours). Received: day={day!r}.")
+    if ledger is None:
+        return LEDGER.empty_table()
+    table = ledger if isinstance(ledger, pa.Table) else pq.read_table(ledger)
+    if not set(LEDGER.names) <= set(table.column_names):
+        raise ValueError(
+            f"`ledger` must have the columns {LEDGER.names}, as the last call returned it. "
+            f"Received: {table.column_names}."
+        )
+    last = pc.max(table["last_seen"]).as_py() or 0
+    if last > day:
+        raise ValueError(f"`day` must not be before the ledger's, {last}. Received: day={day}.")
+    return table.select(LEDGER.names).cast(LEDGER)
 
 
 def _check(

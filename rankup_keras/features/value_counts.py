@@ -81,7 +81,7 @@ class ValueCounts:
             self.missing_rows += int(pc.sum(part.filter(gone)["count"]).as_py() or 0)
             part = part.filter(pc.invert(gone))
             part = part.filter(pc.greater_equal(part["count"], min_count))
-            good = pa.array(_one_line_of_text(part["value"]))
+            good = pa.array(one_line_of_text(part["value"]))
             unwritable += part.num_rows - (good.true_count)
             part = part.filter(good)
             kept.append(part)
@@ -158,7 +158,8 @@ def write_vocabulary(values: pa.ChunkedArray, path: Path) -> None:
             file.write(pc.binary_join(whole, b"\n")[0].as_py() + b"\n")
 
 
-def _one_line_of_text(values: pa.ChunkedArray) -> np.ndarray:
+def one_line_of_text(values: pa.ChunkedArray) -> np.ndarray:
+    """Which values can stand on a line of a UTF-8 file."""
     good = np.ones(len(values), bool)
     if pa.types.is_integer(values.type):
         return good

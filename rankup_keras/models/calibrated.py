@@ -19,7 +19,8 @@ METHODS = ("platt", "isotonic")
 class Calibrated(RankingModel):
     """A model with a calibration behind each task, to evaluate, save, export and serve.
 
-    It shares the layers and weights of the model that it was made from.
+    It shares the layers and weights of the model that it was made from, its `base`, and does not
+    train: train the base, and calibrate it again.
 
     Args:
         model: a trained model.
@@ -64,6 +65,24 @@ class Calibrated(RankingModel):
         tasks = [Task.from_config({**task.get_config(), "after": None}) for task in model.tasks]
         inputs = {tensor.name: tensor for tensor in model.inputs}
         super().__init__(inputs, outputs, model.features, tasks, settings, name=name or model.name)
+        # In a function, or Keras would track its layers twice.
+        self._base = lambda: model
+
+    @property
+    def base(self) -> RankingModel:
+        """The model without calibrations, whose weights these are."""
+        return self._base()
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: a calibration is that of the weights that it was fitted with.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(
+            "A calibrated model does not train, since its calibration belongs to the weights as "
+            "they are. Train `model.base`, and calibrate it again."
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, **self._settings}
@@ -80,7 +99,7 @@ def calibrate(model: RankingModel, data: Any, method: str = "platt") -> Calibrat
     """Fits a calibration of every task on rows that the model was not trained on.
 
     Args:
-        model: a trained model.
+        model: a trained model; of a `Calibrated` one the `base` is calibrated anew.
         data: validation rows with labels, in memory, in any of the forms that `evaluate` takes,
             with sample weights or without. Rows whose label is missing are left out.
         method: `"platt"` (default), `σ(a logit(p) + b)` by maximum likelihood, for thousands of
@@ -109,12 +128,15 @@ def calibrate(model: RankingModel, data: Any, method: str = "platt") -> Calibrat
           his smoothed targets).
         - Zadrozny and Elkan, KDD 2002, section 4 (isotonic regression).
     """
+    model = model.base if isinstance(model, Calibrated) else model
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}. Received: method={method!r}.")
     # Where rows are a dataset, scores and labels must be of the same pass.
     x, labels, weights = RawRows(model.features, model.tasks).examples(data)
     if not isinstance(labels, Mapping):
         batches = [(x, *_padded(rest)) for x, *rest in x]
+        if not batches:
+            raise ValueError("`data` has no rows to calibrate on.")
         parts = [(model.predict_on_batch(x), y, w) for x, y, w in batches]
         scores, labels = (
             {t.name: np.concatenate([np.asarray(p[i][t.name]) for p in parts]) for t in model.tasks}

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import tensorflow as tf
 from keras import ops
 
 
@@ -53,9 +54,19 @@ def labelled_rows(
             known = ops.cast(ops.logical_not(missing), "float32")
             weight = ops.cast(weight, "float32") * known
             if mean:
-                weight = ops.divide_no_nan(weight, ops.mean(known))
+                weight = ops.divide_no_nan(weight, _global_mean(known))
         known_labels[name], known_weights[name] = label, weight
     return known_labels, known_weights
+
+
+def _global_mean(known: Any) -> Any:
+    """The share of rows with a label in the batch of all replicas."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return ops.mean(known)
+    seen = tf.stack([tf.reduce_sum(known), tf.cast(tf.size(known), known.dtype)])
+    labelled, rows = tf.unstack(context.all_reduce(tf.distribute.ReduceOp.SUM, seen))
+    return labelled / rows
 
 
 def with_weights(metrics: Any, weighted: Any, tasks: Collection[str]) -> tuple[Any, Any]:

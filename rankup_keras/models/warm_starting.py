@@ -16,6 +16,8 @@ import tensorflow as tf
 from rankup_keras.compat.optimizers import slots_of
 from rankup_keras.features import Categorical, FeatureSet
 from rankup_keras.layers.embeddings import FieldEmbedding, TableView
+from rankup_keras.layers.tokens import TaskTokens
+from rankup_keras.layers.towers import TaskTowers
 from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.optimizers import Split
 
@@ -67,9 +69,11 @@ def warm_start(
     """Starts a model from another one's weights, whatever became of ids, features and tasks.
 
     Rows of embedding tables move by *value*: the row of "ad_17" is found through both
-    vocabularies, and the optimizer's slots move with it. Dense weights move by layer where their
-    shape is the same, with their slots and moving averages; step counts and learning rates
-    follow. What cannot move starts anew and is named in the result.
+    vocabularies, and the optimizer's slots move with it. Dense weights move by layer, those of
+    towers by task, with their slots and moving averages; step counts and learning rates follow.
+    What cannot move starts anew and is named in the result: all dense weights where the list of
+    features differs, by name or order, since the same place of a kernel would stand for another
+    feature, or where tasks with tokens differ.
 
     Args:
         model: the model to start, on today's `FeatureSet` (see `rankup_keras.features.grow` and
@@ -77,7 +81,7 @@ def warm_start(
         old: a model, the path of a `.keras` file, or a run's folder.
         new_rows: what the rows of new values start as: `"initializer"` (default), or
             `"unknown"`, the row that unknown values had, so that a new value's score is what it
-            was before it had a row.
+            was before it had a row (features with a vocabulary).
 
     Returns:
         A `WarmStart`, which prints as a table.
@@ -108,28 +112,38 @@ def warm_start(
         raise ValueError(
             f"`new_rows` must be 'initializer' or 'unknown'. Received: new_rows={new_rows!r}."
         )
-    old = old if isinstance(old, RankingModel) else _load(old)
-    if not model.compiled and old.compiled:
-        model.compile_from_config(old.get_compile_config())
-    for optimizer, owner in ((model.optimizer, model), (old.optimizer, old)):
-        if optimizer is not None and not optimizer.built:
-            optimizer.build(owner.trainable_variables)
+    old = old if isinstance(old, keras.Model) else _load(old)
+    if not isinstance(old, RankingModel):
+        raise ValueError(
+            f"`old` must be a model of rankup_keras, or hold one. Received: {type(old).__name__}."
+        )
+    with model.distribute_strategy.scope():
+        if not model.compiled and old.compiled:
+            model.compile_from_config(old.get_compile_config())
+        for owner in (model, old):
+            optimizer = _optimizer(owner)
+            if optimizer is not None and not optimizer.built:
+                optimizer.build(owner.trainable_variables)
+    before = {table.name for table in old.features.tables()}
     origins = {
-        name: row_origins(name, model.features, old.features)
-        for name in (f.name for f in model.features.of_type(Categorical))
-        if name in old.features
+        table.name: row_origins(table.name, model.features, old.features)
+        for table in model.features.tables()
+        if table.name in before
     }
+    anew = _why_anew(model, old)
     dense: dict[str, str] = {}
-    kept = 0
+    kept, moved = 0, set()
     for ours, theirs in _paired_layers(model, old):
         if isinstance(ours, FieldEmbedding):
-            _move_tables(ours, theirs, origins, new_rows, model, old)
+            moved |= _move_tables(ours, theirs, origins, new_rows, model, old, dense)
+        elif anew:
+            dense.update((weight.path, anew) for weight in ours.weights)
         else:
             kept += _move_dense(ours, theirs, dense, model, old)
-    _move_scalars(model.optimizer, old.optimizer)
+    _move_scalars(_optimizer(model), _optimizer(old))
     ours, theirs = _names(model), _names(old)
     return WarmStart(
-        _table_changes(model, old, origins),
+        _table_changes(model, old, {n: o for n, o in origins.items() if n in moved}),
         kept,
         dense,
         *([n for n in a if n not in b] for a, b in ((ours[0], theirs[0]), (theirs[0], ours[0]))),
@@ -137,15 +151,32 @@ def warm_start(
     )
 
 
+def _optimizer(model: RankingModel) -> Any:
+    return model.optimizer if model.compiled else None
+
+
+def _why_anew(model: RankingModel, old: RankingModel) -> str:
+    """Why no dense weight can move; empty where they can."""
+    ours, theirs = _names(model), _names(old)
+    if ours[0] != theirs[0]:
+        # The same place of a kernel would then stand for another feature.
+        return "the features differ, or their order"
+    tokens = any(isinstance(layer, TaskTokens) for layer in (*model.layers, *old.layers))
+    return "the tasks differ, and each has a token" if tokens and ours[1] != theirs[1] else ""
+
+
 def row_origins(name: str, new: FeatureSet, old: FeatureSet) -> np.ndarray:
     """For every row of a feature's new table the row that it had, -1 where it had none."""
-    ours: Any = new[name]
-    theirs: Any = old[name]
+    owners = [{f.name: f for f in features.leaves(Categorical)} for features in (new, old)]
+    ours: Any = owners[0].get(name)
+    theirs: Any = owners[1].get(name)
     sizes = [{t.name: t.rows for t in features.tables()} for features in (new, old)]
     rows, before = sizes[0][name], sizes[1].get(name, 0)
     found = np.full(rows, -1, np.int64)
+    if ours is None:  # buckets of time between events
+        return np.arange(rows) if theirs is None and rows == before else found
     same_way = (
-        isinstance(theirs, Categorical)
+        theirs is not None
         and (ours.hash_buckets, ours.num_hashes) == (theirs.hash_buckets, theirs.num_hashes)
         and (ours.num_ids is None) == (theirs.num_ids is None)
     )
@@ -200,15 +231,22 @@ def _move_tables(
     new_rows: str,
     model: RankingModel,
     old: RankingModel,
-) -> None:
+    new: dict[str, str],
+) -> set[str]:
+    """Moves the rows of a layer's tables; returns the tables of which all did."""
+    moved_tables = {key.split("/", 1)[1] for key in layer.table_views()}
     views = layer.table_views()
     theirs = {} if former is None else former.table_views()
     for key, view in views.items():
         feature = key.split("/", 1)[1]
         source = theirs.get(key)
         if source is None or feature not in origins or source.dim != view.dim:
+            if feature in origins:
+                change = "there was none" if source is None else f"{source.dim} became {view.dim}"
+                new[f"table {key}"] = f"width: {change}"
+            moved_tables.discard(feature)
             continue
-        places = _slot_views(view, model.optimizer), _slot_views(source, old.optimizer)
+        places = _slot_views(view, _optimizer(model)), _slot_views(source, _optimizer(old))
         moved = [(view, source)]
         moved += [(own, places[1][name]) for name, own in places[0].items() if name in places[1]]
         for start in range(0, view.rows, PIECE):
@@ -216,12 +254,14 @@ def _move_tables(
             origin = origins[feature][rows]
             for target, giver in moved:
                 have = origin >= 0
-                _write(target, rows[have], giver.read(origin[have]))
-            if new_rows == "unknown" and not have.all():
+                _write(target, rows[have], _read(giver, origin[have]))
+            known = feature in model.features.lookups
+            if new_rows == "unknown" and known and not have.all():
                 # Of the slots too: a new value goes on from where the unknown ones were.
                 for target, giver in moved:
-                    one = giver.read(np.array([1]))
+                    one = _read(giver, np.array([1]))
                     _write(target, rows[~have], np.repeat(one, (~have).sum(), axis=0))
+    return moved_tables
 
 
 def _write(view: TableView, rows: np.ndarray, values: np.ndarray) -> None:
@@ -229,12 +269,21 @@ def _write(view: TableView, rows: np.ndarray, values: np.ndarray) -> None:
     if not len(rows):
         return
     variable, at = view.variable, rows + view.offset
-    if values.shape[1] < int(np.prod(variable.shape[1:])):
+    if len(variable.shape) == 1:
+        values = values[:, 0]
+    elif values.shape[1] < int(np.prod(variable.shape[1:])):
         whole = tf.gather(variable.value, at).numpy()
         whole[:, view.start : view.start + view.dim] = values
         values = whole
-    values = values.reshape(len(rows), *variable.shape[1:])
-    variable.value.scatter_nd_update(at[:, None], values)
+    # Of a strategy's variable every replica has one.
+    for copy in getattr(variable.value, "values", (variable.value,)):
+        copy.scatter_nd_update(at[:, None], values)
+
+
+def _read(view: TableView, rows: np.ndarray) -> np.ndarray:
+    if len(view.variable.shape) > 1:
+        return view.read(rows)
+    return tf.gather(view.variable.value, rows + view.offset).numpy()[:, None]
 
 
 def _slot_views(view: TableView, optimizer: Any) -> dict[str, TableView]:
@@ -249,7 +298,7 @@ def _slot_views(view: TableView, optimizer: Any) -> dict[str, TableView]:
         else:
             # One number a row, for each of the tables that lie side by side.
             widths = np.cumsum([0, *view.variable.row_parts])
-            at = int(np.flatnonzero(widths == view.start)[0])
+            at = int(np.flatnonzero(widths == view.start)[0]) if len(slot.shape) > 1 else 0
             found[name] = dataclasses.replace(view, variable=slot, start=at, dim=1)
     return found
 
@@ -265,22 +314,42 @@ def _move_dense(
 ) -> int:
     theirs = {} if former is None else _by_name(former)
     kept = 0
+    tasks: Any = [[], []]
+    if isinstance(layer, TaskTowers) and former is not None:
+        tasks = [layer.task_names, former.task_names]
     for key, weight in _by_name(layer).items():
         source = theirs.get(key)
+        places = [slice(None)] * 2
+        if tasks[0] != tasks[1] and source is not None and len(source.shape):
+            # Every task has a slice of its own.
+            both = [name for name in tasks[0] if name in tasks[1]]
+            places = [[names.index(name) for name in both] for names in tasks]
+            new.update({f"{weight.path} of {t}": "the task is new" for t in {*tasks[0]} - {*both}})
         if source is None:
             new[weight.path] = "there was none"
-        elif source.shape != weight.shape:
+        elif source.shape[1:] != weight.shape[1:] or (
+            tasks[0] == tasks[1] and source.shape != weight.shape
+        ):
             new[weight.path] = f"shape {tuple(source.shape)} became {tuple(weight.shape)}"
         else:
             kept += 1
-            weight.assign(source)
-            if weight.trainable and model.optimizer is not None and old.optimizer is not None:
+            _assign(weight, source, places)
+            if weight.trainable and _optimizer(model) and _optimizer(old):
                 parts = _part(model.optimizer, weight), _part(old.optimizer, source)
                 held = slots_of(parts[1], source)
                 for name, slot in slots_of(parts[0], weight).items():
-                    if name in held and held[name].shape == slot.shape:
-                        slot.assign(held[name])
+                    if name in held and held[name].shape[1:] == slot.shape[1:]:
+                        _assign(slot, held[name], places)
     return kept
+
+
+def _assign(target: Any, source: Any, places: list[Any]) -> None:
+    values = np.array(target)
+    if values.ndim:
+        values[places[0]] = np.array(source)[places[1]]
+    else:
+        values = np.array(source)
+    target.assign(values)
 
 
 def _by_name(layer: Any) -> dict[tuple[str, int], Any]:

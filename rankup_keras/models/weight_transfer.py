@@ -10,6 +10,7 @@ from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import Task
 from rankup_keras.models import vocabulary_digest
+from rankup_keras.models.calibrated import Calibrated
 from rankup_keras.models.ranking_model import RankingModel
 
 
@@ -21,7 +22,7 @@ def rebuild(
     """A model of the same class and settings with new weights, not compiled.
 
     Args:
-        model: the model to follow.
+        model: the model to follow; of a `Calibrated` one its `base`.
         features: an adapted `FeatureSet`. Defaults to the model's own.
         tasks: list of tasks. Defaults to the model's own.
 
@@ -39,8 +40,13 @@ def rebuild(
     two_tasks = rk.models.rebuild(model, tasks=["click", "buy"])
     ```
     """
+    if isinstance(model, Calibrated):
+        model = model.base
     config = model.get_config()
     config.pop("vocabularies")
+    names = [[f.name for f in fs.features] for fs in (model.features, features or model.features)]
+    if names[0] != names[1] and config.get("permutation") is not None:
+        config["permutation"] = None  # it was drawn for the former fields
     config.update(features=features or model.features, tasks=tasks or model.tasks)
     return type(model)(**config)
 
@@ -77,6 +83,8 @@ def copy_to_host(model: RankingModel) -> RankingModel:
         raise ValueError(
             "`copy_to_host` makes a model off the TPU: call it outside of the strategy's scope."
         )
+    if isinstance(model, Calibrated):
+        raise ValueError("`model` is calibrated: copy its `base`, and calibrate the copy.")
     copy = rebuild(model)
     copy_weights(model, copy)
     return copy

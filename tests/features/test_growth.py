@@ -172,3 +172,67 @@ def test_refuses_counts_that_are_none():
         grow(features, counts, day=1, moments_window=2)
     with pytest.raises(ValueError, match="learned nothing yet"):
         grow(rk.FeatureSet([rk.Categorical("ad")]), {"ad": ["a"]}, day=1)
+
+
+def events(**kwargs):
+    ids = {"clicked": "item", "action": ["view", "buy"]}
+    return rk.FeatureSet(
+        [rk.Categorical("item"), rk.Events("clicks", ids, max_length=3, numbers={"dwell": "log"})],
+        **kwargs,
+    )
+
+
+def test_events_keep_what_they_own_and_their_numbers_move():
+    rows = {"item": ["a", "b"], "clicked": [["b"], []], "action": [["view"], []]}
+    old = events().adapt({**rows, "dwell": [[1.0], []]})
+    today = {**rows, "item": ["c", "b"], "dwell": [[5.0], []]}
+    kept = grow(old, today, day=1).features
+    moments = [f.get_config()["learned"]["moments"]["dwell"] for f in (old, kept)]
+    assert moments[0] == moments[1]
+    assert words(kept, "item") == ["a", "b", "c"]
+    assert words(kept, "action") == ["view", "buy"]
+    into = grow(old, today, day=1, into=events()).features
+    assert into.get_config()["learned"]["moments"]["dwell"] == moments[0]
+    moved = grow(old, today, day=1, moments_window=2).features
+    assert moved.get_config()["learned"]["moments"]["dwell"] != moments[0]
+
+
+def test_a_constant_day_has_no_deviation():
+    features = rk.FeatureSet([rk.Numeric("x")]).adapt({"x": [1.0, 2.0]})
+    moved = grow(features, {"x": [3.0, 3.0]}, day=1, moments_window=2).features
+    mean, deviation = moved.get_config()["learned"]["moments"]["x"]
+    square = (np.mean([1.0, 4.0]) + 9.0) / 2
+    np.testing.assert_allclose([mean, deviation], [2.25, np.sqrt(square - 2.25**2)])
+
+
+def test_the_limit_is_that_of_the_new_declaration():
+    features = adapted(["a", "a", "b"], max_tokens=2)
+    into = rk.FeatureSet([rk.Categorical("ad", max_tokens=3)])
+    assert len(words(grow(features, {"ad": ["c", "d"]}, day=1, into=into).features)) == 3
+
+
+def test_counts_with_line_breaks_and_without_values_stay_out(tmp_path):
+    counts = {"feature": ["ad"] * 4, "value": ["c", "d\ne", None, ""], "count": [3, 2, 1, 1]}
+    with pytest.warns(UserWarning, match="1 counts are of values with a line break"):
+        grown = grow(adapted(["a"]), pa.table(counts), day=1)
+    assert words(grown.features) == ["a", "c"]
+    pq.write_table(grown.ledger, tmp_path / "ledger.parquet")
+    again = grow(grown.features, {"ad": ["a"]}, tmp_path / "ledger.parquet", day=2)
+    assert words(again.features) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"day": "2026-01-01"}, "`day` must be a number of days"),
+        ({"day": 2**40}, "`day` must be a number of days"),
+        ({"day": 1, "ledger": pa.table({"value": ["a"]})}, "`ledger` must have the columns"),
+        ({"day": 1, "ledger": "later"}, "`day` must not be before the ledger's, 5"),
+    ],
+)
+def test_days_and_ledgers_that_are_none(arguments, message):
+    features = adapted(["a"])
+    if arguments.get("ledger") == "later":
+        arguments = {**arguments, "ledger": grow(features, {"ad": ["a"]}, day=5).ledger}
+    with pytest.raises(ValueError, match=message):
+        grow(features, {"ad": ["a"]}, **arguments)

@@ -100,3 +100,16 @@ def test_refusals(model, rows):
     one = {**rows, "click": np.ones(ROWS)}
     with pytest.warns(UserWarning, match="Task 'click' is not calibrated"):
         rk.calibrate(model, one)
+
+
+def test_calibrated_again_and_not_trained(model, rows):
+    once = rk.calibrate(model, rows)
+    again = rk.calibrate(once, rows, "isotonic")
+    assert again.base is once.base is model
+    names = [layer.name for layer in again.layers]
+    assert {"click_calibration", "buy_calibration"} < {*names}
+    with pytest.raises(RuntimeError, match=r"Train `model\.base`"):
+        once.fit(rows)
+    assert type(rk.models.rebuild(once)) is rk.DLRM
+    with pytest.raises(ValueError, match="is calibrated: copy its `base`"):
+        rk.models.copy_to_host(once)
