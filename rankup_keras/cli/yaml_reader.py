@@ -50,6 +50,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: _Dumper, value: str) -> Any:
+    # YAML folds these line breaks to spaces or newlines in every style but this one.
+    style = '"' if re.search("[\x85\u2028\u2029]", value) else None
+    return dumper.represent_scalar(f"{_TAG}str", value, style)
+
+
+_Dumper.add_representer(str, _text)
 for _name, _pattern in _CORE.items():
     _Dumper.add_implicit_resolver(_TAG + _name, _pattern, None)
 

@@ -42,6 +42,16 @@ class Leak:
             that exist with one label only; `"time"`, times after the event.
         value: the AUC; for the others the share of rows that they are.
         reason: what was found.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    rows = {"paid": [0, 1, 0, 1] * 50, "click": [0, 1, 0, 1] * 50}
+    (leak,) = rk.data.find_leaks(rows, ["click"])
+    print(leak.column, leak.kind)
+    ```
     """
 
     column: str

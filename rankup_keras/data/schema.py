@@ -68,6 +68,8 @@ def check_schema(
         check_column(target.column, times, file)
         try:
             target.check_type(schema.field(target.column).type, split_lists)
+            if target.rule is not None:
+                target.rule.check_type(schema.field(target.column).type)
         except (TypeError, ValueError) as error:
             raise DataError(f"The column {error}", file, column=target.column) from None
 

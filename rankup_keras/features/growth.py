@@ -33,6 +33,16 @@ class Grown:
         features: the grown `FeatureSet`, for a new model.
         ledger: pyarrow table (feature, value, count, last_seen) for the next day's call.
         changes: feature → numbers of values `kept`, `added` and `evicted`.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    features = rk.FeatureSet([rk.Categorical("ad")]).adapt({"ad": ["a", "b"]})
+    grown = rk.features.grow(features, {"ad": ["b", "c"]}, day=1)
+    print(grown)  # ad: 2 kept, 1 added, 0 evicted
+    ```
     """
 
     features: FeatureSet

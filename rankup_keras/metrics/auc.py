@@ -45,6 +45,8 @@ class AUC(keras.metrics.Metric):
     """
 
     def __init__(self, bins: int = 32_768, name: str = "auc", dtype: Any = None) -> None:
+        if isinstance(bins, bool) or int(bins) != bins or bins < 1:
+            raise ValueError(f"`bins` must be a positive integer. Received: bins={bins!r}.")
         super().__init__(name=name, dtype=dtype)
         self.bins = int(bins)
         self._direction = "up"

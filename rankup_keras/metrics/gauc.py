@@ -68,6 +68,8 @@ class GAUC(keras.metrics.Metric):
         name: str = "gauc",
         dtype: Any = None,
     ) -> None:
+        if isinstance(bins, bool) or int(bins) != bins or bins < 1:
+            raise ValueError(f"`bins` must be a positive integer. Received: bins={bins!r}.")
         super().__init__(name=name, dtype=dtype)
         self.group = group
         self.max_groups = int(max_groups)

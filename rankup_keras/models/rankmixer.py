@@ -39,8 +39,8 @@ class RankMixer(RankingModel):
         num_blocks: int. L. Defaults to 2.
         expansion: float. k of the feed-forward networks. Defaults to 2.
         ffn: `"gelu"` (default, as published), `"relu"`, `"swiglu"`, `"glu"`,
-            `"glu_stack"`, `"moe"` or `"sparse_moe"`; a dict with one of them under `"kind"`
-            and further arguments, such as `{"kind": "moe", "num_experts": 4}`;
+            `"glu_stack"`; a dict with one of them, `"moe"` or `"sparse_moe"` under
+            `"kind"` and further arguments, such as `{"kind": "moe", "num_experts": 8}`;
             or a layer or a layer's Keras config, of which every block has a
             copy with weights of its own.
         placement: `"post"` (default, as published) or `"pre"`.

@@ -45,10 +45,10 @@ class RankUp(RankingModel):
             `num_sparse_tokens` is not given. Defaults to 64.
         num_blocks: int. L. Defaults to 2.
         expansion: float. k of the SwiGLU. Defaults to 2.
-        ffn: `"swiglu"` (default), `"gelu"`, `"relu"`, `"glu"`, `"glu_stack"`,
-            `"moe"` or `"sparse_moe"`; a dict with one of them under `"kind"` and further
-            arguments; or a layer or a layer's Keras config, of which every
-            block has a copy with weights of its own.
+        ffn: `"swiglu"` (default), `"gelu"`, `"relu"`, `"glu"`, `"glu_stack"`;
+            a dict with one of them, `"moe"` or `"sparse_moe"` under `"kind"` and further
+            arguments, such as `{"kind": "moe", "num_experts": 8}`; or a layer or a
+            layer's Keras config, of which every block has a copy with weights of its own.
         tokenizer: `"permutation"` (default), whole fields dealt out at random;
             `"semantic"`, one token per `group` of features (those without one
             together); `"slice"`, equal slices of the concatenation.

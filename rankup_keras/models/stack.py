@@ -1,5 +1,6 @@
 """The stacks of layers in the middle of models, each layer one of the model's graph."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,8 @@ FFNS: dict[str, tuple[type, dict[str, Any]]] = {
     "moe": (PerTokenMoE, {}),
     "sparse_moe": (PerTokenTopKMoE, {}),
 }
+# Arguments without a default, as an example.
+NEEDED = {"moe": {"num_experts": 8}, "sparse_moe": {"num_experts": 8, "num_active": 2}}
 MIXINGS: dict[str, type] = {
     "token_mixing": TokenMixing,
     "mix_and_revert": MixAndRevert,
@@ -61,6 +64,12 @@ def ffn_layer(ffn: LayerChoice, defaults: Mapping[str, Any], dtype: Any) -> Any:
         return own_layer("ffn", ffn, defaults["name"], dtype)
     kind, given = kind_and_arguments("ffn", ffn, FFNS)
     layer_class, settings = FFNS[kind]
+    needed = NEEDED.get(kind, {})
+    if not needed.keys() <= given.keys():
+        raise ValueError(
+            f"`ffn` of kind {kind!r} must be a dict that gives {' and '.join(needed)}, such as "
+            f"{json.dumps({'kind': kind, **needed})}. Received: ffn={ffn!r}."
+        )
     if kind in ("glu_stack", "moe", "sparse_moe"):
         defaults = {key: value for key, value in defaults.items() if key != "down_scale"}
     return layer_class(**{**defaults, **settings, **given, "dtype": dtype})

@@ -38,6 +38,20 @@ class WarmStart:
         features_removed: names.
         tasks_added: names.
         tasks_removed: names.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    rows = {"ad": ["a", "b"], "click": [0, 1]}
+    features = rk.FeatureSet([rk.Categorical("ad")]).adapt(rows)
+    old = rk.DCNv2(features, ["click"], embedding_dim=4)
+    old.compile()
+    grown = rk.features.grow(features, {"ad": ["b", "c"]}, day=1)
+    moved = rk.warm_start(rk.models.rebuild(old, grown.features), old)
+    print(moved.tables["ad"])
+    ```
     """
 
     tables: dict[str, dict[str, int]]

@@ -1,5 +1,7 @@
 """What the columns of files become."""
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
@@ -43,3 +45,23 @@ def test_columns_that_no_feature_can_read(tmp_path, columns, message):
         return
     with pytest.raises(DataError, match=message):
         Files(path, features, ["click"])
+
+
+def test_a_rule_for_labels_fits_the_column(tmp_path):
+    """Parquet, rows in memory and datasets agree on which values of a boolean are positive."""
+    columns = {"user": ["a", "b", "a"], "click": [True, False, True]}
+    path = write_parquet(tmp_path / "a.parquet", columns)
+    features = rk.FeatureSet([rk.Categorical("user", hash_buckets=5)])
+    task = rk.Task("click", positive="true")
+    _, labels = next(iter(Files(path, features, [task]).dataset(3)))
+    assert np.ravel(labels["click"]).tolist() == [1, 0, 1]
+    model = rk.DCNv2(features, [task], embedding_dim=2)
+    model.compile()
+    frame = pa.table(columns).to_pandas()
+    datasets = tf.data.Dataset.from_tensor_slices(columns).batch(3)
+    found = [model.evaluate(rows, verbose=0) for rows in (columns, frame, datasets)]
+    wanted = model.evaluate({"user": columns["user"]}, np.array([1, 0, 1]), verbose=0)
+    np.testing.assert_allclose(found, [wanted] * 3, rtol=1e-6)
+    message = "`positive` of task 'click' must fit values of the column, whose type is bool"
+    with pytest.raises(DataError, match=message):
+        Files(path, features, [rk.Task("click", positive="yes")])

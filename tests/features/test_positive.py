@@ -25,6 +25,12 @@ NAN = float("nan")
         (["Yes", "y"], ["Yes", "y", "Y"], [1, 1, 0]),
         (2, [1, 2, 2.0], [0, 1, 1]),
         ("1", [True, False], [1, 0]),
+        ("True", [True, False], [1, 0]),
+        ("FALSE", [True, False], [0, 1]),
+        (" yes ", ["yes", "\\N", "null"], [1, NAN, 0]),
+        ("> 1", ["2", "\\N", "null", "1"], [1, NAN, NAN, 0]),
+        (np.int64(4), [3, 4], [0, 1]),
+        ([np.float32(4.5), 1], [4.5, 1.0, 4.0], [1, 1, 0]),
         ("> 0", [decimal.Decimal("0.5"), decimal.Decimal(0)], [1, 0]),
     ],
 )
@@ -54,3 +60,37 @@ def test_what_is_no_number_is_named():
     ]
     with pytest.raises(ValueError, match="Row 1: 'many' is not a number"):
         Positive(">= 4")(["5", "many"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "kind"),
+    [
+        ("yes", np.array([True, False]), "bool"),
+        ("> 1", np.array([True, False]), "bool"),
+        ("good", np.array([1, 2]), "int64"),
+        ("true", np.array([0.0, 1.0]), "double"),
+        (3.5, np.array([3, 4]), "int64"),
+        (300, np.array([3, 4], np.uint8), "uint8"),
+        ("< 0", np.array([3, 4], np.uint8), "uint8"),
+    ],
+)
+def test_a_rule_that_fits_no_value_of_the_type_is_refused(rule, values, kind):
+    message = rf"`positive` of task 'click' must .* type is {kind}; .* positive={rule!r}"
+    for column in (values, tf.constant(values), pa.array(values).dictionary_encode()):
+        with pytest.raises(ValueError, match=message):
+            Positive(rule, "click")(column)
+
+
+@pytest.mark.parametrize(
+    "rule", [NAN, np.float32(NAN), range(3), b"yes", True, np.True_, [], [1, NAN], " ", "\\N"]
+)
+def test_what_is_no_rule(rule):
+    with pytest.raises(ValueError, match="`positive` of task 'click' must be a comparison"):
+        Positive(rule, "click")
+
+
+def test_columns_of_one_value_per_row():
+    for values in (np.array([[1], [5]]), np.array([["1"], ["5"]], object), [[1], [5]]):
+        assert Positive(">= 4")(values).tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"\(rows, 1\)\. Received shape \(2, 2\)"):
+        Positive(">= 4")(np.ones((2, 2)))

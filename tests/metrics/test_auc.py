@@ -82,3 +82,10 @@ def test_training_and_validation_show_it_also_after_a_reload(tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras")
     found = again.evaluate(tf.data.Dataset.from_tensor_slices(rows).batch(300), verbose=0)
     assert found[again.metrics_names.index("loss") + 1] == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.parametrize("make", [AUC, lambda bins: rk.metrics.GAUC("user", bins=bins)])
+@pytest.mark.parametrize("bins", [0, -5, 2.5, True])
+def test_bins_are_counted(make, bins):
+    with pytest.raises(ValueError, match=f"`bins` must be a positive integer.*bins={bins}"):
+        make(bins=bins)

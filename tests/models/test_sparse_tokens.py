@@ -9,7 +9,10 @@ def test_several_sets_of_sparse_fields_stand_in_one_permutation():
     # item, genres and city of the one, user and city of the other.
     assert sorted(model.get_config()["permutation"]) == list(range(5))
     names = {layer.name for layer in model.layers}
-    assert {"global_token_1", "global_token_2", "sequence_tokens_1", "sequence_tokens_2"} <= names
+    wanted = {
+        f"{name}_{i}" for name in ("global_token", "attended_sequence_tokens") for i in (1, 2)
+    }
+    assert wanted <= names
 
 
 def test_semantic_tokens_are_the_groups_and_then_the_rest():

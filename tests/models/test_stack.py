@@ -98,6 +98,12 @@ def test_where_heads_are_tokens_their_number_must_divide(mixing, needs):
         ({"mixing": keras.layers.Flatten()}, "`mixing` must be a layer whose .* keeps the shape"),
         ({"ffn": "mlp"}, "`ffn` must be one of"),
         ({"ffn": rk.layers.PerTokenGLU}, "`ffn` must be one of .* a layer"),
+        (
+            {"ffn": "moe"},
+            '`ffn` of kind .* gives num_experts, .* {"kind": "moe", "num_experts": 8}',
+        ),
+        ({"ffn": "sparse_moe"}, "`ffn` of kind .* gives num_experts and num_active, such as"),
+        ({"ffn": {"kind": "sparse_moe", "num_experts": 4}}, "gives num_experts and num_active"),
     ],
 )
 def test_unsuited_layers(settings, message):

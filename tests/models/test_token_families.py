@@ -11,7 +11,7 @@ from tests.reference.attention import cross_network, target_attention
 
 def test_attention_reads_candidate_and_history_from_one_set():
     model = small_rows.rankup(sequence_encoder="attention")
-    attention = model.get_layer("sequence_tokens_attention_1")
+    attention = model.get_layer("attended_sequence_tokens_attention_1")
     part = keras.Model(model.inputs, [attention.output, *attention.input])
     encoded = model.encode(small_rows.raw_rows())
     found, items, ids, candidate = (np.asarray(x) for x in part(encoded))

@@ -46,7 +46,8 @@ class GPUReport:
     from rankup_keras.distribution.gpu.cards import card_of
 
     report = GPUReport(
-        card_of("h100"), 4096, fits=True, memory=2**30, kernels={"products": 12},
+        card_of("h100"), 4096, fits=True, memory=2**30,
+        kernels={"products": 12, "reductions": 30},
         bytes={"products": 3.352e9, "reductions": 3.352e9}, model_flops=989e9, rate=989e12,
     )
     assert abs(report.seconds - 0.002) < 1e-9 and abs(report.mfu - 0.5) < 1e-9

@@ -23,7 +23,8 @@ class Task:
             among the columns of a row. Defaults to `name`.
         positive: which values of the label's column are positive, where they are not 0 and 1: a
             comparison with a number such as `">= 4"`, or a value or list of values such as
-            `"yes"`, compared as text. A missing value stays missing. Labels that are given
+            `"yes"`, compared as text, in columns of numbers as numbers, in columns of booleans
+            as true and false of any case. A missing value stays missing. Labels that are given
             beside the columns are 0 and 1 already. Defaults to `None`.
         loss: a Keras loss of probabilities, its name or its config. Defaults to
             binary cross-entropy.
@@ -92,8 +93,8 @@ class Task:
         self.name = name
         self.weight = float(weight)
         self.label = label or name
-        self.positive = positive
-        self.rule = None if positive is None else Positive(positive)
+        self.rule = None if positive is None else Positive(positive, name)
+        self.positive = None if self.rule is None else self.rule.rule
         self.loss: Any = keras.losses.get("BinaryCrossentropy" if loss is None else loss)
 
     def metrics(self) -> list[Any]:
