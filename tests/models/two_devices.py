@@ -15,7 +15,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 import rankup_keras as rk  # noqa: E402
 
-
 # One for the process: the collectives of two would be taken for each other's.
 STRATEGY = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
 
