@@ -275,7 +275,8 @@ def _moved(
 
 
 def _checked_ledger(ledger: Any, day: Any) -> pa.Table:
-    if isinstance(day, bool) or not isinstance(day, numbers.Integral) or not 0 <= day < 2**31:
+    whole = isinstance(day, numbers.Integral) and not isinstance(day, bool)
+    if not whole or not 0 <= int(day) < 2**31:
         raise ValueError(f"`day` must be a number of days (or hours). Received: day={day!r}.")
     if ledger is None:
         return LEDGER.empty_table()

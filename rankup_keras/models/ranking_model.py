@@ -116,7 +116,7 @@ class RankingModel(
 
     # Training
 
-    def compile(  # type: ignore[override]
+    def compile(
         self,
         optimizer: Any = None,
         loss: Any = None,

@@ -333,7 +333,7 @@ def _move_dense(
         tasks = [layer.task_names, former.task_names]
     for key, weight in _by_name(layer).items():
         source = theirs.get(key)
-        places = [slice(None)] * 2
+        places: list[Any] = [slice(None)] * 2
         if tasks[0] != tasks[1] and source is not None and len(source.shape):
             # Every task has a slice of its own.
             both = [name for name in tasks[0] if name in tasks[1]]
