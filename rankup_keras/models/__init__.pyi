@@ -13,7 +13,7 @@ from .rankelastor import RankElastor as RankElastor
 from .ranking_model import RankingModel as RankingModel
 from .rankmixer import RankMixer as RankMixer
 from .rankup import RankUp as RankUp
-from .warm_starting import WarmStart as WarmStart
+from .warm_start_report import WarmStart as WarmStart
 from .warm_starting import warm_start as warm_start
 from .weight_transfer import copy_to_host as copy_to_host
 from .weight_transfer import copy_weights as copy_weights

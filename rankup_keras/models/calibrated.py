@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from rankup_keras._registry import serializable
-from rankup_keras.layers.towers import IsotonicCalibration, PlattScaling, Task
+from rankup_keras.layers.towers import IsotonicCalibration, PlattScaling
 from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.models.raw_rows import RawRows
 
@@ -41,6 +41,8 @@ class Calibrated(RankingModel):
     ```
     """
 
+    _in_entire_space = True
+
     def __init__(
         self, model: RankingModel, calibrations: Mapping[str, Any], name: str | None = None
     ) -> None:
@@ -61,10 +63,10 @@ class Calibrated(RankingModel):
                 for task, layer in calibrations.items()
             },
         }
-        # Products over the entire space are in the model's outputs already.
-        tasks = [Task.from_config({**task.get_config(), "after": None}) for task in model.tasks]
         inputs = {tensor.name: tensor for tensor in model.inputs}
-        super().__init__(inputs, outputs, model.features, tasks, settings, name=name or model.name)
+        super().__init__(
+            inputs, outputs, model.features, model.tasks, settings, name=name or model.name
+        )
         # In a function, or Keras would track its layers twice.
         self._base = lambda: model
 

@@ -73,6 +73,8 @@ class RankingModel(
     ```
     """
 
+    _in_entire_space = False  # whether the outputs are products already
+
     def __init__(
         self,
         inputs: dict[str, Any],
@@ -90,7 +92,7 @@ class RankingModel(
                     "name another column with `Task(name, label=...)`."
                 )
         after = {task.name: task.after for task in tasks if task.after is not None}
-        if after:
+        if after and not self._in_entire_space:
             outputs = EntireSpace(after, name="entire_space")(outputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         if "dtype" in settings:
