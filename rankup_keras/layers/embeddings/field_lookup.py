@@ -99,11 +99,11 @@ class FieldLookup(keras.layers.Layer):
 
     def get_tables(self) -> dict[str, np.ndarray]:
         """Copies of all tables, as `set/table` → (rows, width)."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: a subclass knows where its tables are
 
     def set_tables(self, tables: Mapping[str, np.ndarray]) -> None:
         """Overwrites tables given as `set/table` → (rows, width); the others stay as they are."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: as `get_tables`
 
     def check_tables(self, tables: Mapping[str, np.ndarray]) -> None:
         """Refuses tables that are not this layer's, or have another shape."""
