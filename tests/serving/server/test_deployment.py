@@ -1,6 +1,6 @@
 import pytest
+import yaml
 from google.protobuf import text_format
-from ruamel.yaml import YAML
 from tensorflow_serving.config import model_server_config_pb2
 
 from rankup_keras.serving import ServerConfig
@@ -17,7 +17,7 @@ def test_yaml_is_read_back_as_it_was():
     text = to_yaml(value)
     assert '  # why: not\n  - "--a=b"' in text
     value["list"][0] = "--a=b"
-    assert YAML(typ="safe").load(text) == value
+    assert yaml.safe_load(text) == value
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def parts(exported, tmp_path):
         exported.parent, name="Ads_Ranker", labels={"stable": 1}, cores=4, replicas=3
     )
     text = config.files(tmp_path)["kubernetes.yaml"]
-    found = {part["kind"]: part for part in YAML(typ="safe").load_all(text)}
+    found = {part["kind"]: part for part in yaml.safe_load_all(text)}
     assert list(found) == ["ConfigMap", "Deployment", "Service"]
     return found, config
 

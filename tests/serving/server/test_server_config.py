@@ -3,8 +3,8 @@ import re
 import shlex
 
 import pytest
+import yaml
 from google.protobuf import text_format
-from ruamel.yaml import YAML
 from tensorflow_serving.config import model_server_config_pb2
 
 from rankup_keras.serving import ServerConfig
@@ -76,7 +76,7 @@ def test_the_script_runs_the_command(exported, tmp_path):
 def test_the_container_is_reached_from_here_alone_and_sees_the_same_paths(exported, tmp_path):
     config = ServerConfig(exported.parent, grpc_port=9000, rest_port=9001)
     text = config.files(tmp_path)["docker-compose.yml"]
-    service = YAML(typ="safe").load(text)["services"]["ranker"]
+    service = yaml.safe_load(text)["services"]["ranker"]
     assert service["ports"] == ["127.0.0.1:9000:9000", "127.0.0.1:9001:9001"]
     assert service["volumes"] == [
         f"{exported.parent}:{exported.parent}:ro",
