@@ -36,7 +36,7 @@ from rankup_keras.datasets.planted_clicks import expected
 
 TEST_START, VALID_START = 10**12, 2 * 10**12  # rows far behind any that are trained on
 SHARES = (0.125, 0.25, 0.5, 1.0)  # of the rows, after which a model is tested
-RATES = ((3e-3, 1e-3), (1e-2, 3e-3))  # of tables and of all else
+RATES = ((3e-3, 1e-3), (1e-2, 3e-3), (1e-2, 1e-3))  # of tables and of all else
 DEEP = ("rankmixer", "rankup", "tokenmixer_large", "unimixer_lite")
 
 
