@@ -104,6 +104,13 @@ def test_other_optimizers_metrics_and_dtypes_train_alike():
     assert compiled[1]["click_gauc"] == pytest.approx(plain[1]["click_gauc"], abs=2e-2)
 
 
+def test_one_replica_trains_as_none(pair):
+    settings = {"embeddings_regularizer": keras.regularizers.L2(0.01)}
+    with tf.distribute.MirroredStrategy(["cpu:0"]).scope():
+        replicated = train(True, **settings)
+    assert_same(pair[1], replicated, tolerance=1e-6)
+
+
 def step_of(model):
     """The graph of a training step on full batches, and its calls of compiled functions."""
     step = tf.function(model.train_step, autograph=False)
