@@ -13,7 +13,7 @@
 - `first`: the first call of every signature, and of every single output, after a swap, over the
   median of later ones; and what a server does with `output_filter`, which `Client` does not send.
 - `memory`: resident MiB of the process of server and clients: at first, after 20 requests of 50,000
-  rows, after 5,000 small ones, after 20 swaps.
+  rows, after `--requests` small ones, after `--swaps` swaps, and the growth over each of the two.
 - `half`: exports of one model in float32 and mixed_bfloat16: largest difference from the model's
   own scores, bytes, milliseconds of the session by rows.
 
@@ -44,8 +44,9 @@ from benchmarks.serving import serve
 from rankup_keras.serving import Client, DevelopmentServer, ServerConfig, ServingError
 
 FIELDS, TASKS = 8, ["click", "buy"]
-# Seconds to the last success after a server's return; error of a deadline; first call by median.
-BOUNDS = {"after_return": 2.0, "deadline_error": 0.2, "first_by_median": 3.0}
+# Seconds to the last success after a server's return; error of a deadline; first call by median;
+# growth of resident memory.
+BOUNDS = {"after_return": 2.0, "deadline_error": 0.2, "first_by_median": 3.0, "growth": 0.02}
 Result = dict[str, Any]
 
 
@@ -238,24 +239,30 @@ def memory(base: Path, options: argparse.Namespace) -> Result:
         DevelopmentServer(base, port=0, poll_seconds=0.2) as server,
         Client(server.address, base.name, timeout=120) as client,
     ):
-        for _ in range(200):
-            client.predict(small)
-        found["at_first"] = resident()
-        for _ in range(20):
-            client.predict(large)
-        found["after_large_requests"] = resident()
-        for _ in range(5000):
-            client.predict(small)
-        found["after_small_requests"] = resident()
-        for number in range(20):
-            version = int(max(rk.serving.versions(base))) + 1
+
+        def swap() -> None:
+            version = max(rk.serving.versions(base)) + 1
             shutil.copytree(base / "1", base / "copy")
             os.rename(base / "copy", base / str(version))
             while server.version != version:
                 time.sleep(0.05)
             client.predict(small)
-            found[f"after_swap_{number + 1}"] = resident()
-    return {"resident_mib": found, "missed": False}
+
+        def after(step: str, count: int, ask: Callable[[], Any]) -> None:
+            for _ in range(count):
+                ask()
+            found[step] = resident()
+
+        after("at_first", 200, lambda: client.predict(small))
+        after("large", 20, lambda: client.predict(large))
+        # What every first time allocates is not growth.
+        after("small_begun", 2000, lambda: client.predict(small))
+        after("small", options.requests, lambda: client.predict(small))
+        after("swaps_begun", 2, swap)
+        after("swaps", options.swaps, swap)
+    growth = {step: found[step] / found[f"{step}_begun"] - 1 for step in ("small", "swaps")}
+    missed = max(growth.values()) > BOUNDS["growth"]
+    return {"resident_mib": found, "growth": growth, "missed": missed}
 
 
 def resident() -> int:
@@ -314,7 +321,8 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {list(PARTS)}")
     parser.add_argument("--seconds", type=float, default=30, help="of the outage")
     parser.add_argument("--deadline", type=float, default=60, help="of calls during the outage")
-    parser.add_argument("--requests", type=int, default=10_000, help="through the swaps")
+    parser.add_argument("--requests", type=int, default=10_000, help="of `swaps` and `memory`")
+    parser.add_argument("--swaps", type=int, default=20, help="of `memory`")
     options = parser.parse_args()
     result: Result = {"cores": os.cpu_count(), "load_average": os.getloadavg()[0]}
     with tempfile.TemporaryDirectory() as folder:

@@ -296,7 +296,8 @@ def check_types(data: Any, targets: Mapping[str, Target]) -> None:
     table = as_mapping(data[0] if isinstance(data, tuple) else data)
     for name, target in targets.items():
         if name in table and not isinstance(table[name], tf.SparseTensor):
-            arrow_column(table[name][:100], target)
+            column = table[name]
+            arrow_column(column[:100] if getattr(column, "ndim", 1) else column, target)
 
 
 def is_integer_column(data: Any, name: str) -> bool:

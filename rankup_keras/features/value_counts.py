@@ -92,8 +92,8 @@ class ValueCounts:
         self.close()
         if unwritable:
             warnings.warn(
-                f"{unwritable} values of feature {feature!r} hold a line break or are not UTF-8 "
-                "and stay out of its vocabulary: they count as unknown.",
+                f"{unwritable} values of feature {feature!r} hold a line break or a zero byte, "
+                "or are not UTF-8, and stay out of its vocabulary: they count as unknown.",
                 stacklevel=2,
             )
         return _most_frequent(pa.concat_tables(kept)).slice(0, max_values)
@@ -163,7 +163,7 @@ def one_line_of_text(values: pa.ChunkedArray) -> np.ndarray:
     good = np.ones(len(values), bool)
     if pa.types.is_integer(values.type):
         return good
-    for mark in (b"\n", b"\r"):
+    for mark in (b"\n", b"\r", b"\0"):
         good &= pc.less(pc.find_substring(values, mark), 0).to_numpy()
     try:
         values.cast(pa.string())

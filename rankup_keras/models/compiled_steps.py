@@ -73,6 +73,8 @@ class CompiledSteps:
         return self._region
 
     def _expect(self, key: str, x: Any, batch_size: int | None) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}.")
         region = self.compiled_region()
         if region is None:
             return

@@ -349,3 +349,8 @@ def test_calling_with_wrong_columns(features):
         features({name: value for name, value in columns().items() if name != "user"})
     with pytest.raises(TypeError, match="Column 'device' must have dtype int64"):
         features({**as_tensors(columns()), "device": tf.constant([1.7] * ROWS)})
+
+
+def test_adapting_to_a_number_in_place_of_a_column():
+    with pytest.raises(ValueError, match=r"'a' must have one or two dimensions.*shape \(\)"):
+        rk.FeatureSet([rk.Categorical("a")]).adapt({"a": np.array(3)})

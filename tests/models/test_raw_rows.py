@@ -213,3 +213,9 @@ def test_encoded_names_with_other_dtypes_or_shapes_are_refused(model, change):
     encoded["encoded_ids"] = change(encoded["encoded_ids"])
     with pytest.raises(TypeError, match=r"column 'encoded_ids' must be int32 of shape \(rows, 8\)"):
         model.predict(encoded, verbose=0)
+
+
+@pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
+def test_batches_of_no_rows_are_refused(model, call):
+    with pytest.raises(ValueError, match="`batch_size` must be positive. Received: batch_size=0"):
+        getattr(model, call)({**tiny.make_rows(), **tiny.make_labels()}, batch_size=0)
