@@ -39,6 +39,8 @@ class RunFolder:
         self.uncalibrated = path / "uncalibrated.keras"
         self.ledger = path / "ledger.parquet"
         self.days = path / "days.jsonl"
+        self.updating = path / ".partial_update"
+        self.updated = path / "update"
         # Its last part is the name that the model is served under.
         self.export = path / "export" / path.resolve().name
         self.lock = FolderLock(path)
@@ -95,7 +97,7 @@ class RunFolder:
         paths = (self.config, self.log, self.metrics, self.ranks, self.report, self.model)
         for path in (*paths, self.summary, self.uncalibrated, self.ledger, self.days):
             path.unlink(missing_ok=True)
-        for folder in (self.checkpoints, self.learned):
+        for folder in (self.checkpoints, self.learned, self.updating, self.updated):
             if folder.is_dir():
                 shutil.rmtree(folder)
 

@@ -235,7 +235,7 @@ class Gate(Section):
 
 
 class Update(Section):
-    """How `update` goes on with a day's rows; the first seven as in `rk.features.grow`."""
+    """How `update` goes on with a day's rows; up to `new_rows` as in `rk.models.next_day`."""
 
     min_count: Annotated[float, Field(gt=0)] = 1
     decay: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -245,6 +245,7 @@ class Update(Section):
     fixed: list[str] = []
     new_rows: Literal["initializer", "unknown"] = "initializer"
     epochs: Positive = 1
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
     holdout_by: str | None = None
     calibrate: Literal["platt", "isotonic"] | None = None

@@ -29,8 +29,7 @@ class UpdateFolder:
 
     def __init__(self, run: RunFolder, base: Path) -> None:
         self.run, self.base = run, base
-        self.place = run.path / ".partial_update"
-        self.decided = run.path / "update"
+        self.place, self.decided = run.updating, run.updated
         self.checkpoints = self.place / "checkpoints"
         self.model = self.place / run.model.name
         self.uncalibrated = self.place / run.uncalibrated.name

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.scoring import Scored
 from rankup_keras.cli.settings import Gate
 from rankup_keras.data.files import Files
@@ -66,13 +67,26 @@ def latency_problems(gate: Gate, served: float, new: float) -> list[str]:
 
 
 def scores_of_export(path: Path, files: Files, batch_size: int) -> Scored:
-    """What a version answers to the rows of files, as `scoring.score` gives a model's answers."""
+    """What a version answers to the rows of files, as `scoring.score` gives a model's answers.
+
+    Raises:
+        RunError: the version is of a model with other columns or tasks.
+    """
     with load_session(path) as session:
+        wanted = session.signature(SIGNATURE)
+        columns = {target.name for target in files.targets if target.role == "feature"}
+        tasks = {target.name for target in files.targets if target.role == "label"}
+        if not (wanted.inputs.keys() <= columns and tasks <= wanted.outputs.keys()):
+            raise RunError(
+                f"{path} cannot be compared with, since it is of another model: it reads "
+                f"{sorted(wanted.inputs)} and answers {sorted(wanted.outputs)}. Let this run have "
+                "an export path of its own, `export.path`."
+            )
         for table in files.tables(batch_size):
             packed = files.packer.pack(table)
             item = files.arrange({name: tf.constant(value) for name, value in packed.items()})
-            columns = item[0] if isinstance(item, tuple) else item
-            scores = session.run(_requests(session, columns, table.num_rows))
+            raw = item[0] if isinstance(item, tuple) else item
+            scores = session.run(_requests(session, raw, table.num_rows))
             yield table, {task: value.reshape(-1) for task, value in scores.items()}
 
 

@@ -22,9 +22,15 @@ from rankup_keras.data.files import Files
 from rankup_keras.data.row_filters import Share
 from rankup_keras.data.statistics import scan
 
-# What yesterday's model has from its training, and an update cannot change.
-_FIXED = ("features", "tasks", "model")
-_RULES = ("min_count", "decay", "evict_after", "evict_below", "moments_window", "fixed")
+# What may differ from the training; all else yesterday's model has from there.
+_FREE = (
+    "data", "export", "update", "run",
+    *(f"training.{name}" for name in (
+        "batch_size", "epochs", "seed", "gauc_by", "early_stopping", "checkpoint_every",
+        "rank_log", "rank_rows",
+    )),
+)  # fmt: skip
+_RULES = ("min_count", "decay", "evict_after", "evict_below", "moments_window", "fixed", "new_rows")
 
 
 def update(project: Project, data: Sequence[str], day: str | None = None) -> dict[str, Any]:
@@ -38,13 +44,13 @@ def update(project: Project, data: Sequence[str], day: str | None = None) -> dic
     run = project.run
     if not run.model.is_file():
         run.load_model()  # which says what to do
-    before = run.written_config()
-    now = project.config.model_dump(mode="json")
-    changed = [text for name in _FIXED for text in differing(before[name], now[name], (), name)]
+    durable.check_writable(project.export_path)
+    changed = differing(run.written_config(), project.config.model_dump(mode="json"), _FREE)
     if changed:
         raise RunError(
             f"{run.path} was trained with other settings: {'; '.join(changed)}. Update it with its "
-            "own, or train anew in another folder with --run."
+            "own. Features and tasks may change in Python, see `rk.warm_start`; else train anew in "
+            "another folder with --run."
         )
     with run.lock:
         return Day(project, data, day).run()
@@ -85,65 +91,48 @@ class Day:
         project.bad_rows.path = folder.bad_rows
         rows = {part: scan(self.files(old.features, part)).rows for part in self._parts()}
         self._tell(", ".join(f"{number:,} rows to {part}" for part, number in rows.items()))
-
         ahead = folder.kept("ahead") or folder.keep("ahead", self._measure(old, whole))
         self._tell("scored ahead of training: " + _shown(ahead["metrics"]))
         held = self.files(old.features, "compare")
         served, where = self._served(old, held)
-        old_ranks = self._ranks(old, held)
-
-        old = load_model(trainable, compiled=True)
-        ledger = pq.read_table(run.ledger) if run.ledger.exists() else None
-        grown = rk.features.grow(
-            old.features,
-            self.files(old.features, "train").dataset(project.scoring_batch),
-            ledger,
-            day=self.day,
-            **{name: getattr(self.settings, name) for name in _RULES},
-        )
-        pq.write_table(grown.ledger, folder.ledger)
-        self._tell("vocabularies grown")
-        model, tables = self._warm_start(old, grown.features)
-        self._tell("started warm")
-        self._train(model, rows["train"], identity)
-        self._tell("trained")
-        final = self._finish(model)
-        held = self.files(final.features, "compare")
-        new = self._metrics(final, held)
-        ranks = self._ranks(final, held)
+        before = self._ranks(old, held)
+        found = self._next_day(load_model(trainable, compiled=True))
+        self._train(found.model, rows["train"], identity)
+        final = self._finish(found.model)
+        new = self._measure(final, self.files(final.features, "compare"))
         gate = self.settings.gate
-        refused = [*update_gate.problems(gate, served, new)]
-        refused += update_gate.rank_problems(gate, old_ranks, ranks)
-        self._tell(f"compared with {where}: {_shown({'served': served, 'new': new})}")
-        line: dict[str, Any] = {
+        refused = [*update_gate.problems(gate, served, new["metrics"])]
+        refused += update_gate.rank_problems(gate, before, new["effective_rank"])
+        held_out = {"served": served, "new": new["metrics"]}
+        self._tell(f"compared with {where}: {_shown(held_out)}")
+        export = None
+        if not refused:
+            path, refused = self._export(final, new)
+            export = str(folder.base / path.name)
+        line = {
             "day": self.day,
             **date,
             "rows": rows,
             "ahead": ahead["metrics"],
             "effective_rank": ahead["effective_rank"],
-            "calibrated": self.settings.calibrate,
             "compared_with": where,
-            "held": {"served": served, "new": new},
-            "vocabularies": grown.changes,
-            "tables": tables,
+            "held": held_out,
+            "vocabularies": found.changes,
+            "tables": found.moved.tables,
+            "calibrated": self.settings.calibrate,
+            "export": None if refused else export,
+            "refused": refused,
             "data": fingerprint,
-            "export": None,
         }
-        if not refused:
-            path, slow = self._export(final, new, ranks)
-            refused += slow
-            line["export"] = str(folder.base / path.name)
-        line["refused"] = refused
         if refused:
-            line["export"] = None
             folder.write_day(line)
-            run.note(f"update of day {self.day}: refused. {' '.join(refused)}")
+            self._tell("refused")
             return _public(line)
         summary = run.read_summary() | {
             "parameters": int(final.count_params()), "rows": rows["train"], "day": self.day,
-            "validation": new,
+            "validation": new["metrics"],
         }  # fmt: skip
-        summary.pop("test", None)
+        summary.pop("test", None)  # of another model
         durable.write_text(folder.summary, json_text(summary, indent=1) + "\n")
         folder.decide(line)
         self._tell("decided")
@@ -237,11 +226,22 @@ class Day:
         scored = update_gate.scores_of_export(path, held, self.project.scoring_batch)
         return self._metrics(old, held, scored), f"version {path.name}"
 
-    def _warm_start(self, old: Any, features: rk.FeatureSet) -> tuple[Any, dict[str, Any]]:
-        keras.utils.set_random_seed(self.project.config.training.seed + self.day)
-        model = rk.models.rebuild(old, features)
-        self.project.compile(model)
-        return model, rk.warm_start(model, old, self.settings.new_rows).tables
+    def _next_day(self, old: Any) -> rk.models.NextDay:
+        """Today's model, with yesterday's weights."""
+        project, run = self.project, self.project.run
+        keras.utils.set_random_seed(project.config.training.seed + self.day)
+        found = rk.models.next_day(
+            old,
+            self.files(old.features, "train").dataset(project.scoring_batch),
+            pq.read_table(run.ledger) if run.ledger.exists() else None,
+            day=self.day,
+            **{name: getattr(self.settings, name) for name in _RULES},
+        )
+        pq.write_table(found.ledger, self.folder.ledger)
+        if self.settings.learning_rate is not None:
+            found.model.optimizer.learning_rate = self.settings.learning_rate
+        self._tell("vocabularies grown, started warm")
+        return found
 
     def _train(self, model: Any, count: int, identity: Any) -> None:
         training = self.project.config.training
@@ -259,6 +259,7 @@ class Day:
         )
         verbose = self.project.out.verbose
         model.fit(rows, epochs=self.settings.epochs, verbose=verbose, callbacks=[resume])
+        self._tell("trained")
 
     def _finish(self, model: Any) -> Any:
         """Saves the model, calibrated if asked; returns what is to be served."""
@@ -273,7 +274,7 @@ class Day:
         self._tell("calibrated")
         return final
 
-    def _export(self, model: Any, metrics: Any, ranks: Any) -> tuple[Path, list[str]]:
+    def _export(self, model: Any, measured: Any) -> tuple[Path, list[str]]:
         """A checked version, not yet served, and why it is too slow."""
         settings, base = self.project.config.export, self.folder.base
         files = self.files(model.features, "compare")
@@ -287,11 +288,11 @@ class Day:
             batch_sizes=settings.batch_sizes,
             metrics={
                 f"held_{task}_{name}": value
-                for task, values in metrics.items()
+                for task, values in measured["metrics"].items()
                 for name, value in values.items()
                 if value == value  # NaN is in no card
             },
-            effective_rank=ranks or None,
+            effective_rank=measured["effective_rank"] or None,
         )
         self._tell(f"exported version {path.name}, not yet served")
         if not before or self.settings.gate.latency is None:

@@ -51,12 +51,12 @@ def write_days(folder, days=3, rows=600):
     (folder / "ads.yaml").write_text(CONFIG)
 
 
-def write_trained(folder, *settings):
+def write_trained(folder):
     """The days, and a run on the first of them that is served as version 1."""
     write_days(folder)
     with contextlib.chdir(folder):
-        assert main(["train", "ads.yaml", "--quiet", *settings]) == 0
-        assert main(["export", "ads.yaml", "--quiet", *settings]) == 0
+        assert main(["train", "ads.yaml", "--quiet"]) == 0
+        assert main(["export", "ads.yaml", "--quiet"]) == 0
 
 
 def copied(folder, target):
@@ -68,16 +68,19 @@ def copied(folder, target):
 
 def outcome(run):
     """What two runs must have in common after the same days, to the bit."""
-    version = version_path(run / "export/ads")
+    version = version_path(run / "export" / run.name)
     request = {"user": ["u1", "u2"], "item": ["i7", "i24"], "price": [0.5, -1.0]}
     with load_session(version) as session:
         scores = session.run(request)["click"].tolist()
-    model = keras.saving.load_model(run / "model.keras")
-    variables = [*model.variables, *(model.optimizer.variables if model.compiled else [])]
+    variables = []
+    for path in sorted(run.glob("*.keras")):
+        model = keras.saving.load_model(path)
+        # Dropout's generators are made anew by every process that loads it.
+        variables += [*model.weights, *(model.optimizer.variables if model.compiled else [])]
     return {
         "version": version.name,
         "scores": scores,
-        "variables": [np.array(variable).tolist() for variable in variables],
+        "variables": [np.asarray(variable.numpy()).tolist() for variable in variables],
         "days": (run / "days.jsonl").read_text(),
         "ledger": pq.read_table(run / "ledger.parquet").to_pylist(),
         "summary": json.loads((run / "summary.json").read_text()),
