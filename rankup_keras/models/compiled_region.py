@@ -48,6 +48,9 @@ class CompiledRegion:
         looked_up = [tensor for layer in tables for tensor in keras.tree.flatten(layer.output)]
         self.lookup = keras.Model(model.input, looked_up) if tables else None
         self.metrics_inside = metrics
+        # Asked here: where XLA is asked for its consent there is no strategy.
+        with model.distribute_strategy.scope():
+            self._replicated = tf.distribute.has_strategy()
         self._accepted: dict[str, bool] = {}
         # Outside of any strategy, whose replicas would have one each.
         self._rows = {key: _apart(_size) for key in ("train", "test")}
@@ -185,7 +188,7 @@ class CompiledRegion:
     def _updates_inside(self, weight: Any) -> bool:
         """Whether the compiled function updates a weight; replicas do it together, outside."""
         optimizer = self.model.optimizer
-        if tf.distribute.has_strategy():
+        if self._replicated:
             return False
         if isinstance(optimizer, Split):
             # A norm of all gradients waits for those of the tables.
