@@ -62,8 +62,9 @@ class Passes(CompiledRegion):
             outer = outer[: len(vectors)]
             known[:] = [gradient is not None for gradient in (*dense, *outer)]
             dense, outer = (
-                [g * tf.cast(share, g.dtype) for g in gradients if g is not None]
-                for gradients in (dense, outer)
+                # Those of `take` name rows.
+                [tf.convert_to_tensor(g) * tf.cast(share, g.dtype) for g in own if g is not None]
+                for own in (dense, outer)
             )
             return dense, outer, loss * tf.cast(share, loss.dtype), predicted
 
