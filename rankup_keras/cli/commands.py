@@ -11,7 +11,7 @@ import typer
 
 import rankup_keras as rk
 from rankup_keras import durable
-from rankup_keras.cli import failures, serving_commands
+from rankup_keras.cli import failures, serving_commands, update_command
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import Output
 from rankup_keras.cli.startup import load_tensorflow
@@ -318,6 +318,9 @@ def _check_free(port: int) -> None:
             raise RunError(message) from None
 
 
+_command("update", "runs/ads --data today/", "runs/ads --data 'logs/day=18/*' --day 18")(
+    update_command.update
+)
 _command("promote", "serving --label stable=4 --label canary=5", "serving --label stable=3")(
     serving_commands.promote
 )
