@@ -37,6 +37,8 @@ class CompiledRegion:
         metrics: whether XLA takes its metrics too, if it can.
     """
 
+    whole_batches = True
+
     def __init__(self, model: keras.Model, metrics: bool = True) -> None:
         self.model, self.scoring = model, dense_part(model)
         # A call for training may have more outputs, for auxiliary losses.
@@ -46,6 +48,9 @@ class CompiledRegion:
         looked_up = [tensor for layer in tables for tensor in keras.tree.flatten(layer.output)]
         self.lookup = keras.Model(model.input, looked_up) if tables else None
         self.metrics_inside = metrics
+        # Asked here: where XLA is asked for its consent there is no strategy.
+        with model.distribute_strategy.scope():
+            self._replicated = tf.distribute.has_strategy()
         self._accepted: dict[str, bool] = {}
         # Outside of any strategy, whose replicas would have one each.
         self._rows = {key: _apart(_size) for key in ("train", "test")}
@@ -96,7 +101,7 @@ class CompiledRegion:
         with tf.GradientTape() as tape:
             vectors, penalties = self._look_up(x, training=True)
         arguments = (vectors, penalties, x, y, sample_weight)
-        gradients, outer, found = self._if_full("train", self._train, arguments, x)
+        gradients, outer, found = self._trained(arguments)
         looked_up = [
             pair for pair in zip([*vectors, *penalties], outer, strict=True) if pair[1] is not None
         ]
@@ -113,6 +118,10 @@ class CompiledRegion:
             return found
         loss, predicted = found
         return self.logs(loss, x, y, predicted, sample_weight)
+
+    def _trained(self, arguments: tuple[Any, ...]) -> Any:
+        """What `_train` returns of a batch, which is its arguments."""
+        return self._if_full("train", self._train, arguments, arguments[2])
 
     def test_step(self, data: Any) -> Any:
         """`keras.Model.test_step`."""
@@ -142,7 +151,9 @@ class CompiledRegion:
             tape.watch(looked_up)
             predicted = self.part([*vectors, *inputs_of(model, x)], training=True)
             losses = [*penalties, *self.part.network.losses]
-            loss = trainer.loss_of_step(model, losses, x, y, predicted, sample_weight, True)
+            loss = trainer.loss_of_step(
+                model, losses, x, y, predicted, sample_weight, True, self.whole_batches
+            )
             scaled = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [*weights, *looked_up])
         dense, outer = gradients[: len(weights)], gradients[len(weights) :]
@@ -177,7 +188,7 @@ class CompiledRegion:
     def _updates_inside(self, weight: Any) -> bool:
         """Whether the compiled function updates a weight; replicas do it together, outside."""
         optimizer = self.model.optimizer
-        if tf.distribute.has_strategy():
+        if self._replicated:
             return False
         if isinstance(optimizer, Split):
             # A norm of all gradients waits for those of the tables.

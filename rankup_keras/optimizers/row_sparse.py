@@ -16,10 +16,16 @@ def summed_rows(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
     if getattr(gradient, "rows_are_summed", False):
         return gradient
     rows, place = tf.unique(gradient.indices)
-    values = _sum_at(place, gradient.values, tf.size(rows))
+    values = _sum_at(place, gradient.values, _count(rows))
     summed = tf.IndexedSlices(values, rows, gradient.dense_shape)
     summed.rows_are_summed = True
     return summed
+
+
+def _count(rows: tf.Tensor) -> tf.Tensor:
+    # TensorFlow counts int32 in host memory alone, and would wait for a GPU to copy them there.
+    far = has_accelerator() and rows.dtype == tf.int32
+    return tf.size(tf.bitcast(rows, tf.float32) if far else rows)
 
 
 def _sum_at(place: tf.Tensor, values: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

@@ -32,7 +32,7 @@ def rows(seed, count=BATCHES * BATCH):
     }
 
 
-def make_model():
+def make_model(jit_compile="auto"):
     features = FeatureSet(
         [
             Categorical("item", hash_buckets=31, embedding_dim=4),
@@ -43,7 +43,7 @@ def make_model():
     model = RankMixer(
         features, ["click"], token_dim=8, num_tokens=2, num_blocks=1, dropout=0.2, embedding_dim=4
     )
-    model.compile(optimizers.Split("adagrad", "adam"))
+    model.compile(optimizers.Split("adagrad", "adam"), jit_compile=jit_compile)
     return model
 
 
@@ -66,11 +66,13 @@ def data(kind):
     return {"x": dataset}
 
 
-def run(folder, every=3, epochs=EPOCHS, kind="dataset", extra=(), resume=True, **fit):
+def run(
+    folder, every=3, epochs=EPOCHS, kind="dataset", extra=(), resume=True, jit="auto", **fit
+):
     """Trains in `folder`, from the start or from where it was; returns what there is at the end."""
     folder = pathlib.Path(folder)
     keras.utils.set_random_seed(3)
-    model = make_model()
+    model = make_model(jit)
     ranks = EffectiveRank(
         rows(2, 32), frequency=3, probe_samples=16, path=folder / "ranks.jsonl", table_rows=0
     )

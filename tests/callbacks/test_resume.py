@@ -71,9 +71,11 @@ def test_killed_between_the_last_batch_and_the_end_of_an_epoch(tmp_path):
 def test_killed_anywhere_ends_as_if_never(tmp_path, kind, kills):
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
-    expected = run(tmp_path / "whole", kind=kind, extra=[KillAt(10**6)])
+    # Where XLA compiles what lies behind the tables, it draws dropout of the same state too.
+    jit = kind == "arrays"
+    expected = run(tmp_path / "whole", kind=kind, extra=[KillAt(10**6)], jit=jit)
     # In the first epoch; then in a later one, where the replay passes over whole epochs.
-    found = run_with_kills(tmp_path / "killed", kills, kind=kind)
+    found = run_with_kills(tmp_path / "killed", kills, kind=kind, jit=jit)
     check_equal(found, expected)
     assert expected["epochs"] == list(range(EPOCHS))
     assert len(expected["csv"].splitlines()) == 1 + EPOCHS

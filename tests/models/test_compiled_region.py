@@ -8,6 +8,9 @@ import pytest
 import tensorflow as tf
 
 import rankup_keras as rk
+from rankup_keras.layers.embeddings import gather_and_pool
+from rankup_keras.optimizers import row_sparse
+from tests.helpers.gpu_placement import waits_for_gpu
 
 ROWS, BATCH = 20, 8  # the last batch of an epoch is half a batch
 
@@ -104,12 +107,19 @@ def test_other_optimizers_metrics_and_dtypes_train_alike():
     assert compiled[1]["click_gauc"] == pytest.approx(plain[1]["click_gauc"], abs=2e-2)
 
 
-def step_of(model):
-    """The graph of a training step on full batches, and its calls of compiled functions."""
+def test_one_replica_trains_as_none(pair):
+    settings = {"embeddings_regularizer": keras.regularizers.L2(0.01)}
+    with tf.distribute.MirroredStrategy(["cpu:0"]).scope():
+        replicated = train(True, **settings)
+    assert_same(pair[1], replicated, tolerance=1e-6)
+
+
+def step_of(model, batch=BATCH):
+    """The graph of a training step, by default on full batches; its calls of compiled functions."""
     step = tf.function(model.train_step, autograph=False)
     encoded = model.encode({k: v for k, v in make_rows().items() if k not in ("click", "buy")})
-    x = {name: tf.TensorSpec((BATCH, *t.shape[1:]), t.dtype) for name, t in encoded.items()}
-    y = {name: tf.TensorSpec((BATCH, 1)) for name in ("click", "buy")}
+    x = {name: tf.TensorSpec((batch, *t.shape[1:]), t.dtype) for name, t in encoded.items()}
+    y = {name: tf.TensorSpec((batch, 1)) for name in ("click", "buy")}
     graph = step.get_concrete_function((x, y)).graph
     library = graph.as_graph_def().library.function
     forced = {f.signature.name for f in library if f.attr["_XlaMustCompile"].b}
@@ -133,6 +143,16 @@ def test_a_step_holds_one_compiled_function(pair):
             between.add(op)
             waiting += [tensor.op for tensor in op.inputs]
     assert not {"If", "StatelessIf", "Unique", "Where", "EagerPyFunc"} & {op.type for op in between}
+
+
+@pytest.mark.parametrize("batch", [BATCH, None])
+def test_nothing_waits_for_a_gpu(pair, monkeypatch, batch):
+    """Neither the lookup nor the update of rows fetches what a GPU has computed."""
+    for module in (gather_and_pool, row_sparse):
+        monkeypatch.setattr(module, "has_accelerator", lambda: True)
+    waits = waits_for_gpu(step_of(pair[1][0], batch)[0])
+    # The size of a full batch is a variable that was made on the host.
+    assert waits == ([] if batch else ["Maximum (Maximum): y"])
 
 
 def test_only_full_batches_are_compiled(pair):

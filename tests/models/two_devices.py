@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -32,6 +33,8 @@ def trained(rows, compiled):
 
 def main():
     rows = {"a": np.arange(12.0), "b": ["x", "y"] * 6, "click": np.arange(12) % 2}
+    # Where XLA refused a replica's step, a warning would say so.
+    warnings.filterwarnings("error", ".*runs as a plain graph")
     plain, compiled = (trained(rows, jit) for jit in (False, True))
     try:
         plain.fit(rows, batch_size=3, verbose=0)
@@ -42,7 +45,7 @@ def main():
         np.abs(keras.ops.convert_to_numpy(one) - keras.ops.convert_to_numpy(other)).max()
         for one, other in zip(plain.weights, compiled.weights, strict=True)
     ]
-    print(compiled.compiled_region().full_batch("train"), max(gaps) < 1e-5)
+    print(compiled.compiled_region().full_batch("train"), max(gaps) < 1e-6)
     one_device = tf.distribute.get_strategy()
     updates = [with_half_of_the_labels(rows, strategy) for strategy in (one_device, STRATEGY)]
     print(max(np.abs(a - b).max() for a, b in zip(*updates, strict=True)) < 1e-5)

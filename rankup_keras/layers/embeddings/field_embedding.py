@@ -186,10 +186,13 @@ class FieldEmbedding(FieldLookup):
         stack, variable = stacks[0], self.table_variables[stacks[0].variable].value
         wide = tf.int64 if stack.rows > np.iinfo(np.int32).max else ids.dtype
         own = gather_and_pool.take_columns(ids, stack.columns)
-        indices = tf.cast(own, wide) + tf.constant(stack.offsets, wide)
+        with gather_and_pool.on_host():
+            indices = tf.cast(own, wide) + tf.constant(stack.offsets, wide)
         places = [(s.start, s.width) for s in stacks]
         if self.embeddings_regularizer is not None:
-            touched = tf.gather(variable, tf.unique(tf.reshape(indices, (-1,)))[0])
+            with gather_and_pool.on_host():
+                different = tf.unique(tf.reshape(indices, (-1,)))[0]
+            touched = tf.gather(variable, different)
             for start, width in places:
                 self.add_loss(self.embeddings_regularizer(touched[:, start : start + width]))
         rows = gather_and_pool.take_rows(variable, indices, places)

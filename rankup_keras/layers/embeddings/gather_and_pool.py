@@ -2,12 +2,24 @@
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from rankup_keras.compat.xla import in_xla
 from rankup_keras.kernels.program import has_accelerator
 from rankup_keras.layers.embeddings.layout import BagGroup
+
+
+def on_host() -> contextlib.AbstractContextManager[Any]:
+    """Where ids are computed: where they come from, until rows are read.
+
+    TensorFlow has most integer ops for GPUs in host memory, and some on the GPU. With both in turn
+    ids would go there and back, and each way back waits for all that the GPU was given to do.
+    """
+    apart = has_accelerator() and not in_xla()
+    return tf.device("/cpu:0") if apart else contextlib.nullcontext()
 
 
 def take_columns(ids: tf.Tensor, columns: np.ndarray) -> tf.Tensor:
@@ -19,9 +31,11 @@ def take_columns(ids: tf.Tensor, columns: np.ndarray) -> tf.Tensor:
         and count % run == 0
         and np.array_equal(columns, np.tile(np.arange(start, start + run), count // run))
     ):
-        whole = ids[:, start : start + run]
-        return whole if count == run else tf.tile(whole, (1, count // run))
-    return tf.gather(ids, columns, axis=1)
+        with on_host():
+            whole = ids[:, start : start + run]
+            return whole if count == run else tf.tile(whole, (1, count // run))
+    with on_host():
+        return tf.gather(ids, columns, axis=1)
 
 
 def take_rows(
@@ -40,7 +54,9 @@ def take_rows(
     """
     # The variable itself, never a tensor of its value: the read is a
     # ResourceGather and its gradient names the rows.
-    rows = tf.gather(variable, tf.transpose(indices))
+    with on_host():
+        slot_by_slot = tf.transpose(indices)
+    rows = tf.gather(variable, slot_by_slot)
     total, widths = int(rows.shape[2]), {width for _, width in parts}
     if len(parts) == 1 and parts[0] == (0, total):
         return [tf.transpose(rows, (1, 0, 2))]
@@ -62,8 +78,7 @@ def checked_ids(ids: tf.Tensor, limits: np.ndarray, names: tuple[str, ...]) -> t
         limits: (slots,) number of rows of the table that the slot's field reads.
         names: the fields of the slots.
     """
-    # Ids come from the host, and deciding there keeps it from waiting for a GPU.
-    with tf.device("/cpu:0") if has_accelerator() else contextlib.nullcontext():
+    with on_host():
         return _checked(ids, limits, names)
 
 
