@@ -15,13 +15,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
 
-.PHONY: help demo test chaos notebooks bench lint types format clean
+.PHONY: help demo test chaos notebooks docs bench lint types format clean
 
 help:
 	@echo "make demo       train on MovieLens-100k, track the effective rank, export, score"
 	@echo "make test       run the tests"
 	@echo "make chaos      kill, fill up, change and damage what a training needs, for ten minutes"
 	@echo "make notebooks  run the notebooks"
+	@echo "make docs       build the documentation, with the notebooks' output, in build/site"
 	@echo "make bench      run the short benchmarks; docs/performance.md describes the full ones"
 	@echo "make lint       check style and formatting"
 	@echo "make format     fix style and formatting"
@@ -66,6 +67,15 @@ notebooks: $(VENV)/installed-notebooks
 	@printf '%s\n' notebooks/*.ipynb | xargs -P 2 -I NOTEBOOK bash -c \
 		'echo "== NOTEBOOK" && $(BIN)/jupyter execute --timeout=600 NOTEBOOK'
 
+$(VENV)/installed-docs: $(VENV)/installed-notebooks
+	@echo "== Installing what the documentation is built with"
+	@$(PIP) install --quiet --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation is in build/site; to read it: python3 -m http.server -d build/site"
+
 $(VENV)/installed-bench: $(VENV)/installed
 	@echo "== Installing the libraries that the benchmarks compare with"
 	@$(PIP) install --quiet --editable '.[bench,tfrs]'
@@ -99,6 +109,6 @@ format: $(VENV)/installed-test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info runs .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist .cache *.egg-info runs .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find saved_models -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -6,14 +6,18 @@
 
 Models of equal numbers of parameters outside tables read every row of a stream once, as industry
 does. `excess` is how far the test rows' expected log loss lies above their Bayes entropy; both are
-exact, since `rk.datasets.PlantedClicks` knows the true probabilities. Every run adds a line to
-`results/scale.jsonl` (`scale_short.jsonl`); those that are there are not made again, so that a
-study that was interrupted resumes. The tables are made from that file.
+exact, since `rk.datasets.PlantedClicks` knows the true probabilities. Each model trains at the
+learning rates that gave it the least excess on validation rows, of `RATES`, at the middle size.
+Every run adds a line to `results/scale.jsonl` (`scale_short.jsonl`); those that are there are not
+made again, so that a study that was interrupted resumes. The tables are made from that file.
 """
 
 import argparse
+import concurrent.futures
 import dataclasses
 import functools
+import multiprocessing
+import os
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
@@ -30,9 +34,9 @@ from benchmarks.scale_report import report
 from benchmarks.study import Run, Study
 from rankup_keras.datasets.planted_clicks import expected
 
-TEST_START = 10**12  # rows far behind any that are trained on
+TEST_START, VALID_START = 10**12, 2 * 10**12  # rows far behind any that are trained on
 SHARES = (0.125, 0.25, 0.5, 1.0)  # of the rows, after which a model is tested
-TABLES_RATE, DENSE_RATE = 3e-3, 1e-3
+RATES = ((3e-3, 1e-3), (1e-2, 3e-3), (1e-2, 1e-3))  # of tables and of all else
 DEEP = ("rankmixer", "rankup", "tokenmixer_large", "unimixer_lite")
 
 
@@ -46,6 +50,8 @@ class Form:
     test_rows: int
     seeds: int
     clicks: dict[str, int]
+    rank: int
+    fields: int
     depths: tuple[int, ...]
     data: tuple[tuple[int, int], ...]  # (rank, fields) for RankUp's components
     sizes: tuple[int, ...] = (1, 4, 16)
@@ -55,11 +61,13 @@ class Form:
 
 SHORT = Form(
     base=50_000,
-    rows=500_000,
+    rows=300_000,
     batch=512,
     test_rows=50_000,
-    seeds=1,
-    clicks={"num_users": 500, "num_items": 300, "num_values": 20},
+    seeds=2,
+    clicks={"num_users": 200, "num_items": 100, "num_values": 20},
+    rank=4,
+    fields=8,
     depths=(2, 8, 16),
     data=(),
 )
@@ -70,6 +78,8 @@ FULL = Form(
     test_rows=200_000,
     seeds=3,
     clicks={"num_users": 20_000, "num_items": 5_000, "num_values": 100},
+    rank=8,
+    fields=16,
     depths=(2, 8, 16),
     data=((4, 16), (16, 16), (8, 48)),
 )
@@ -82,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, help="rows of the one pass")
     parser.add_argument("--models", type=lambda text: text.split(","), default=list(ALL))
     parser.add_argument("--minutes", type=float, help="start no run after so many")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--jobs", type=int, help="processes of one thread; default: cores, or 1")
     parser.add_argument("--results", type=pathlib.Path, help="the file of the runs")
     parser.add_argument("--only-report", action="store_true", help="train nothing")
     options = parser.parse_args(arguments)
@@ -90,43 +100,85 @@ def main(arguments: Sequence[str] | None = None) -> int:
     form = dataclasses.replace(SHORT if options.short else FULL, **given)
     name = "scale_short" if options.short else "scale"
     path = options.results or measuring.RESULTS / f"{name}.jsonl"
-    measuring.limit_threads(options.threads)
-    study, start = Study(path), time.monotonic()
-    for key in plan(form) if not options.only_report else ():
-        if key["model"] not in options.models:
-            continue
-        if options.minutes and time.monotonic() - start > 60 * options.minutes:
-            print("Out of time: run again to go on.")
-            break
-        study.run(key, functools.partial(train, form=form))
+    study, end = Study(path), time.monotonic() + 60 * (options.minutes or 1e9)
+    if not options.only_report:
+        on_gpu = bool(measuring.gpu())
+        jobs = options.jobs or (1 if on_gpu else os.cpu_count() or 1)
+        with concurrent.futures.ProcessPoolExecutor(
+            jobs,
+            multiprocessing.get_context("spawn"),
+            initializer=measuring.limit_threads,
+            initargs=(None if on_gpu else 1,),
+        ) as pool:
+            for keys in (tuning(form, options.models), plan(form, options.models, study.runs)):
+                run_all(functools.partial(pool.submit, train), jobs, study, keys, form, end)
     text = report(study.runs)
     path.with_suffix(".md").write_text(text)
     print(text)
     return 0
 
 
-def plan(form: Form) -> Iterator[Run]:
-    """The keys of all runs, those that answer most first."""
-    shared = {"rows": form.rows, "rank": 8, "fields": 16}
+def run_all(
+    begin: Any, jobs: int, study: Study, keys: Iterator[Run], form: Form, end: float
+) -> None:
+    """The runs of `keys` that the study lacks, `jobs` at a time, none begun after `end`."""
+    waiting = [key for key in keys if study.find(key) is None][::-1]
+    running: dict[Any, Run] = {}
+    while waiting or running:
+        while waiting and len(running) < jobs and time.monotonic() < end:
+            key = waiting.pop()
+            running[begin(key, form)] = key
+        if not running:
+            print("Out of time: run again to go on.")
+            return
+        done, _ = concurrent.futures.wait(running, return_when="FIRST_COMPLETED")
+        for future in done:
+            study.run(running.pop(future), lambda _, future=future: future.result())
+
+
+def _key(form: Form, model: str, size: int, depth: int, seed: int, rate: int, **more: int) -> Run:
+    shared = {"rows": form.rows, "rank": form.rank, "fields": form.fields, **more}
+    return {"model": model, "size": size, "depth": depth, "seed": seed, "rate": rate, **shared}
+
+
+def tuning(form: Form, models: Sequence[str]) -> Iterator[Run]:
+    """The keys of the runs by which rates are chosen."""
+    for model in CONTENDERS:
+        if model in models:
+            for rate in range(len(RATES)):
+                yield _key(form, model, form.middle, form.depth, 0, rate)
+
+
+def plan(form: Form, models: Sequence[str], runs: Sequence[Run]) -> Iterator[Run]:
+    """The keys of all other runs, those that answer most first."""
+    tuned = [run for run in runs if run["size"] == form.middle and run["depth"] == form.depth]
+
+    def rate(model: str) -> int:
+        name = "rankup" if model in WITHOUT else model
+        own = [run for run in tuned if run["model"] == name and not run["seed"]]
+        return int(min(own, key=lambda run: run["valid_excess"], default={"rate": 0})["rate"])
 
     def key(model: str, size: int, depth: int, seed: int, **more: int) -> Run:
-        return {"model": model, "size": size, "depth": depth, "seed": seed, **shared, **more}
+        return _key(form, model, size, depth, seed, rate(model), **more)
 
-    for seed in range(form.seeds):
-        for size in form.sizes:
-            yield from (key(model, size, form.depth, seed) for model in CONTENDERS)
-        for depth in form.depths:
-            yield from (key(model, form.middle, depth, seed) for model in DEEP)
-        for rank, fields in form.data:
-            yield from (
-                key(model, form.middle, form.depth, seed, rank=rank, fields=fields)
-                for model in ("rankmixer", "rankup", *WITHOUT)
-            )
+    def all_keys() -> Iterator[Run]:
+        for seed in range(form.seeds):
+            for size in form.sizes:
+                yield from (key(model, size, form.depth, seed) for model in CONTENDERS)
+            for depth in form.depths:
+                yield from (key(model, form.middle, depth, seed) for model in DEEP)
+            for rank, fields in form.data:
+                yield from (
+                    key(model, form.middle, form.depth, seed, rank=rank, fields=fields)
+                    for model in ("rankmixer", "rankup", *WITHOUT)
+                )
+
+    yield from (key for key in all_keys() if key["model"] in models)
 
 
 @functools.lru_cache(maxsize=1)
 def data(form: Form, rank: int, fields: int, rows: int) -> tuple[Any, ...]:
-    """Features, encoded training rows, encoded test rows, and the latter's true probabilities."""
+    """Features, encoded training rows, and encoded test and validation rows with their truth."""
     clicks = rk.datasets.PlantedClicks(
         rank=rank, num_fields=fields, pairs=fields, triples=fields // 2, **form.clicks
     )
@@ -136,40 +188,41 @@ def data(form: Form, rank: int, fields: int, rows: int) -> tuple[Any, ...]:
         pieces.append(features.encode(columns))
         labels.append(clicked["click"])
     train = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-    columns, _, true = clicks.rows(TEST_START, form.test_rows)
-    return features, Part(train, np.concatenate(labels)), features.encode(columns), true
+    held = []
+    for start in (TEST_START, VALID_START):
+        columns, _, true = clicks.rows(start, form.test_rows)
+        held.append((features.encode(columns), true))
+    return features, Part(train, np.concatenate(labels)), *held
 
 
 def train(key: Run, form: Form) -> Run:
     """One pass, tested on the way, and the ranks at its end."""
-    features, rows, test, true = data(form, key["rank"], key["fields"], key["rows"])
-    start = time.perf_counter()
+    features, rows, (test, true), valid = data(form, key["rank"], key["fields"], key["rows"])
+    start, cpu_start = time.perf_counter(), time.process_time()
     keras.backend.clear_session()
     keras.utils.set_random_seed(key["seed"])
     settings = fitted(key["model"], features, key["size"] * form.base, key["depth"])
     own = rk.FeatureSet.from_config(features.get_config())
     model = ALL[key["model"]].model(own, ["click"], **settings)
     # Adagrad's steps on tables are too small for one pass where the loss is a mean over the batch.
-    tables = rk.optimizers.LazyAdam(TABLES_RATE)
-    model.compile(rk.optimizers.Split(tables, rk.optimizers.Adam(DENSE_RATE)), metrics=[])
+    of_tables, of_rest = RATES[key["rate"]]
+    tables = rk.optimizers.LazyAdam(of_tables)
+    model.compile(rk.optimizers.Split(tables, rk.optimizers.Adam(of_rest)), metrics=[])
     best, steps = expected(true, true), -(-key["rows"] // form.batch)
-    callbacks = []
-    if key["model"] == "unimixer_lite":
-        callbacks.append(rk.callbacks.TemperatureSchedule(steps))
     path, done = [], 0
     for share in SHARES:
         end = min(key["rows"], round(share * steps) * form.batch)
         part = Part({k: v[done:end] for k, v in rows.rows.items()}, rows.labels[done:end])
-        model.fit(_in_order(part, form.batch), verbose=0, callbacks=callbacks)
+        model.fit(_in_order(part, form.batch), verbose=0)
         done = end
-        predicted = model.predict(test, batch_size=8192, verbose=0)["click"][:, 0]
-        found = expected(true, predicted.astype(np.float64))
+        found = _of(model, test, true)
         excess, gap = found.log_loss - best.log_loss, best.auc - found.auc
         path.append({"rows": end, "excess": excess, "auc_gap": gap})
     found_cost = rk.models.measure(model)
     run = {
         **path[-1],
         "rows": key["rows"],
+        "valid_excess": _of(model, *valid).log_loss - expected(valid[1], valid[1]).log_loss,
         "bayes": dataclasses.asdict(best),
         "path": path,
         "ranks": _ranks(model, test),
@@ -177,14 +230,21 @@ def train(key: Run, form: Form) -> Run:
         "flops": found_cost.flops,
         "settings": {k: v for k, v in settings.items() if isinstance(v, int | float)},
         "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(time.process_time() - cpu_start, 1),
     }
     print(
         f"{key['model']} x{key['size']} depth {key['depth']} rank {key['rank']} fields "
-        f"{key['fields']} seed {key['seed']}: {run['parameters']:,} parameters, excess "
+        f"{key['fields']} seed {key['seed']} rates {RATES[key['rate']]}: "
+        f"{run['parameters']:,} parameters, excess "
         f"{run['excess']:.4f}, AUC gap {run['auc_gap']:.4f}, {run['seconds']:.0f} s",
         flush=True,
     )
     return run
+
+
+def _of(model: Any, rows: Any, true: np.ndarray) -> Any:
+    predicted = model.predict(rows, batch_size=8192, verbose=0)["click"][:, 0]
+    return expected(true, predicted.astype(np.float64))
 
 
 def _in_order(part: Part, batch: int) -> Any:

@@ -6,14 +6,13 @@ from typing import Any
 
 from benchmarks.study import Run
 
-MAIN = {"rank": 8, "fields": 16}
-
 
 def report(runs: Sequence[Run]) -> str:
     """All tables as Markdown; excess in thousandths of a nat, ± over seeds."""
-    main = [run for run in runs if all(run[key] == value for key, value in MAIN.items())]
-    if not main:
+    if not runs:
         return "No runs yet.\n"
+    runs, losers = _at_chosen_rates(runs)
+    main = [run for run in runs if _data(run) == _data(runs[0])]
     wide = [run for run in main if run["depth"] == 4]
     deep = [run for run in main if run["size"] == 4]
     bayes, rows = main[0]["bayes"], main[0]["rows"]
@@ -27,10 +26,39 @@ def report(runs: Sequence[Run]) -> str:
         *_table("excess by depth, size 4", deep, "depth", _excess),
         *_table("rank of a token over samples by depth, size 4", deep, "depth", _rank("token")),
         *_by_rows(wide),
-        *_foretold(main),
-        *_components(runs),
+        *_predicted(main),
+        *_components([run for run in runs if run not in main]),
+        *_rates(runs, losers),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _data(run: Run) -> tuple[int, int]:
+    return run["rank"], run["fields"]
+
+
+def _at_chosen_rates(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs at a model's best rates by validation rows, and the others."""
+    chosen: dict[str, int] = {}
+    for run in sorted(runs, key=lambda run: run["valid_excess"], reverse=True):
+        if not run["seed"] and (run["size"], run["depth"]) == (4, 4):
+            chosen[run["model"]] = run["rate"]
+    good = [run for run in runs if run["rate"] == chosen.get(run["model"], run["rate"])]
+    return good, [run for run in runs if run not in good]
+
+
+def _rates(runs: Sequence[Run], losers: Sequence[Run]) -> list[str]:
+    """What choosing the rates was worth."""
+    lines = ["### excess on validation rows by learning rates, size 4", ""]
+    for run in losers:
+        same = ("model", "size", "depth", "seed", "rank", "fields")
+        for best in runs:
+            if all(best[key] == run[key] for key in same):
+                lines.append(
+                    f"- {run['model']}: {1e3 * best['valid_excess']:.2f} at rates "
+                    f"{best['rate']}, {1e3 * run['valid_excess']:.2f} at {run['rate']}"
+                )
+    return [*lines, ""]
 
 
 def _excess(run: Run) -> float:
@@ -86,11 +114,11 @@ def _by_rows(runs: Sequence[Run]) -> list[str]:
     return _rows(f"excess by rows, size {largest}", "model \\ rows", names, columns, cell)
 
 
-def _foretold(runs: Sequence[Run]) -> list[str]:
+def _predicted(runs: Sequence[Run]) -> list[str]:
     """Whether ranks go with the excess: Spearman's correlation over all runs that have both."""
     from scipy.stats import spearmanr
 
-    lines = ["### does the rank foretell the excess", ""]
+    lines = ["### does the rank predict the excess", ""]
     own = [run for run in runs if run["ranks"]]
     for size in sorted({run["size"] for run in own}):
         some = [run for run in own if run["size"] == size]
@@ -106,14 +134,13 @@ def _foretold(runs: Sequence[Run]) -> list[str]:
 
 def _components(runs: Sequence[Run]) -> list[str]:
     """RankUp's components by rank and number of fields, where they were run."""
-    own = [run for run in runs if any(run[key] != value for key, value in MAIN.items())]
-    if not own:
+    if not runs:
         return []
-    columns = list(dict.fromkeys((run["rank"], run["fields"]) for run in own))
-    names = list(dict.fromkeys(run["model"] for run in own))
+    columns = list(dict.fromkeys(map(_data, runs)))
+    names = list(dict.fromkeys(run["model"] for run in runs))
 
     def cell(name: str, column: tuple[int, int]) -> str:
-        some = [r for r in own if r["model"] == name and (r["rank"], r["fields"]) == column]
+        some = [run for run in runs if run["model"] == name and _data(run) == column]
         return _cell(list(map(_excess, some)))
 
     return _rows("excess by (rank, fields), size 4", "model", names, columns, cell)

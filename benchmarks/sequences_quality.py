@@ -57,20 +57,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.limit_threads(options.threads)
     study, runs = Study(options.results), []
     load = functools.cache(functools.partial(problem, source=options.source))
-    for name in options.models:
-        model, settings, reads = MODELS[name]
-        CONTENDERS[name] = Contender(model, settings)
-        for seed in range(options.seeds):
-            key = {"dataset": "movielens by time", "model": name, "seed": seed}
-            key |= {
-                "settings": {**settings, **SHARED},
-                "recipe": {**RECIPE, "epochs": options.epochs},
-            }
+    CONTENDERS.update({name: Contender(*MODELS[name][:2]) for name in options.models})
+    # Seeds outermost: a study that is cut short has all models of the seeds it came to.
+    for seed, name in itertools.product(range(options.seeds), options.models):
+        _, settings, reads = MODELS[name]
+        key = {
+            "dataset": "movielens by time",
+            "model": name,
+            "seed": seed,
+            "settings": {**settings, **SHARED},
+            "recipe": {**RECIPE, "epochs": options.epochs},
+        }
 
-            def of_reads(seed: int, crossed: bool = False, reads: str = reads) -> Problem:
-                return load(reads)
+        def of_reads(seed: int, crossed: bool = False, reads: str = reads) -> Problem:
+            return load(reads)
 
-            runs.append(study.run(key, functools.partial(train, load=of_reads, crossed=False)))
+        runs.append(study.run(key, functools.partial(train, load=of_reads, crossed=False)))
     table = report(runs)
     options.table.parent.mkdir(parents=True, exist_ok=True)
     options.table.write_text(table)

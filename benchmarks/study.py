@@ -20,12 +20,19 @@ class Study:
         lines = path.read_text().splitlines() if path.exists() else []
         self.runs: list[Run] = [json.loads(line) for line in lines]
 
-    def run(self, key: Mapping[str, Any], make: Callable[[Run], Run]) -> Run:
-        """The run with this key: from the file, or made by `make(key)` and written."""
+    def find(self, key: Mapping[str, Any]) -> Run | None:
+        """The run with this key, if the file has it."""
         key = _as_read(key)
         for run in self.runs:
             if all(run.get(name) == value for name, value in key.items()):
                 return run
+        return None
+
+    def run(self, key: Mapping[str, Any], make: Callable[[Run], Run]) -> Run:
+        """The run with this key: from the file, or made by `make(key)` and written."""
+        key = _as_read(key)
+        if (found := self.find(key)) is not None:
+            return found
         run = {**key, **make(key)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:

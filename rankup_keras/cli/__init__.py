@@ -7,7 +7,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command. Returns the exit code.
 
     0 is success, 1 a bug in the package, 2 wrong usage or configuration, 3 data that cannot be
-    read, 4 something that is missing or in the way, 130 an interruption.
+    read, 4 something that is missing or in the way, 5 an update that its gate refuses, 130 an
+    interruption.
 
     Args:
         arguments: those of the command. `None` (default) takes the process's own, and with

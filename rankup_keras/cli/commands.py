@@ -11,7 +11,7 @@ import typer
 
 import rankup_keras as rk
 from rankup_keras import durable
-from rankup_keras.cli import failures, serving_commands
+from rankup_keras.cli import failures, serving_commands, update_command
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import Output
 from rankup_keras.cli.startup import load_tensorflow
@@ -44,7 +44,10 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show it.")
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -186,18 +189,20 @@ def _metric_rows(parts: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@_on_project("ads.yaml", "ads.yaml --on validation --json")
+@_on_project("ads.yaml", "ads.yaml --part validation --json")
 def evaluate(
     project: "Project",
-    on: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    part: Annotated[
+        str, typer.Option("--part", "--on", help="train, validation or test.")
+    ] = "test",
 ) -> None:
     """Exact metrics of a trained model: AUC, log loss, NE, calibration, GAUC."""
     from rankup_keras.cli import training
 
-    rows, found = training.evaluate(project, project.run.load_model(), on)
+    rows, found = training.evaluate(project, project.run.load_model(), part)
     if not rows:
-        raise RunError(f"There is no row for {on!r}.")
-    project.out.result({"rows": rows, on: found}, rows=_metric_rows({on: found}))
+        raise RunError(f"There is no row for {part!r}.")
+    project.out.result({"rows": rows, part: found}, rows=_metric_rows({part: found}))
 
 
 @_on_project(
@@ -313,6 +318,9 @@ def _check_free(port: int) -> None:
             raise RunError(message) from None
 
 
+_command("update", "runs/ads --data today/", "runs/ads --data 'logs/day=18/*' --day 18")(
+    update_command.update
+)
 _command("promote", "serving --label stable=4 --label canary=5", "serving --label stable=3")(
     serving_commands.promote
 )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rankup_keras import durable
 from rankup_keras.cli import interrupts
 
-OK, UNEXPECTED, CONFIG, DATA, RUN = 0, 1, 2, 3, 4
+OK, UNEXPECTED, CONFIG, DATA, RUN, REFUSED = 0, 1, 2, 3, 4, 5
 INTERRUPTED = interrupts.INTERRUPTED
 # Problems of a configuration that are told at once.
 SHOWN = 50

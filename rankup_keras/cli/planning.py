@@ -52,7 +52,7 @@ def plan(project: Project) -> tuple[dict[str, Any], str, list[dict[str, Any]]]:
     )
     parts = [(part.name, part.parameters, part.flops) for part in cost.parts]
     parts.append(("total", cost.parameters, cost.flops))
-    names = ("part", "parameters", "FLOPs per row")
+    names = ("part", "parameters", "FLOPs per sample")
     return values, text, [dict(zip(names, part, strict=True)) for part in parts]
 
 

@@ -74,10 +74,13 @@ class Project:
         except DataError as error:
             raise self._at_its_line(error) from error
 
-    def inputs(self, paths: Sequence[str], features: rk.FeatureSet, extra: Sequence[str]) -> Files:
-        """Files that are given beside the configuration, without labels."""
+    def inputs(
+        self, paths: Sequence[str], features: rk.FeatureSet, extra: Sequence[str], **rest: Any
+    ) -> Files:
+        """Files that are given beside the configuration, without labels unless `rest` has tasks."""
         known = all(guess_format(path) for path in resolve_paths(paths))
-        return self._files(paths, features, extra, None if known else self.config.data.format)
+        kind = None if known else self.config.data.format
+        return self._files(paths, features, extra, kind, **rest)
 
     def _files(self, paths: Any, features: Any, extra: Any, kind: str | None, **rest: Any) -> Files:
         csv = self.config.data.csv.make()

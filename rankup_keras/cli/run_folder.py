@@ -35,6 +35,12 @@ class RunFolder:
         self.best = self.checkpoints / "best.keras"
         self.model = path / "model.keras"
         self.summary = path / "summary.json"
+        # Of a run that is updated from day to day.
+        self.uncalibrated = path / "uncalibrated.keras"
+        self.ledger = path / "ledger.parquet"
+        self.days = path / "days.jsonl"
+        self.updating = path / ".partial_update"
+        self.updated = path / "update"
         # Its last part is the name that the model is served under.
         self.export = path / "export" / path.resolve().name
         self.lock = FolderLock(path)
@@ -89,9 +95,9 @@ class RunFolder:
     def clear(self) -> None:
         """Removes what a training leaves; exports and other files stay."""
         paths = (self.config, self.log, self.metrics, self.ranks, self.report, self.model)
-        for path in (*paths, self.summary):
+        for path in (*paths, self.summary, self.uncalibrated, self.ledger, self.days):
             path.unlink(missing_ok=True)
-        for folder in (self.checkpoints, self.learned):
+        for folder in (self.checkpoints, self.learned, self.updating, self.updated):
             if folder.is_dir():
                 shutil.rmtree(folder)
 

@@ -26,9 +26,10 @@ METRICS: dict[str, Callable[..., float]] = {
     "ne": exact.normalized_entropy,
     "calibration": exact.calibration,
 }
+Scored = Iterator[tuple[pa.Table, dict[str, Any]]]
 
 
-def score(model: Any, files: Files, batch_size: int) -> Iterator[tuple[pa.Table, dict[str, Any]]]:
+def score(model: Any, files: Files, batch_size: int) -> Scored:
     """Tables of rows, labels and extra columns among them, with the probabilities of every task."""
 
     def predict(packed: dict[str, tf.Tensor]) -> Any:
@@ -46,21 +47,22 @@ def score(model: Any, files: Files, batch_size: int) -> Iterator[tuple[pa.Table,
 
 
 def evaluate(
-    model: Any, files: Files, batch_size: int, group: str | None
+    model: Any, files: Files, batch_size: int, group: str | None, scored: Scored | None = None
 ) -> tuple[int, dict[str, dict[str, float]]]:
     """The number of rows, and by task the values of all metrics, exact ones.
 
     Rows whose label is missing are left out of their task's metrics, NaN where no row is left.
 
     All scores are held in memory, 8 bytes per row and task. `group` is the column to rank within,
-    one of the files' extra columns.
+    one of the files' extra columns. `scored` are other scores of the files' rows, as `score` gives
+    them, than those of the model.
     """
     labels = {target.name: key(target) for target in files.targets if target.role == "label"}
     weights = [key(target) for target in files.targets if target.role == "weight"]
     groups = [] if group is None else [f"extra/{group}"]
     kept: list[pa.Table] = []
     scores: dict[str, list[np.ndarray]] = {task: [] for task in labels}
-    for part, predicted in score(model, files, batch_size):
+    for part, predicted in scored or score(model, files, batch_size):
         kept.append(part.select([*labels.values(), *weights, *groups]))
         for task in scores:
             scores[task].append(predicted[task])

@@ -16,6 +16,7 @@ from rankup_keras.models import PRESETS
 PARTS = ("train", "validation", "test")
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+Allowed = Annotated[float, Field(ge=0)]
 PathList = str | list[str]
 # Values of a column, or the two ends of a range of time.
 Values = list[str | int | float | dt.datetime | dt.date | None]
@@ -223,6 +224,34 @@ class Export(Section):
     signatures: list[str] | None = None
 
 
+class Gate(Section):
+    """By how much a new version may be worse than the one served; null: not looked at."""
+
+    auc: Allowed | None = 0.005
+    ne: Allowed | None = 0.01
+    calibration: Allowed | None = 0.05
+    effective_rank: Allowed | None = 0.2
+    latency: Annotated[float, Field(gt=0)] | None = 1.5
+
+
+class Update(Section):
+    """How `update` goes on with a day's rows; up to `new_rows` as in `rk.models.next_day`."""
+
+    min_count: Annotated[float, Field(gt=0)] = 1
+    decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    evict_after: Positive | None = None
+    evict_below: Allowed = 0.0
+    moments_window: Annotated[float, Field(ge=1)] | None = None
+    fixed: list[str] = []
+    new_rows: Literal["initializer", "unknown"] = "initializer"
+    epochs: Positive = 1
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    holdout_by: str | None = None
+    calibrate: Literal["platt", "isotonic"] | None = None
+    gate: Gate = Gate()
+
+
 class Run(Section):
     """Where a run leaves what it makes."""
 
@@ -238,4 +267,5 @@ class Config(Section):
     model: Model = Field(default_factory=dict, validate_default=True)
     training: Training = Training()
     export: Export = Export()
+    update: Update = Update()
     run: Run = Run()

@@ -24,7 +24,7 @@ from rankup_keras.data.fingerprints import differences
 from rankup_keras.data.statistics import Statistics, scan
 
 # What may differ in a training that is resumed, and in one that is resumed on other data.
-_FREE = ("training.epochs", "training.checkpoint_every", "data.cache", "export", "run")
+_FREE = ("training.epochs", "training.checkpoint_every", "data.cache", "export", "update", "run")
 _FREE_DATA = ("data.path", "data.split", "data.train", "data.validation", "data.test")
 
 
@@ -189,9 +189,14 @@ def _prepare(
             "--resume, or replace it with --overwrite."
         )
     state = None
+    if resume and run.ledger.exists():
+        raise RunError(
+            f"{run.path} goes on by `rankup-keras update` from day to day, and its checkpoints are "
+            "of before. Update it, or train anew in another folder with --run."
+        )
     if resume:
         free = _FREE + (_FREE_DATA if data_changed else ())
-        changed = _differences(run.written_config(), project.config.model_dump(mode="json"), free)
+        changed = differing(run.written_config(), project.config.model_dump(mode="json"), free)
         if changed:
             raise RunError(
                 f"{run.path} was trained with other settings: {'; '.join(changed)}. Resume it "
@@ -256,7 +261,7 @@ def _take_up(project: Project, state: dict[str, Any]) -> Statistics:
     return found
 
 
-def _differences(before: Any, now: Any, free: tuple[str, ...], at: str = "") -> list[str]:
+def differing(before: Any, now: Any, free: tuple[str, ...], at: str = "") -> list[str]:
     """Settings that matter to a training and are no longer as they were."""
     if before == now or at in free:
         return []
@@ -265,7 +270,7 @@ def _differences(before: Any, now: Any, free: tuple[str, ...], at: str = "") -> 
     return [
         text
         for key in dict.fromkeys([*before, *now])
-        for text in _differences(before.get(key), now.get(key), free, f"{at}.{key}" if at else key)
+        for text in differing(before.get(key), now.get(key), free, f"{at}.{key}" if at else key)
     ]
 
 

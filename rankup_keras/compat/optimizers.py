@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 
 def variable_index(optimizer: Any, variable: Any) -> int:
     """Place of a variable among those that the optimizer was built with.
@@ -34,6 +36,12 @@ def known_gradients(
     optimizer._check_variables_are_known(variables)
     gradients, variables = optimizer._filter_empty_gradients(gradients, variables)
     return list(gradients), list(variables)
+
+
+def without_loss_scaling(optimizer: Any) -> Any:
+    """The optimizer that Keras's `LossScaleOptimizer` wraps, or the one given."""
+    scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    return optimizer.inner_optimizer if scaled else optimizer
 
 
 class ClipsNamedRows:

@@ -95,18 +95,26 @@ def loss_of_step(
     y_pred: Any,
     sample_weight: Any,
     training: bool,
+    tracked: bool = True,
 ) -> Any:
     """The loss of a step whose layers were called outside of the model, given what they add to it.
 
     `compute_loss` reads them from the model's own call, whose tensors belong to another graph.
-    Keras's JAX trainer sets the same attribute. Read in Keras 3.15.1. It can go once
-    `compute_loss` takes losses.
+    Keras's JAX trainer sets the same attribute. Where it is not `tracked`, the epoch's loss of
+    each output does not get to know it, as of a part of a batch. Read in Keras 3.15.1. It can go
+    once `compute_loss` takes losses.
     """
+    compiled = model._compile_loss
+    trackers = compiled._metrics if compiled is not None and not tracked else None
     model._losses_override = list(losses)
+    if trackers is not None:
+        compiled._metrics = [None] * len(trackers)
     try:
         return model._compute_loss(x, y, y_pred, sample_weight, training)
     finally:
         model._losses_override = []
+        if trackers is not None:
+            compiled._metrics = trackers
 
 
 def track_loss(model: Any, loss: Any, rows: Any) -> None:

@@ -1,6 +1,7 @@
 from .adapt_from_files import adapt as adapt
 from .adapt_from_files import recall as recall
 from .bad_rows import BadRows as BadRows
+from .by_length import by_length as by_length
 from .csv_options import CsvOptions as CsvOptions
 from .data_error import DataError as DataError
 from .event_log import EventLog as EventLog

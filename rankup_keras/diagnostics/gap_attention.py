@@ -14,7 +14,12 @@ from rankup_keras.diagnostics import plots
 from rankup_keras.diagnostics.probe import make_probe
 from rankup_keras.features import Events
 from rankup_keras.layers.embeddings import TakeColumns
-from rankup_keras.layers.sequences import EventAttention, HeadAttention
+from rankup_keras.layers.sequences import (
+    EventAttention,
+    HeadAttention,
+    MergedEvents,
+    TrimPadding,
+)
 
 BINS = {
     "minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400,
@@ -141,8 +146,15 @@ def _log_gap(model: Any, present: Any) -> Any:
     inputs = call_of(present).inputs
     if not inputs:
         return None
+    if isinstance(call_of(present).operation, MergedEvents):
+        gaps = [_log_gap(model, mask) for mask in inputs[len(inputs) // 2 :]]
+        return None if any(gap is None for gap in gaps) else keras.ops.concatenate(gaps, axis=1)
     channels = inputs[0]
-    take = call_of(channels).operation
+    trim = call_of(channels)
+    if not isinstance(trim.operation, TrimPadding):
+        return None
+    # The channels come last, but for their mask.
+    take = call_of(trim.inputs[-2]).operation
     if not isinstance(take, TakeColumns) or take.depth is None:
         return None
     feature = model.features[take.of[0]]

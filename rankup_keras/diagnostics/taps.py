@@ -75,6 +75,7 @@ class Taps:
         """Reads another model of the same layers from now on."""
         self._model = model
         self._forward = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+        self._tokens = {name: x.shape[1] for name, x in model.output.items()}
 
     def __call__(self, x: Any) -> dict[str, np.ndarray]:
         """Activations `(batch, tokens, width)` by layer name for one batch of inputs."""
@@ -86,7 +87,8 @@ class Taps:
                 )
             x = {key: x[key] for key in self._keys}
         x = keras.tree.map_structure(tf.convert_to_tensor, x)
-        return {name: value.numpy() for name, value in self._forward(x).items()}
+        found = {name: value.numpy() for name, value in self._forward(x).items()}
+        return {name: _full(value, self._tokens[name]) for name, value in found.items()}
 
     def reinitialized(self) -> "Taps":
         """The same network with weights drawn afresh.
@@ -103,6 +105,12 @@ class Taps:
         taps = copy.copy(self)
         taps.read_from(clone)
         return taps
+
+
+def _full(x: np.ndarray, tokens: int | None) -> np.ndarray:
+    """Events whose padding was trimmed with it again, so that batches are equally long."""
+    rest = (tokens or x.shape[1]) - x.shape[1]
+    return np.pad(x, [(0, 0), (0, rest), (0, 0)]) if rest else x
 
 
 class CallableTaps:

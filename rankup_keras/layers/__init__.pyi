@@ -33,7 +33,9 @@ from .sequences import EventSwiGLU as EventSwiGLU
 from .sequences import HeadAttention as HeadAttention
 from .sequences import HSTUEncoder as HSTUEncoder
 from .sequences import LongerEncoder as LongerEncoder
+from .sequences import MergedEvents as MergedEvents
 from .sequences import TransformerEncoder as TransformerEncoder
+from .sequences import TrimPadding as TrimPadding
 from .tokens import CrossedTokens as CrossedTokens
 from .tokens import FactorizationMachine as FactorizationMachine
 from .tokens import GlobalToken as GlobalToken

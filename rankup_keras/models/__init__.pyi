@@ -7,6 +7,8 @@ from .mixformer import MixFormer as MixFormer
 from .model_cost import Cost as Cost
 from .model_cost import cost as cost
 from .model_cost import measure as measure
+from .next_day import NextDay as NextDay
+from .next_day import next_day as next_day
 from .presets import PRESETS as PRESETS
 from .presets import from_preset as from_preset
 from .rankelastor import RankElastor as RankElastor

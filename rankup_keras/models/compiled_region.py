@@ -37,6 +37,8 @@ class CompiledRegion:
         metrics: whether XLA takes its metrics too, if it can.
     """
 
+    whole_batches = True
+
     def __init__(self, model: keras.Model, metrics: bool = True) -> None:
         self.model, self.scoring = model, dense_part(model)
         # A call for training may have more outputs, for auxiliary losses.
@@ -99,7 +101,7 @@ class CompiledRegion:
         with tf.GradientTape() as tape:
             vectors, penalties = self._look_up(x, training=True)
         arguments = (vectors, penalties, x, y, sample_weight)
-        gradients, outer, found = self._if_full("train", self._train, arguments, x)
+        gradients, outer, found = self._trained(arguments)
         looked_up = [
             pair for pair in zip([*vectors, *penalties], outer, strict=True) if pair[1] is not None
         ]
@@ -116,6 +118,10 @@ class CompiledRegion:
             return found
         loss, predicted = found
         return self.logs(loss, x, y, predicted, sample_weight)
+
+    def _trained(self, arguments: tuple[Any, ...]) -> Any:
+        """What `_train` returns of a batch, which is its arguments."""
+        return self._if_full("train", self._train, arguments, arguments[2])
 
     def test_step(self, data: Any) -> Any:
         """`keras.Model.test_step`."""
@@ -145,7 +151,9 @@ class CompiledRegion:
             tape.watch(looked_up)
             predicted = self.part([*vectors, *inputs_of(model, x)], training=True)
             losses = [*penalties, *self.part.network.losses]
-            loss = trainer.loss_of_step(model, losses, x, y, predicted, sample_weight, True)
+            loss = trainer.loss_of_step(
+                model, losses, x, y, predicted, sample_weight, True, self.whole_batches
+            )
             scaled = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [*weights, *looked_up])
         dense, outer = gradients[: len(weights)], gradients[len(weights) :]

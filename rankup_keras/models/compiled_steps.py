@@ -10,6 +10,7 @@ import tensorflow as tf
 from rankup_keras.compat.tf_data import batches_of
 from rankup_keras.compat.xla import determinism_enabled
 from rankup_keras.models.compiled_region import CompiledRegion
+from rankup_keras.models.passes import Passes
 
 # Rows of a batch where `fit`, `evaluate` and `predict` are told none.
 DEFAULT_BATCH = 32
@@ -19,17 +20,20 @@ class CompiledSteps:
     """Mixed into a Functional model, compiles its steps behind the tables; see `CompiledRegion`."""
 
     _jit_compile_asked: Any = "auto"
+    _rows_per_pass: int | None = None
     _region: CompiledRegion | None = None
     _grouped: Any = None  # metrics of groups, which `compile` makes
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         self._jit_compile_asked, self._region = kwargs.pop("jit_compile", "auto"), None
+        self._rows_per_pass = kwargs.pop("rows_per_pass", None)
         # Keras compiles a whole step or nothing.
         super().compile(*args, jit_compile=False, **kwargs)  # type: ignore[misc]
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()  # type: ignore[misc]
-        return {**config, "jit_compile": self._jit_compile_asked} if config else config
+        own = {"jit_compile": self._jit_compile_asked, "rows_per_pass": self._rows_per_pass}
+        return {**config, **own} if config else config
 
     def train_step(self, data: Any) -> Any:
         region = self.compiled_region()
@@ -64,10 +68,14 @@ class CompiledSteps:
     def compiled_region(self) -> CompiledRegion | None:
         """What is compiled, made when it is first asked for; `None` where nothing is."""
         model: Any = self
-        if model.run_eagerly or not _compiles(self._jit_compile_asked, model):
+        compiled = not model.run_eagerly and _compiles(self._jit_compile_asked, model)
+        if not compiled and not self._rows_per_pass:
             return None
         if self._region is None:
             with tf.init_scope():
+                if self._rows_per_pass:
+                    self._region = Passes(model, self._rows_per_pass, compiled)
+                    return self._region
                 # Groups are read into histograms, which XLA would pass over as a whole.
                 self._region = CompiledRegion(model, not (self._grouped and self._grouped.metrics))
         return self._region

@@ -17,7 +17,7 @@ class DensePart:
         network: the layers after the tables, from a list of inputs to outputs.
         vectors: how many of its inputs, the first ones, come from a lookup: the
             update of the tables needs their gradients.
-        tables: names of the layers left out.
+        tables: names of the layers left out, which are the lookup and `TrimPadding`.
     """
 
     network: keras.Model
@@ -46,6 +46,7 @@ def dense_part(model: keras.Model, outputs: Any = None) -> DensePart:
     if not tables:
         network = model if outputs is None else keras.Model(model.input, outputs)
         return DensePart(network, 0, [])
+    tables += [layer for layer in model.layers if getattr(layer, "before_xla", False)]
     vectors = [tensor for layer in tables for tensor in keras.tree.flatten(layer.output)]
     # The ids stay among the inputs: they also say where a sequence ends.
     outputs = outputs_of(model) if outputs is None else outputs

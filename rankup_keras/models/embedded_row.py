@@ -13,6 +13,7 @@ from rankup_keras.features.spec import FieldSpec, TableSpec
 from rankup_keras.layers.embeddings import FieldEmbedding, TakeColumns
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.embeddings.placement import placed
+from rankup_keras.layers.sequences import TrimPadding
 from rankup_keras.layers.tokens import NumericEmbedding, SequencePooling
 from rankup_keras.layers.tokens.field_groups import FieldGroups
 from rankup_keras.models.event_sequence import EventSequence, choices_by_sequence, sequence_vector
@@ -150,8 +151,10 @@ class EmbeddedRow:
         found = []
         for sequence in self.sequences(table_set):
             items, ids = self.history(table_set, sequence)
+            mask = ops.cast(ops.not_equal(ids, 0), items.dtype)
+            items, mask = TrimPadding(dtype=self.dtype)([items, mask], mask)
             candidate = self._candidate(table_set, [sequence.table])
-            found.append(EventSequence(sequence.name, [items], ids, candidate))
+            found.append(EventSequence(sequence.name, [items], mask, candidate))
         start = 0
         held = {f.name for f in self._members(table_set, sequences=True)}
         for events in self.features.of_type(Events):
@@ -162,6 +165,8 @@ class EmbeddedRow:
                 channels = take(self.inputs["encoded_events"])
                 key = self._set(table_set)
                 columns = [self._embedded[f"{key}/{field}"] for field in events.fields]
+                trim = TrimPadding(dtype=self.dtype)
+                *columns, channels = trim([*columns, channels], channels[:, :, 0])
                 columns += [channels[:, :, 1:]] if depth > 1 else []
                 gap = events.channels.index("log_gap") if "log_gap" in events.channels else None
                 candidate = self._candidate(table_set, list(events.ids.values()))

@@ -8,7 +8,7 @@ from rankup_keras._registry import serializable
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.divisibility import divisors, must_divide
 from rankup_keras.layers.mixers import PerTokenSwiGLU, Residual
-from rankup_keras.layers.sequences import EventSwiGLU, HeadAttention
+from rankup_keras.layers.sequences import EventSwiGLU, HeadAttention, MergedEvents
 from rankup_keras.layers.tokens import SliceTokenizer, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
 from rankup_keras.models import token_streams
@@ -31,9 +31,10 @@ class MixFormer(RankingModel):
     `Z_i = sum_t softmax_t(Q_i . K_i h_t^i / sqrt(D)) V_i h_t^i + Q_i`,
     `O = SwiGLU(norm Z) + Z`
 
-    Head i reads slice i of the events. Several sequences have an attention
-    each, and their results are added. One tower per task reads the mean of the
-    heads.
+    Head i reads slice i of the events. Several sequences are merged: events get
+    a learned vector of their sequence, and one softmax goes over all of them.
+    (Nothing in a block depends on the order of events, so that merging by time
+    is the same.) One tower per task reads the mean of the heads.
 
     **Once per user.** With `user_item_mask` half of the heads are made of the
     user's features alone, and mixing keeps the candidate out of them: what they
@@ -51,6 +52,8 @@ class MixFormer(RankingModel):
             Defaults to 2.
         event_expansion: float. Width of the events' networks in widths of an
             event. Defaults to 0.25.
+        merge: bool. `True` (default) as above; `False` for an attention to each
+            sequence by itself, their results added.
         user_item_mask: bool. Defaults to `False`.
         norm: `"rms_norm"` (default), `"layer_norm"` or `None`.
         pooling: `"mean"` (default) or `"flatten"`.
@@ -93,6 +96,7 @@ class MixFormer(RankingModel):
         num_blocks: int = 2,
         expansion: float = 2,
         event_expansion: float = 0.25,
+        merge: bool = True,
         user_item_mask: bool = False,
         norm: str | None = "rms_norm",
         pooling: str = "mean",
@@ -137,6 +141,10 @@ class MixFormer(RankingModel):
             sequence.embedded(width, f"sequence_{number}", policy)
             for number, sequence in enumerate(sequences, start=1)
         ]
+        masks = [sequence.mask for sequence in sequences]
+        if merge and len(events) > 1:
+            whole, mask = MergedEvents(name="merged_events", dtype=policy)(events, masks)
+            events, masks = [whole], [mask]
         for index in range(1, num_blocks + 1):
             block = f"block_{index}"
 
@@ -148,7 +156,7 @@ class MixFormer(RankingModel):
             streams = token_streams.residual_mixing(streams, block, policy, norm)
             streams = token_streams.each(streams, functools.partial(network, part="query"))
             found: dict[str, Any] = {}
-            for number, (sequence, s) in enumerate(zip(sequences, events, strict=True), start=1):
+            for number, (mask, s) in enumerate(zip(masks, events, strict=True), start=1):
                 hidden = max(1, round(event_expansion * width))
                 h = EventSwiGLU(hidden, norm, name=f"{block}_events_{number}", dtype=policy)(s)
                 asked = {}
@@ -157,7 +165,7 @@ class MixFormer(RankingModel):
                         num_heads, first[stream], name=f"{block}_{stream}attention_{number}",
                         dtype=policy,
                     )  # fmt: skip
-                    asked[stream] = attention(q, h, sequence.mask)
+                    asked[stream] = attention(q, h, mask)
                 found = {k: found[k] + x for k, x in asked.items()} if found else asked
             streams = {stream: q + found[stream] for stream, q in streams.items()}
             streams = token_streams.each(streams, functools.partial(network, part="ffn"))

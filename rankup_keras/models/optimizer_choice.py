@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from rankup_keras.compat.optimizers import without_loss_scaling
 from rankup_keras.optimizers import Adam, Split
 
 # From here on a dense pass shows beside the rest of a training step.
@@ -29,7 +30,7 @@ def warn_of_dense_passes(model: keras.Model) -> None:
 
     Large are 100,000 rows and more in all tables together.
     """
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = without_loss_scaling(model.optimizer)
     # Keras's plain SGD subtracts named rows as they are.
     plain = isinstance(optimizer, keras.optimizers.SGD) and not (
         optimizer.momentum or optimizer.weight_decay or optimizer.use_ema

@@ -18,6 +18,7 @@ from rankup_keras.models.compiled_steps import CompiledSteps
 from rankup_keras.models.lower_blocks import TrainsLowerBlocks
 from rankup_keras.models.missing_labels import SkipsMissingLabels, with_weights
 from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
+from rankup_keras.models.passes import check_passes
 from rankup_keras.models.raw_rows import RawRows
 
 
@@ -125,6 +126,7 @@ class RankingModel(
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
+        rows_per_pass: int | None = None,
         **kwargs: Any,
     ) -> None:
         """Configures training; see `keras.Model.compile`.
@@ -139,18 +141,25 @@ class RankingModel(
                 have; defaults to each task's own metrics, AUC and log loss.
             weighted_metrics: the same, of metrics that count sample weights.
                 Defaults to none.
+            rows_per_pass: rows that go through the layers at once in training, less than a
+                batch where its activations take too much memory, as of long sequences. The
+                step is that of the whole batch, for losses that are means over rows; dropout
+                and losses of layers are drawn and taken per pass. Defaults to all.
             **kwargs: as in Keras. With `jit_compile` XLA compiles what lies behind the tables, on
                 full batches; `"auto"`, the default, does so on GPUs.
 
         Raises:
             ValueError: an optimizer that wants the tables on a TPU trained in
-                another way than `TPUTables` said, or a `GAUC` of a feature that is not there.
+                another way than `TPUTables` said, a `GAUC` of a feature that is not there, or
+                `rows_per_pass` that is not positive or with a loss that is no mean over rows.
         """
         if loss is None:
             loss = {task.name: task.loss for task in self.tasks}
             loss_weights = loss_weights or {task.name: task.weight for task in self.tasks}
         if metrics is None:
             metrics = {task.name: task.metrics() for task in self.tasks}
+        if rows_per_pass is not None:
+            check_passes(rows_per_pass, loss, self._rows.labels.skipping)
         with self.distribute_strategy.scope():
             metrics = metrics_by_task(metrics, self.tasks)
             weighted_metrics = metrics_by_task(weighted_metrics, self.tasks)
@@ -163,6 +172,7 @@ class RankingModel(
             loss_weights=loss_weights,
             metrics=metrics,
             weighted_metrics=weighted_metrics,
+            rows_per_pass=rows_per_pass,
             **kwargs,
         )
         warn_of_dense_passes(self)

@@ -82,6 +82,10 @@ class Split(keras.optimizers.Optimizer):
             included. At most one of the three.
         name: name of the optimizer.
 
+    **Moving averages.** `dense=keras.optimizers.Adam(use_ema=True)` averages the dense weights, not
+    the tables, and the model ends `fit` with the averages. With
+    `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` it is validated and saved with them too.
+
     **Learning rates.** `learning_rate` is the dense part's. The tables' rate follows it in the
     ratio of the two rates given here, however it is changed: by `learning_rate = value`,
     `learning_rate.assign(value)`, and the callbacks that do either. Setting
@@ -181,6 +185,11 @@ class Split(keras.optimizers.Optimizer):
             if own:
                 with keras.name_scope(part.name, caller=part):
                     part.build(own)
+
+    @property
+    def inner_optimizer(self):
+        """The dense part, whose moving averages `keras.callbacks.SwapEMAWeights` evaluates."""
+        return self.dense
 
     @property
     def variables(self):

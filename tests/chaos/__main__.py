@@ -18,9 +18,9 @@ from tests.chaos.world import World
 
 # How often each: what two cores do in ten minutes together.
 TIMES = {
-    "kills_of_training": 12, "kills_of_learning": 4, "kills_of_exports": 4, "full_disks": 4,
-    "read_only": 1, "two_jobs": 2, "changed_data": 3, "damaged_caches": 4, "interruptions": 5,
-    "closed_pipes": 1, "files": 200, "requests": 2000, "memory": 20,
+    "kills_of_training": 12, "kills_of_learning": 4, "kills_of_exports": 4, "kills_of_updates": 10,
+    "full_disks": 4, "read_only": 1, "two_jobs": 2, "changed_data": 3, "damaged_caches": 4,
+    "interruptions": 5, "closed_pipes": 1, "files": 200, "requests": 2000, "memory": 20,
 }  # fmt: skip
 
 

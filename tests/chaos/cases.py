@@ -8,9 +8,13 @@ import subprocess
 import sys
 import time
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from rankup_keras import durable
-from rankup_keras.serving import load_session, versions
+from rankup_keras.serving import load_session, version_path, versions
 from tests.chaos.world import mounted
+from tests.helpers.days import outcome
 
 
 def kills_of_training(world, count):
@@ -61,6 +65,45 @@ def kills_of_exports(world, count):
     left = [p.name for p in base.iterdir() if not p.name.isdigit() and p.name[0] != "."]
     assert not left, left
     return f"{count} kills, {len(versions(base))} versions, all of them whole"
+
+
+def kills_of_updates(world, count):
+    """Until an update is decided the run is yesterday's; run again it ends as if never killed."""
+    run, rows = world.folder / "updated", pq.read_table(world.folder / "rows.parquet")
+    users = pc.binary_join_element_wise("new_", rows["user"], "")
+    pq.write_table(rows.set_column(0, "user", users), world.folder / "day1.parquet")
+    arguments = ["update", run, "--data", "day1.parquet", "--quiet"]
+    arguments += [f"--set=update.gate.{name}=null" for name in ("auc", "ne", "calibration")]
+    arguments += ["--set=update.gate.latency=null", "--set=update.calibrate=platt"]
+
+    def fresh():
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(world.folder / "whole", run)
+        world.check(["export", "--run", run, "--quiet"])
+
+    fresh()
+    begun = time.monotonic()
+    world.check(arguments)
+    seconds, whole = time.monotonic() - begun, outcome(run)
+    killed = number = 0
+    while killed < count:
+        number += 1
+        fresh()
+        yesterday = (run / "model.keras").read_bytes()
+        for _ in range(50):
+            code, text = world.run(arguments, world.moment(1.1 * seconds))
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL, text
+            killed += 1
+            decided = (run / "update").is_dir() or (run / "days.jsonl").exists()
+            assert decided or (run / "model.keras").read_bytes() == yesterday
+            with load_session(version_path(run / "export" / run.name)) as session:
+                session.run({"user": ["u1"], "item": ["i1"], "price": [1.0]})
+        else:
+            world.check(arguments)
+        assert outcome(run) == whole
+    return f"{count} kills over {number} updates, all equal to the undisturbed one in every bit"
 
 
 def full_disks(world, count):

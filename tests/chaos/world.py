@@ -14,7 +14,7 @@ from tests.helpers.runs import results, write_project
 
 # Its children have TensorFlow imported already: a kill falls into the work, not into imports.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["keras", "rankup_keras.cli.training", "rankup_keras.serving"])
+_PROCESSES.set_forkserver_preload(["keras", "rankup_keras.cli.updating", "rankup_keras.serving"])
 
 
 def _command(folder, arguments, output):
@@ -43,7 +43,8 @@ class World:
     def start(self, arguments):
         """A command in a process of its own, and the file that it writes to."""
         output = self.folder / f"output_{time.monotonic_ns()}.txt"
-        whole = [arguments[0], "ads.yaml", *map(str, arguments[1:])]
+        config = [] if arguments[0] == "update" else ["ads.yaml"]
+        whole = [arguments[0], *config, *map(str, arguments[1:])]
         process = _PROCESSES.Process(target=_command, args=(str(self.folder), whole, str(output)))
         process.start()
         return process, output

@@ -96,7 +96,7 @@ def test_a_run_is_not_overwritten_unasked(trained, capfd):
 
 
 def test_evaluate(trained, capfd):
-    assert main(["evaluate", "clicks.yaml", "--on", "validation", "--json"]) == 0
+    assert main(["evaluate", "clicks.yaml", "--part", "validation", "--json"]) == 0
     found = _json(capfd)
     assert found["rows"] == 80
     summary = json.loads((trained / "runs/clicks/summary.json").read_text())

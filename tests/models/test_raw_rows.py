@@ -217,5 +217,5 @@ def test_encoded_names_with_other_dtypes_or_shapes_are_refused(model, change):
 
 @pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
 def test_batches_of_no_rows_are_refused(model, call):
-    with pytest.raises(ValueError, match="`batch_size` must be positive. Received: batch_size=0"):
+    with pytest.raises(ValueError, match=r"`batch_size` must be positive. Received: batch_size=0"):
         getattr(model, call)({**tiny.make_rows(), **tiny.make_labels()}, batch_size=0)

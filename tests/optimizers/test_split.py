@@ -310,6 +310,39 @@ def test_moving_averages_of_the_dense_part():
     assert_same(weights(model)[1:], averages, atol=0)
 
 
+def test_validation_is_by_the_averages_of_the_dense_part(tmp_path):
+    """The averages of NumPy, the tables as they were trained; and training goes on without."""
+    seen = []
+
+    class Note(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(weights(self.model))
+
+    def compiled(momentum):
+        model = make_model()
+        dense = keras.optimizers.SGD(0.1, use_ema=momentum is not None, ema_momentum=momentum or 0)
+        model.compile(optimizers.Split("sgd", dense), "mse")
+        return model
+
+    plain, averaged = compiled(None), compiled(0.5)
+    fit(plain, epochs=2, callbacks=[Note()])
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    best = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+    history = fit(averaged, epochs=2, validation_data=data(seed=1), callbacks=[swap, best])
+    means = [None] * len(seen[0])
+    for step, values in enumerate(seen):
+        for number, value in enumerate(values):
+            old = means[number] if step else value
+            means[number] = 0.5 * old + 0.5 * value if number else value
+        if (step + 1) % 4 == 0:
+            epoch = (step + 1) // 4
+            kept = keras.saving.load_model(tmp_path / f"{epoch}.keras")
+            assert_same(weights(kept), means)
+            loss = history.history["val_loss"][epoch - 1]
+            assert kept.evaluate(*data(seed=1), verbose=0) == pytest.approx(loss, rel=1e-5)
+    assert_same(weights(averaged), means)
+
+
 @pytest.mark.processes
 def test_two_devices_give_what_one_gives():
     # A second CPU device can only be asked for before TensorFlow starts.

@@ -190,3 +190,9 @@ def masked_mixing(user, item):
             out[:, h, t * head : (t + 1) * head] = x[:, t, h * head : (h + 1) * head]
     out[:, :users, users * head :] = 0
     return out
+
+
+def merged(sequences, present, w):
+    parts = zip(sequences, w["type"], present, strict=True)
+    typed = [(x + t) * np.expand_dims(p, -1) for x, t, p in parts]
+    return np.concatenate(typed, 1)

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from rankup_keras.compat.optimizers import without_loss_scaling
+
 TPU_OPTIMIZERS = (
     keras.optimizers.SGD,
     keras.optimizers.Adagrad,
@@ -103,7 +105,7 @@ def check_compiled(own: Any, compiled: Any) -> None:
     Raises:
         ValueError: the two differ.
     """
-    compiled = getattr(compiled, "inner_optimizer", compiled)
+    compiled = without_loss_scaling(compiled)
     if not hasattr(compiled, "embeddings"):
         return
     own, wanted = getattr(own, "embeddings", own), _described(compiled.embeddings)

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from rankup_keras.compat.nested_layers import nested_layers
+from rankup_keras.compat.optimizers import without_loss_scaling
 from rankup_keras.layers.embeddings.field_embedding import FieldEmbedding
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.text_tables import aligned
@@ -19,7 +20,7 @@ def state_values(optimizer: Any, width: int) -> int:
     """Number of values that an optimizer keeps for one row of a table."""
     if optimizer is None:
         return 0
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = without_loss_scaling(optimizer)
     optimizer = getattr(optimizer, "embeddings", optimizer)
     kinds = [kind.__name__ for kind in type(optimizer).__mro__]
     if "RowWiseAdagrad" in kinds:

@@ -5,4 +5,6 @@ from .event_swiglu import EventSwiGLU as EventSwiGLU
 from .head_attention import HeadAttention as HeadAttention
 from .hstu_encoder import HSTUEncoder as HSTUEncoder
 from .longer_encoder import LongerEncoder as LongerEncoder
+from .merged_events import MergedEvents as MergedEvents
 from .transformer_encoder import TransformerEncoder as TransformerEncoder
+from .trim_padding import TrimPadding as TrimPadding

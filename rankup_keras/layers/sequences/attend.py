@@ -23,6 +23,11 @@ def without_padding(events: Any, mask: Any) -> Any:
     return ops.where(ops.expand_dims(real(mask), -1), events, ops.zeros_like(events))
 
 
+def length_of(x: Any) -> Any:
+    """L of (batch, L, ...), known late where padding was trimmed."""
+    return x.shape[1] or ops.shape(x)[1]
+
+
 def one_user(queries: Any, events: Any) -> bool:
     """Whether many rows of queries ask one row of events, as when candidates are ranked."""
     return events.shape[0] == 1 and queries.shape[0] != 1
@@ -62,14 +67,14 @@ def silu_weights(scores: Any, mask: Any, bias: Any) -> Any:
 
 def heads_of(x: Any, heads: int) -> Any:
     """(batch, N, H d) → (batch, H, N, d)."""
-    x = ops.reshape(x, (-1, x.shape[1] or ops.shape(x)[1], heads, x.shape[2] // heads))
+    x = ops.reshape(x, (-1, length_of(x), heads, x.shape[2] // heads))
     return ops.transpose(x, (0, 2, 1, 3))
 
 
 def joined(x: Any) -> Any:
     """(batch, H, N, d) → (batch, N, H d)."""
     x = ops.transpose(x, (0, 2, 1, 3))
-    return ops.reshape(x, (-1, x.shape[1] or ops.shape(x)[1], x.shape[2] * x.shape[3]))
+    return ops.reshape(x, (-1, length_of(x), x.shape[2] * x.shape[3]))
 
 
 def by_cost(

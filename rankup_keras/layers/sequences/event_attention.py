@@ -102,7 +102,7 @@ class EventAttention(ConfiguredLayer):
         self.value = kernel("value", events_shape[-1], units)
         self.out = kernel("out", units, width)
         count, length = queries_shape[1] or 0, events_shape[1] or 0
-        costs = self._costs(count, length)
+        self._costs_of_rows = costs = self._costs(count, length)
         self.flops = 4 * count * units * width + 4 * min(costs)
         self.built = True
 
@@ -115,8 +115,9 @@ class EventAttention(ConfiguredLayer):
         q = attend.heads_of(ops.matmul(queries, self.query), heads)
         shared = visible is None and attend.one_user(queries, events)
         q = attend.fold(q) if shared else q
-        asking = q.shape[2] if q.shape[2] is not None else ops.shape(q)[2]
-        costs = self._costs(asking, events.shape[1] or ops.shape(events)[1])
+        costs = self._costs_of_rows
+        if shared:
+            costs = self._costs(q.shape[2] or ops.shape(q)[2], attend.length_of(events))
         if self.order != "auto":
             costs = (0, 1) if self.order == "queries" else (1, 0)
         found = attend.by_cost(

@@ -101,10 +101,10 @@ class HeadAttention(ConfiguredLayer):
         events = attend.heads_of(own, heads)
         allowed = attend.real(present)[:, None, None, :]
         q = ops.expand_dims(queries, 2)  # (batch, N, 1, D)
-        shared = attend.one_user(queries, events)
+        shared = attend.one_user(queries, own)
         q = attend.fold(q) if shared else q
         # Either kernel meets one query per head and row, or every event.
-        costs = (q.shape[2] or ops.shape(q)[2], events.shape[2] or ops.shape(events)[2])
+        costs = (q.shape[2] or ops.shape(q)[2], attend.length_of(own)) if shared else (0, 1)
         if self.order != "auto":
             costs = (0, 1) if self.order == "queries" else (1, 0)
         key, value = (ops.cast(kernel, q.dtype) for kernel in (self.key, self.value))

@@ -94,7 +94,7 @@ class HSTUEncoder(ConfiguredLayer):
         self.built = True
 
     def call(self, events: Any, present: Any, gaps: Any = None) -> Any:
-        length = events.shape[1]
+        length = attend.length_of(events)
         x, there = attend.without_padding(events, present), attend.real(present)
         allowed = ops.logical_and(there[:, None, None, :], older_or_same(length)[:, None])
         places = ops.arange(length)

@@ -103,21 +103,21 @@ class LongerEncoder(ConfiguredLayer):
 
     def call(self, events: Any, present: Any) -> Any:
         x, there = attend.without_padding(events, present), attend.real(present)
-        length, width = events.shape[1:]
-        merged, recent = self._counts(length)
+        width, rest = events.shape[2], self.merge - 1
+        merged = (attend.length_of(events) + rest) // self.merge
         if self.merge > 1:
-            rest = merged * self.merge - length
-            x = ops.pad(x, [[0, 0], [0, rest], [0, 0]])
+            whole = merged * self.merge
+            x = ops.pad(x, [[0, 0], [0, rest], [0, 0]])[:, :whole]
             x = self.merging(ops.reshape(x, (-1, merged, self.merge * width)))
-            there = ops.pad(there, [[0, 0], [0, rest]], constant_values=False)
+            there = ops.pad(there, [[0, 0], [0, rest]], constant_values=False)[:, :whole]
             there = ops.any(ops.reshape(there, (-1, merged, self.merge)), axis=2)
-        x = x + ops.cast(self.position, x.dtype)
+        x = x + ops.cast(self.position[:merged], x.dtype)
         token = ops.broadcast_to(ops.cast(self.token, x.dtype), (ops.shape(x)[0], 1, width))
-        asking = ops.concatenate([token, x[:, :recent]], axis=1)
+        asking = ops.concatenate([token, x[:, : self.recent]], axis=1)
         always = ops.ones_like(there[:, :1])
-        kept = ops.concatenate([always, there[:, :recent]], axis=1)
+        kept = ops.concatenate([always, there[:, : self.recent]], axis=1)
         asking = self.layers[0](asking, x, there)
-        visible = older_or_same(1 + recent)
+        visible = older_or_same(attend.length_of(asking))
         for layer in self.layers[1:]:
             asking = layer(asking, asking, kept, visible)
         return attend.without_padding(asking, kept), kept

@@ -124,8 +124,9 @@ class TransformerEncoder(ConfiguredLayer):
 
     def call(self, events: Any, present: Any) -> Any:
         x = attend.without_padding(events, present)
-        x = x + ops.cast(self.position, x.dtype) if self.positions else x
-        visible = older_or_same(x.shape[1]) if self.causal else None
+        length = attend.length_of(x)
+        x = x + ops.cast(self.position[:length], x.dtype) if self.positions else x
+        visible = older_or_same(length) if self.causal else None
         for layer in self.layers:
             x = layer(x, x, present, visible)
         return attend.without_padding(x, present), present

@@ -80,7 +80,7 @@ class RankGraph:
             if key in candidates:
                 x = user[key] if key in self.once else self.inputs.join(user, candidates, key)
             elif key in self.once:
-                x = of_user[key]
+                x = tf.ensure_shape(of_user[key], [1, *of_user[key].shape[1:]])
             elif key in self.embedding.table_sets:
                 x = self._join_table_set(key, of_user[key], of_candidates.get(key), count)
             elif field in fields and field not in self.inputs.user_fields:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rankup_keras.layers import sequences as layers
 from rankup_keras.layers.sequences.transformer_encoder import EncoderLayer
@@ -29,6 +30,7 @@ EventEmbedding = of_a_list(layers.EventEmbedding)
 Transformer = of_a_list(layers.TransformerEncoder, first_output=True)
 Longer = of_a_list(layers.LongerEncoder, first_output=True)
 HSTU = of_a_list(layers.HSTUEncoder, first_output=True)
+Merged = of_a_list(layers.MergedEvents, first_output=True)
 
 CASES = {
     "attention by events": (
@@ -66,6 +68,12 @@ CASES = {
         {"units": 6},
         [[EVENTS, normal(BATCH, LENGTH, 3, seed=5)], PRESENT],
         lambda x, w: reference.event_embedding(*x, w),
+    ),
+    "merged": (
+        Merged,
+        {},
+        [[EVENTS, EVENTS[:, :4]], [PRESENT, PRESENT[:, :4]]],
+        lambda x, w: reference.merged(*x, w),
     ),
     "swiglu": (
         layers.EventSwiGLU,
@@ -121,6 +129,42 @@ def test_what_stands_at_padding_changes_nothing(name):
     after = np.asarray(layer(wild))
     np.testing.assert_array_equal(after, before)
     assert np.isfinite(before).all()
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("swiglu", "merged")])
+def test_padding_left_out_changes_nothing(name):
+    layer, arguments, inputs, _ = CASES[name]
+    layer = layer(**arguments)
+    layer(inputs)  # built for LENGTH events
+    randomize_weights(layer)
+    few = np.minimum(PRESENT, np.arange(LENGTH) < 4).astype("float32")
+
+    def cut(x, to):
+        own = few if x is PRESENT else x
+        return own[:, :to] if x.shape[1] == LENGTH else x
+
+    whole, part = (
+        keras.tree.map_structure(lambda x, to=to: cut(x, to), inputs) for to in (LENGTH, 4)
+    )
+    unknown = keras.tree.map_structure(
+        lambda x: tf.TensorSpec([None, None if x.shape[1] == 4 else x.shape[1], *x.shape[2:]]), part
+    )
+    compiled = tf.function(layer, input_signature=[unknown])
+    want, found = np.asarray(layer(whole)), np.asarray(compiled(part))
+    np.testing.assert_allclose(found, want[:, : found.shape[1]], atol=1e-5)
+
+
+def test_trimming():
+    mask = np.arange(30) < np.array([[9], [2], [0]])
+    trim = layers.TrimPadding()
+    kept, events = trim([mask, np.ones((3, 30, 2))], mask)
+    assert [x.shape for x in (kept, events)] == [(3, 12), (3, 12, 2)]
+    assert trim([mask[:, ::-1]], mask[:, ::-1])[0].shape == (3, 30)
+    assert layers.TrimPadding(smallest=3)([mask], 0 * mask)[0].shape == (3, 3)
+    (spec,) = trim([keras.KerasTensor((None, 30, 2))], keras.KerasTensor((None, 30)))
+    assert spec.shape == (None, 30, 2)
+    with pytest.raises(ValueError, match="`smallest` must be positive"):
+        layers.TrimPadding(smallest=0)
 
 
 def test_values_of_zero_give_events_no_say():

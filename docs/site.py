@@ -1,0 +1,34 @@
+"""What the site has beside the files of docs/: the README as its first page, and the notebooks."""
+
+import pathlib
+import re
+from typing import Any
+
+from mkdocs import plugins
+from mkdocs.structure.files import File
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@plugins.event_priority(100)  # before the plugin that takes over notebooks
+def on_files(files: Any, config: Any) -> Any:
+    """Adds them."""
+    files.append(File.generated(config, "index.md", content=(ROOT / "README.md").read_text()))
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        name = str(path.relative_to(ROOT))
+        files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Links of the repository as links of the site; to what is not in it, text alone."""
+
+    def link(found: re.Match[str]) -> str:
+        text, target = found.groups()
+        path = target.removeprefix("../").removeprefix("docs/")
+        known = files.get_file_from_path(path.partition("#")[0])
+        return f"[{text}]({path})" if known else text
+
+    if page.file.src_uri == "index.md":
+        return re.sub(r"\[([^\]]+)\]\((?!https?:)([^)#][^)]*)\)", link, markdown)
+    return re.sub(r"\[([^\]]+)\]\((\.\./[^)]+)\)", link, markdown)

@@ -1,0 +1,141 @@
+"""`rankup-keras update`: days that follow one another, a refusal, and kills at every stage."""
+
+import json
+
+import pytest
+
+from rankup_keras.cli import main
+from rankup_keras.cli.run_folder import RunFolder
+from rankup_keras.serving import load_session, read_card, version_path, versions
+from rankup_keras.training.resume_store import CheckpointStore
+from tests.helpers.days import copied, outcome, write_trained
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("days")
+    write_trained(folder)
+    return folder
+
+
+def test_days_follow_one_another(trained, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    run = copied(trained, tmp_path)
+    assert main(["update", "runs/ads", "--data", "day1.parquet", "--json"]) == 0
+    first = json.loads(capfd.readouterr().out)
+    assert first["day"] == 1
+    assert first["vocabularies"]["item"] == {"kept": 20, "added": 5, "evicted": 0}
+    assert first["compared_with"] == "version 1"
+    assert sum(first["rows"].values()) == 600
+    assert set(first["ahead"]["click"]) == {"auc", "log_loss", "ne", "calibration"}
+    assert first["effective_rank"]["tokens"] >= 1
+
+    # Refused by a gate: nothing changes but the series, and the exit code tells.
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    command = ["update", "ads.yaml", "--data", "day2.parquet"]
+    impossible = ["--set", "update.gate.ne=0", "--set", "update.gate.latency=0.0001"]
+    calibrated = ["--set", "update.calibrate=platt", "--set", "update.evict_after=1"]
+    assert main([*command, *calibrated, *impossible, "--day", "3"]) == 5
+    said = capfd.readouterr().out
+    assert "Refused: " in said
+    assert "--set update.gate.auc=null" in said
+    after = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert {name for name in after if after[name] != before.get(name)} == {"days.jsonl", "log.txt"}
+    assert versions("runs/ads/export/ads") == [1, 2]
+
+    # The same rows with other thresholds: what was trained is used, and the day is told once.
+    assert main([*command, *calibrated, "--day", "3"]) == 0
+    said = capfd.readouterr()
+    assert "goes on where it stopped" in said.err
+    assert "item: 15 kept, 5 added, 10 evicted" in said.out
+    days = [json.loads(line) for line in (run / "days.jsonl").read_text().splitlines()]
+    assert [line["day"] for line in days] == [1, 3]
+    assert days[1]["refused"] == []
+    card = read_card(version_path("runs/ads/export/ads"))
+    assert card["metrics"]["held_click_auc"] == days[1]["held"]["new"]["click"]["auc"]
+    assert not list(run.glob(".*"))
+
+    # Other commands see the calibrated model; the rows are not trained on twice.
+    assert main(["evaluate", "ads.yaml", "--on", "validation", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["rows"] > 0
+    assert main(["update", "runs/ads", "--data", "day2.parquet"]) == 0
+    assert "trained on already, as day 3" in capfd.readouterr().err
+    assert versions("runs/ads/export/ads") == [1, 2, 3]
+    assert main(["update", "runs/ads", "--data", "*1.parquet", "--data", "day0.parquet"]) == 4
+    assert "day1.parquet was trained on already, as a file of day 1" in capfd.readouterr().err
+    assert main(["train", "ads.yaml", "--resume"]) == 4
+    assert "rankup-keras update" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["runs/none", "--data", "x"], "no run that can be updated"),
+        (["runs/ads", "--data", "none.parquet"], "none.parquet"),
+        (["runs/ads", "--data", "day1.parquet", "--day", "today"], "a date such as 2024-01-31"),
+        (["runs/ads", "--data", "day1.parquet", "--set", "model.token_dim=16"], "token_dim was 8"),
+        (["runs/ads", "--data", "day1.parquet", "--set", "update.holdout=2"], "less than 1"),
+    ],
+)
+def test_what_cannot_work_is_said(trained, monkeypatch, capfd, arguments, words):
+    monkeypatch.chdir(trained)
+    assert main(["update", *arguments]) in (2, 3, 4)
+    assert words in capfd.readouterr().err
+    assert not (trained / "runs/ads/days.jsonl").exists()
+
+
+class Killed(BaseException):
+    """Ends a command as a signal does: nothing catches it."""
+
+
+def kill_at(stage, command, patch):
+    """Ends a command at a stage that the log would tell, or after a second checkpoint."""
+    written = []
+
+    def note(run, text):
+        if stage in text:
+            raise Killed
+
+    def write(store, *args, write=CheckpointStore.write, **kwargs):
+        write(store, *args, **kwargs)
+        written.append(store)
+        if stage == "second checkpoint" and len(written) == 2:
+            raise Killed
+
+    with patch.context() as within:
+        within.setattr(RunFolder, "note", note)
+        within.setattr(CheckpointStore, "write", write)
+        with pytest.raises(Killed):
+            main(command)
+
+
+STAGES = (
+    "scored ahead", "second checkpoint", "compared with", "decided", "uncalibrated.keras is",
+    "model.keras is", "ledger.parquet is", "summary.json is", "days.jsonl", "exported runs/",
+)  # fmt: skip
+
+
+def test_killed_at_ten_stages_it_ends_as_undisturbed(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["update", "runs/ads", "--data", "day1.parquet", "--quiet"]
+    command += ["--set", "update.calibrate=platt"]
+    whole = copied(trained, tmp_path / "whole")
+    assert main(command) == 0
+    expected = outcome(whole)
+    assert expected["version"] == "2"
+
+    run = copied(trained, tmp_path / "killed")
+    yesterday = (run / "model.keras").read_bytes()
+    request = {"user": ["u1"], "item": ["i7"], "price": [0.5]}
+    for stage in STAGES:
+        kill_at(stage, command, monkeypatch)
+        decided = STAGES.index(stage) >= STAGES.index("decided")
+        assert (run / "update").is_dir() == decided
+        if not decided:
+            assert (run / "model.keras").read_bytes() == yesterday
+        # The version served answers, whatever happens to the run.
+        assert version_path(run / "export/ads").name == str(1 + (stage == STAGES[-1]))
+    with load_session(version_path(run / "export/ads")) as session:
+        assert session.run(request)["click"].shape == (1,)
+    assert main(command) == 0
+    assert outcome(run) == expected
