@@ -298,7 +298,14 @@ assert not any(name.startswith("rankup_keras") for name in sys.modules)
 """
     outs = ("plain.npz", "clusters.npz")
     subprocess.run(
-        [sys.executable, "-c", code, exported, tmp_path / "rows.npz", *map(tmp_path.joinpath, outs)],
+        [
+            sys.executable,
+            "-c",
+            code,
+            exported,
+            tmp_path / "rows.npz",
+            *map(tmp_path.joinpath, outs),
+        ],
         timeout=200,
         cwd=tmp_path,
         check=True,
