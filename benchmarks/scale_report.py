@@ -50,7 +50,7 @@ def _at_chosen_rates(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
 def _rates(runs: Sequence[Run], losers: Sequence[Run]) -> list[str]:
     """What choosing the rates was worth."""
     lines = ["### excess on validation rows by learning rates, size 4", ""]
-    for run in losers:
+    for run in (run for run in losers if run["size"] == 4):
         same = ("model", "size", "depth", "seed", "rank", "fields")
         for best in runs:
             if all(best[key] == run[key] for key in same):

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import rankup_keras
+
 README = pathlib.Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 ROWS = 1000
@@ -109,6 +111,18 @@ def test_export_in_a_process_that_does_not_import_the_package(trained):
         folder,
     )
     assert_equal_scores(scores, expected)
+
+
+def test_the_client_gets_scores_of_the_export(trained):
+    folder, _ = trained
+    (example,) = (block for block in BLOCKS if "Client(" in block)
+    names = {"rk": rankup_keras, "valid": pd.read_parquet(folder / "valid.parquet")}
+    with rankup_keras.serving.DevelopmentServer(folder / "saved_models/ads") as server:
+        code = example.replace("localhost:8500", f"localhost:{server.port}")
+        exec(compile(code + "\nclient.close()", str(README), "exec"), names)
+        with rankup_keras.serving.Client(f"localhost:{server.port}", model="ads") as client:
+            scores = client.predict(names["valid"][:3])["click"]
+    assert np.shape(scores)[0] == 3
 
 
 def test_layers_example():
