@@ -193,8 +193,8 @@ def _judge(
     if not distinct:
         return Column(name, "skip", "it has no value in the rows that were read")
     if kind == "text" and numbers is None and _grouped(values):
-        why = f"its numbers have thousands separators. {NO_GROUPS}"
-        return Column(name, "skip", f"{why} If 1,234 is a fraction, set csv: {{decimal: ','}}")
+        told = f"its numbers have thousands separators. {NO_GROUPS}"
+        return Column(name, "skip", f"{told} If 1,234 is a fraction, set csv: {{decimal: ','}}")
     if why := _names_rows(lower, sample, numbers, distinct, known):
         return Column(name, "skip", why)
     if numbers is None:

@@ -157,8 +157,8 @@ def name_events(columns: "list[Column]", sample: Sample) -> None:
         request.unit, request.of = request.unit or column.unit, name
         column.role, column.of = "events", request.name
         column.events.update(name=name, ids=ids, numbers=numbers)
-        for part in [*ids, *numbers]:
-            named[part].role, named[part].why = "part", f"it is one of the columns of {name!r}"
+        for own in [*ids, *numbers]:
+            named[own].role, named[own].why = "part", f"it is one of the columns of {name!r}"
 
 
 def _moments(name: str, array: pa.Array) -> tuple[np.ndarray, str, str] | None:
