@@ -2,7 +2,7 @@
 
     python -m benchmarks.baselines --data <folder of the Parquet files> --seeds 2
 
-RankUp as README and `rankup-keras init` write it, with and without their embedding dropout, by
+RankUp as README and `rankup-keras init` write it, with and without their dropouts, by
 `compile()` and `fit` with early stopping; logistic regression on one-hot columns, its C chosen by
 the validation rows; `HistGradientBoostingClassifier` on target-encoded columns. All read the same
 columns of the same rows: a random 80 % to train, 10 % to choose by, 10 % to test on, by
@@ -138,7 +138,7 @@ def boosting(columns: Columns, parts: Parts, seed: int) -> np.ndarray:
 
 
 CONTENDERS: dict[str, Callable[[Columns, Parts, int], np.ndarray]] = {
-    "RankUp": functools.partial(rankup, embedding_dropout=0.2),
+    "RankUp": functools.partial(rankup, embedding_dropout=0.3, dropout=0.1),
     "RankUp, no dropout": rankup,
     "logistic regression": logistic,
     "HistGradientBoosting": boosting,
