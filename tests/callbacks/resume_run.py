@@ -66,9 +66,7 @@ def data(kind):
     return {"x": dataset}
 
 
-def run(
-    folder, every=3, epochs=EPOCHS, kind="dataset", extra=(), resume=True, jit="auto", **fit
-):
+def run(folder, every=3, epochs=EPOCHS, kind="dataset", extra=(), resume=True, jit="auto", **fit):
     """Trains in `folder`, from the start or from where it was; returns what there is at the end."""
     folder = pathlib.Path(folder)
     keras.utils.set_random_seed(3)
