@@ -32,7 +32,11 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     "models/warm_start_report.py": ("tests/models/test_warm_starting.py", "what it is told"),
     "features/value_book.py": ("tests/features/test_growth.py", "the rules that it applies"),
     "data/source.py": ("tests/data/test_files.py", "what every reader of files has to offer"),
-    "distribution/tpu/compiler.py": (
+    "distribution/ahead_of_time/compiling.py": (
+        "tests/distribution/tpu/test_ahead_of_time.py",
+        "what `tpu_check` and `gpu_check` begin with",
+    ),
+    "distribution/ahead_of_time/compiler.py": (
         "tests/distribution/tpu/test_ahead_of_time.py",
         "a program that runs in a process of its own, for `tpu_check`",
     ),
@@ -89,7 +93,9 @@ EXPLAINED: dict[str, tuple[str, str]] = {
             "head_attention",
             "hstu_encoder",
             "longer_encoder",
+            "merged_events",
             "transformer_encoder",
+            "trim_padding",
         )
     },
     **{

@@ -55,18 +55,18 @@ def gpu_residual(
     after: Callable[[Any], Any] | None,
     dropout: Callable[[Any], Any],
 ) -> Any:
-    """The gradient of a norm that follows is rounded in memory.
+    """The sum is rounded in memory, and so is its gradient.
 
-    Without the barrier XLA leaves the rounding out where a sum follows, and writes float32.
+    Without the barriers XLA leaves the rounding out where another sum follows, and writes float32.
     """
     inner = layer(x if before is None else before(x))
-    y = reference.add(x, in_layout(dropout, inner))
-    return y if after is None else after(in_layout(_rounded_gradient, y))
+    y = in_layout(_rounded, reference.add(x, in_layout(dropout, inner)))
+    return y if after is None else after(y)
 
 
 @tf.custom_gradient
-def _rounded_gradient(x: Any) -> Any:
-    return tf.identity(x), optimization_barrier
+def _rounded(x: Any) -> Any:
+    return optimization_barrier(x), optimization_barrier
 
 
 def mean_of_tokens(x: Any) -> Any:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from rankup_keras.models.dense_part import dense_part
-from tests.distribution.tpu.test_training_step import make_model
+from tests.distribution.ahead_of_time.test_training_step import make_model
 
 
 def test_what_stands_behind_the_tables_computes_the_same():

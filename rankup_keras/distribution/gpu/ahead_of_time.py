@@ -7,10 +7,10 @@ from importlib import metadata
 
 import keras
 
+from rankup_keras.distribution.ahead_of_time.compiling import check_step, compile_step
+from rankup_keras.distribution.ahead_of_time.hlo_traffic import PRODUCTS, count_kernels
+from rankup_keras.distribution.ahead_of_time.training_step import RefusedOpsError, lower
 from rankup_keras.distribution.gpu.cards import Card, card_of
-from rankup_keras.distribution.tpu.ahead_of_time import check_step, compile_step
-from rankup_keras.distribution.tpu.hlo_traffic import PRODUCTS, count_kernels
-from rankup_keras.distribution.tpu.training_step import RefusedOpsError, lower
 from rankup_keras.kernels.program import made_for
 from rankup_keras.models.dense_part import dense_part
 from rankup_keras.models.model_cost import measure

@@ -6,7 +6,7 @@ import pytest
 from rankup_keras.distribution import GPUReport, gpu_check
 from rankup_keras.distribution.gpu import ahead_of_time
 from rankup_keras.distribution.gpu.cards import card_of
-from tests.distribution.tpu.test_training_step import Words, make_model
+from tests.distribution.ahead_of_time.test_training_step import Words, make_model
 
 INSTALLED = ahead_of_time._installed("jax") and any(
     map(ahead_of_time._installed, ahead_of_time.PLUGINS)

@@ -7,7 +7,7 @@ import pytest
 
 from rankup_keras.distribution.experimental import TPUReport, tpu_check
 from rankup_keras.distribution.tpu.chips import CHIPS
-from tests.distribution.tpu.test_training_step import make_model
+from tests.distribution.ahead_of_time.test_training_step import make_model
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("jax", "libtpu"))
 

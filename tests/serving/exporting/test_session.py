@@ -267,28 +267,51 @@ def test_closing_twice(exported):
 
 @pytest.mark.processes
 def test_a_v1_session_without_the_package(model, exported, tmp_path):
-    """The other way that a server's faults show: TensorFlow 1's loader in a Session."""
+    """The other way that a server's faults show: TensorFlow 1's loader in a Session.
+
+    Once op by op, and once with XLA's clusters, as servers with GPUs are told to run it.
+    """
     rows = stand_in.make_rows(6)
     texts = {name: np.char.encode(v.astype("U")) for name, v in rows.items() if v.dtype == object}
     np.savez(tmp_path / "rows.npz", **{**rows, **texts})
     code = """
-import sys, numpy as np, tensorflow as tf
-export, rows, out = sys.argv[1:]
+import os, sys
+os.environ["TF_XLA_FLAGS"] = "--tf_xla_cpu_global_jit"  # there are clusters on CPUs too
+import numpy as np, tensorflow as tf
+export, rows, *outs = sys.argv[1:]
 rows = {k: v.astype(object) if v.dtype.kind == "S" else v for k, v in np.load(rows).items()}
-with tf.compat.v1.Session(graph=tf.Graph()) as session:
-    graph = tf.compat.v1.saved_model.load(session, ["serve"], export)
-    signature = graph.signature_def["serving_default"]
-    feed = {signature.inputs[k].name: v for k, v in rows.items()}
-    np.savez(out, **session.run({k: v.name for k, v in signature.outputs.items()}, feed))
+for out, clusters in zip(outs, (False, True)):
+    config, data = tf.compat.v1.ConfigProto(), tf.compat.v1.RunMetadata()
+    if clusters:
+        levels = tf.compat.v1.OptimizerOptions
+        config.graph_options.optimizer_options.global_jit_level = levels.ON_2
+    with tf.compat.v1.Session(graph=tf.Graph(), config=config) as session:
+        graph = tf.compat.v1.saved_model.load(session, ["serve"], export)
+        signature = graph.signature_def["serving_default"]
+        feed = {signature.inputs[k].name: v for k, v in rows.items()}
+        wanted = {k: v.name for k, v in signature.outputs.items()}
+        options = tf.compat.v1.RunOptions(output_partition_graphs=True)
+        np.savez(out, **session.run(wanted, feed, options, data))
+    ops = {node.op for graph in data.partition_graphs for node in graph.node}
+    assert ("_XlaRun" in ops) is clusters, ops
 assert not any(name.startswith("rankup_keras") for name in sys.modules)
 """
+    outs = ("plain.npz", "clusters.npz")
     subprocess.run(
-        [sys.executable, "-c", code, exported, tmp_path / "rows.npz", tmp_path / "out.npz"],
-        timeout=100,
+        [
+            sys.executable,
+            "-c",
+            code,
+            exported,
+            tmp_path / "rows.npz",
+            *map(tmp_path.joinpath, outs),
+        ],
+        timeout=200,
         cwd=tmp_path,
         check=True,
         capture_output=True,
     )
-    got = np.load(tmp_path / "out.npz")
-    for task, want in stand_in.predict(model, rows).items():
-        np.testing.assert_allclose(got[task], want, atol=1e-6)
+    for out in outs:
+        got = np.load(tmp_path / out)
+        for task, want in stand_in.predict(model, rows).items():
+            np.testing.assert_allclose(got[task], want, atol=1e-6)

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from rankup_keras.distribution.tpu.hlo_text import Computation, Instruction, Module, parse
+from rankup_keras.distribution.ahead_of_time.hlo_text import Computation, Instruction, Module, parse
 
 # No bytes move: names, and the ends of what was counted at its start.
 _FREE = {"parameter", "constant", "bitcast", "tuple", "get-tuple-element", "after-all"}

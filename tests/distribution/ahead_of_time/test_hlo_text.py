@@ -2,9 +2,9 @@
 
 import pytest
 
-from rankup_keras.distribution.tpu.hlo_text import parse
-from rankup_keras.distribution.tpu.hlo_traffic import count_traffic
-from tests.distribution.tpu.test_hlo_traffic import FAST, ROWS, SIZE, entry
+from rankup_keras.distribution.ahead_of_time.hlo_text import parse
+from rankup_keras.distribution.ahead_of_time.hlo_traffic import count_traffic
+from tests.distribution.ahead_of_time.test_hlo_traffic import FAST, ROWS, SIZE, entry
 
 
 def test_arrays_have_the_size_of_whole_tiles():

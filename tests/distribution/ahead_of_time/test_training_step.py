@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from rankup_keras import Categorical, FeatureSet, History, Numeric, RankMixer, optimizers
-from rankup_keras.distribution.tpu.training_step import RefusedOpsError, lower
+from rankup_keras.distribution.ahead_of_time.training_step import RefusedOpsError, lower
 from rankup_keras.models.dense_part import dense_part
 
 

@@ -2,7 +2,11 @@
 
 import pytest
 
-from rankup_keras.distribution.tpu.hlo_traffic import Traffic, count_kernels, count_traffic
+from rankup_keras.distribution.ahead_of_time.hlo_traffic import (
+    Traffic,
+    count_kernels,
+    count_traffic,
+)
 
 # 1,024 rows of 128 in bfloat16: 256 KiB, in whole tiles.
 ROWS = "bf16[1024,128]{1,0:T(8,128)(2,1)}"

@@ -1,0 +1,44 @@
+"""A lowered training step, compiled in a process of its own."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import keras
+
+
+def check_step(model: keras.Model, batch_size: int) -> None:
+    """Refuses a model without a training step."""
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}.")
+    if not getattr(model, "compiled", False) or model.optimizer is None:
+        raise ValueError("`model` must be compiled with an optimizer: call `model.compile` first.")
+
+
+def compile_step(hlo: bytes, platform: str, target: str) -> tuple[dict[str, Any], str]:
+    """Compiles a module in a process of its own: memory and cost, or an error; the compiled text.
+
+    Args:
+        hlo: from `lower`.
+        platform: `"tpu"` or `"cuda"`.
+        target: a TPU's topology, or a GPU as XLA describes it.
+    """
+    program = pathlib.Path(__file__).with_name("compiler.py")
+    with tempfile.TemporaryDirectory() as folder:
+        files = ("step.hlo", "result.json", "compiled.txt")
+        source, result, compiled = (pathlib.Path(folder, name) for name in files)
+        source.write_bytes(hlo)
+        done = subprocess.run(
+            [sys.executable, str(program), str(source), platform, target, result, compiled],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not result.exists():
+            raise RuntimeError(
+                f"The compiler ended with code {done.returncode}: {done.stderr.strip()[-1000:]}"
+            )
+        return json.loads(result.read_text()), compiled.read_text()
