@@ -2,14 +2,17 @@
 
     python -m benchmarks.baselines --data <folder of the Parquet files> --seeds 2
 
-RankUp by `rk.RankUp(features, tasks)`, `compile()` and `fit` with early stopping, all defaults;
-logistic regression on one-hot columns, its C chosen by the validation rows;
-`HistGradientBoostingClassifier` on target-encoded columns. All read the same columns of the same
-rows: a random 80 % to train, 10 % to choose by, 10 % to test on, by
-`rankup_keras.data.random_split(rows, seed)`. Writes `benchmarks/results/baselines.md`.
+RankUp as README and `rankup-keras init` write it, with and without their embedding dropout, by
+`compile()` and `fit` with early stopping; logistic regression on one-hot columns, its C chosen by
+the validation rows; `HistGradientBoostingClassifier` on target-encoded columns. All read the same
+columns of the same rows: a random 80 % to train, 10 % to choose by, 10 % to test on, by
+`rankup_keras.data.random_split(rows, seed)`. Every run adds a line to `results/baselines.jsonl`;
+those that are there are not made again. The table is `results/baselines.md`.
 """
 
 import argparse
+import functools
+import itertools
 import os
 import pathlib
 import statistics
@@ -30,6 +33,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 import rankup_keras as rk
 from benchmarks import measuring
 from benchmarks.quality_metrics import auc, log_loss
+from benchmarks.study import Run, Study
 
 BATCH, EPOCHS, PATIENCE = 1024, 20, 2
 # Label, categorical columns, numeric columns.
@@ -43,6 +47,11 @@ SETS: dict[str, Columns] = {
     ),
     "book_crossing": (
         "label_rated",
+        ["user", "item", "Location", "Book-Author", "Publisher"],
+        ["Age", "Year-Of-Publication"],
+    ),
+    "book_crossing_like": (
+        "label_like",
         ["user", "item", "Location", "Book-Author", "Publisher"],
         ["Age", "Year-Of-Publication"],
     ),
@@ -72,14 +81,14 @@ def load(name: str, folder: pathlib.Path) -> pd.DataFrame:
             parts.append(pd.DataFrame({**frame, "genre": genre, label: rows.labels[label]}))
         frame = pd.concat(parts, ignore_index=True)
     else:
-        frame = pd.read_parquet(folder / f"{name}.parquet")
+        frame = pd.read_parquet(folder / f"{name.removesuffix('_like')}.parquet")
     frame = frame[[label, *categories, *numbers]]
     for column in categories:
         frame[column] = frame[column].astype("string").fillna("").astype(object)
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
-def rankup(columns: Columns, parts: Parts, seed: int) -> np.ndarray:
+def rankup(columns: Columns, parts: Parts, seed: int, **settings: Any) -> np.ndarray:
     """The README's lines."""
     label, categories, numbers = columns
     train, valid, test = parts
@@ -87,7 +96,7 @@ def rankup(columns: Columns, parts: Parts, seed: int) -> np.ndarray:
     features = rk.FeatureSet(
         [*(rk.Categorical(name) for name in categories), *(rk.Numeric(name) for name in numbers)]
     ).adapt(train)
-    model = rk.RankUp(features, [label])
+    model = rk.RankUp(features, [label], **settings)
     model.compile()
     best = keras.callbacks.EarlyStopping(
         "val_auc", mode="max", patience=PATIENCE, restore_best_weights=True
@@ -129,10 +138,36 @@ def boosting(columns: Columns, parts: Parts, seed: int) -> np.ndarray:
 
 
 CONTENDERS: dict[str, Callable[[Columns, Parts, int], np.ndarray]] = {
-    "RankUp": rankup,
+    "RankUp": functools.partial(rankup, embedding_dropout=0.2),
+    "RankUp, no dropout": rankup,
     "logistic regression": logistic,
     "HistGradientBoosting": boosting,
 }
+
+
+def score(key: Run, folder: pathlib.Path) -> Run:
+    """AUC, log loss and seconds of one contender on the test rows of one split."""
+    columns, frame = SETS[key["set"]], load(key["set"], folder)
+    parts: Any = [frame.iloc[rows] for rows in rk.data.random_split(len(frame), key["seed"])]
+    begun, y = time.perf_counter(), parts[2][columns[0]].to_numpy()
+    p = CONTENDERS[key["model"]](columns, tuple(parts), key["seed"])
+    seconds = round(time.perf_counter() - begun, 1)
+    return {"auc": auc(y, p), "log_loss": log_loss(y, p), "seconds": seconds}
+
+
+def report(runs: Sequence[Run]) -> str:
+    """A row for each set and contender: means over seeds, and deviations."""
+    lines = ["| set | model | seeds | AUC | log loss | seconds |", "|---|---|---:|---:|---:|---:|"]
+    for name, contender in itertools.product(SETS, CONTENDERS):
+        own = [run for run in runs if (run["set"], run["model"]) == (name, contender)]
+        if own:
+            means = {k: statistics.mean(r[k] for r in own) for k in ("auc", "log_loss", "seconds")}
+            spread = statistics.stdev(run["auc"] for run in own) if len(own) > 1 else 0.0
+            lines.append(
+                f"| {name} | {contender} | {len(own)} | {means['auc']:.4f} ± {spread:.4f} | "
+                f"{means['log_loss']:.4f} | {means['seconds']:.0f} |"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -140,31 +175,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = os.environ.get("RANKUP_KERAS_BENCHMARK_DATA", ".")
     parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path(folder))
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--models", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--table", type=pathlib.Path, default=measuring.RESULTS / "baselines.md")
+    parser.add_argument("--threads", type=int, help="of TensorFlow; default: all")
+    results = measuring.RESULTS / "baselines.jsonl"
+    parser.add_argument("--results", type=pathlib.Path, default=results)
     options = parser.parse_args(arguments)
-    rows: list[list[str]] = []
-    for name in options.sets:
-        frame, label = load(name, options.data), SETS[name][0]
-        for contender, score in CONTENDERS.items():
-            found: list[tuple[float, float, float]] = []
-            for seed in range(options.seeds):
-                parts: Any = [frame.iloc[i] for i in rk.data.random_split(len(frame), seed)]
-                begun, y = time.perf_counter(), parts[2][label].to_numpy()
-                p = score(SETS[name], tuple(parts), seed)
-                found.append((auc(y, p), log_loss(y, p), time.perf_counter() - begun))
-            aucs, losses, seconds = zip(*found, strict=True)
-            spread = statistics.stdev(aucs) if len(aucs) > 1 else 0.0
-            rows.append(
-                [name, contender, f"{statistics.mean(aucs):.4f} ± {spread:.4f}",
-                 f"{statistics.mean(losses):.4f}", f"{statistics.mean(seconds):.0f}"]
-            )  # fmt: skip
-            print(*rows[-1], flush=True)
-    head = ["set", "model", "AUC", "log loss", "seconds"]
-    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
-    options.table.write_text(
-        f"`python -m benchmarks.baselines --seeds {options.seeds}`\n\n" + "\n".join(lines) + "\n"
-    )
+    measuring.limit_threads(options.threads)
+    study = Study(options.results)
+    for seed, name, model in itertools.product(range(options.seeds), options.sets, options.models):
+        key = {"set": name, "model": model, "seed": seed}
+        print(study.run(key, functools.partial(score, folder=options.data)), flush=True)
+    text = report(study.runs)
+    options.results.with_suffix(".md").write_text(text)
+    print(text)
     return 0
 
 

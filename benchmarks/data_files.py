@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -82,11 +83,11 @@ def run(step: str, folder: Path) -> dict[str, float]:
     """One measurement, in this process."""
     import tensorflow as tf
 
-    import rankup_keras as rk
+    import rankup_keras.data  # noqa: F401 (before memory is looked at)
 
     tf.constant(0)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    rows, seconds = _steps(rk, folder)[step]()
+    rows, seconds = _steps(folder)[step]()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "rows": rows,
@@ -96,18 +97,20 @@ def run(step: str, folder: Path) -> dict[str, float]:
     }
 
 
-def _steps(rk: object, folder: Path) -> dict[str, Callable[[], tuple[int, float]]]:
+def _steps(folder: Path) -> dict[str, Callable[[], tuple[int, float]]]:
+    import rankup_keras as rk
+
     paths = sorted(folder.glob("*.parquet"))
     numbers, words = [f"I{i}" for i in range(1, 14)], [f"C{i}" for i in range(1, 27)]
 
-    def features(hashed: bool):  # type: ignore[no-untyped-def]
+    def features(hashed: bool) -> rk.FeatureSet:
         buckets = 100_000 if hashed else None
-        return rk.FeatureSet(  # type: ignore[attr-defined]
-            [rk.Numeric(n, normalize=None if hashed else "log") for n in numbers]  # type: ignore[attr-defined]
-            + [rk.Categorical(n, hash_buckets=buckets) for n in words]  # type: ignore[attr-defined]
+        return rk.FeatureSet(
+            [rk.Numeric(n, normalize=None if hashed else "log") for n in numbers]
+            + [rk.Categorical(n, hash_buckets=buckets) for n in words]
         )
 
-    def count(dataset) -> tuple[int, float]:  # type: ignore[no-untyped-def]
+    def count(dataset: Any) -> tuple[int, float]:
         begun, rows = time.perf_counter(), 0
         for _, labels in dataset:
             rows += int(labels["label"].shape[0])
@@ -122,16 +125,16 @@ def _steps(rk: object, folder: Path) -> dict[str, Callable[[], tuple[int, float]
                 rows += batch.num_rows
         return rows, time.perf_counter() - begun
 
-    def dataset(shuffle: bool, encode: bool):  # type: ignore[no-untyped-def]
+    def dataset(shuffle: bool, encode: bool) -> Any:
         made = features(hashed=True)
-        files = rk.data.Files(paths, made, ["label"])  # type: ignore[attr-defined]
+        files = rk.data.Files(paths, made, ["label"])
         return files.dataset(BATCH, shuffle=shuffle, encoded=encode)
 
     def learn(epoch: bool) -> tuple[int, float]:
         made = features(hashed=False)
-        files = rk.data.Files(paths, made, ["label"])  # type: ignore[attr-defined]
+        files = rk.data.Files(paths, made, ["label"])
         begun = time.perf_counter()
-        found = rk.data.adapt(made, files)  # type: ignore[attr-defined]
+        found = rk.data.adapt(made, files)
         seconds = time.perf_counter() - begun
         sizes = [item["kept"] for item in found.features.values() if "kept" in item]
         print(f"{sum(sizes):,} values in the vocabularies", file=sys.stderr)
@@ -151,9 +154,7 @@ def _steps(rk: object, folder: Path) -> dict[str, Callable[[], tuple[int, float]
 
 def by_turns(folder: Path, rounds: int) -> dict[str, object]:
     """Rates of `numpy`, `encode` and `shuffle`, taken by turns."""
-    import rankup_keras as rk
-
-    steps = _steps(rk, folder)
+    steps = _steps(folder)
     names = ("numpy", "encode", "shuffle")
     for name in names:
         steps[name]()

@@ -33,6 +33,7 @@ STACKS: dict[str, dict[str, Any]] = {
         "mixing": {"kind": "unimixing", "bases": 4, "rank": 64},
     },
     "token_attention": {**PRE, "mixing": "token_attention"},
+    "gram_mixing": {**PRE, "mixing": "gram_mixing"},
     "full_mixing, low rank": {**PRE, "mixing": {"kind": "full_mixing", "form": "low_rank"}},
     "glu": {**PRE, "ffn": "glu"},
 }

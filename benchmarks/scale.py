@@ -49,6 +49,7 @@ class Form:
     batch: int
     test_rows: int
     seeds: int
+    deep_seeds: int  # of runs at other depths
     clicks: dict[str, int]
     rank: int
     fields: int
@@ -65,6 +66,7 @@ SHORT = Form(
     batch=512,
     test_rows=50_000,
     seeds=2,
+    deep_seeds=1,
     clicks={"num_users": 200, "num_items": 100, "num_values": 20},
     rank=4,
     fields=8,
@@ -77,6 +79,7 @@ FULL = Form(
     batch=4096,
     test_rows=200_000,
     seeds=3,
+    deep_seeds=3,
     clicks={"num_users": 20_000, "num_items": 5_000, "num_values": 100},
     rank=8,
     fields=16,
@@ -165,7 +168,7 @@ def plan(form: Form, models: Sequence[str], runs: Sequence[Run]) -> Iterator[Run
         for seed in range(form.seeds):
             for size in form.sizes:
                 yield from (key(model, size, form.depth, seed) for model in CONTENDERS)
-            for depth in form.depths:
+            for depth in form.depths if seed < form.deep_seeds else ():
                 yield from (key(model, form.middle, depth, seed) for model in DEEP)
             for rank, fields in form.data:
                 yield from (

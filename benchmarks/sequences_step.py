@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=5, help="rounds of four steps")
-    parser.add_argument("--rows-per-pass", type=int, default=64, help="0: the whole batch")
+    parser.add_argument("--rows-per-pass", type=int, default=32, help="0: the whole batch")
     parser.add_argument("--padding", action="store_true", help="lists of uneven lengths")
     parser.add_argument("--rows", type=int, default=4096, help="of an epoch with --padding")
     parser.add_argument("--longest", type=int, default=2000, help="list with --padding")

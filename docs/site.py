@@ -27,8 +27,10 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         text, target = found.groups()
         path = target.removeprefix("../").removeprefix("docs/")
         known = files.get_file_from_path(path.partition("#")[0])
+        # The name of a file is of use in the repository; here it is a page with a title.
+        text = known.page.title if known and known.page and text.endswith(".md") else text
         return f"[{text}]({path})" if known else text
 
     if page.file.src_uri == "index.md":
         return re.sub(r"\[([^\]]+)\]\((?!https?:)([^)#][^)]*)\)", link, markdown)
-    return re.sub(r"\[([^\]]+)\]\((\.\./[^)]+)\)", link, markdown)
+    return re.sub(r"\[([^\]]+)\]\((\.\./[^)]+|\w+\.md(?:#[^)]*)?)\)", link, markdown)

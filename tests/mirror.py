@@ -93,7 +93,9 @@ EXPLAINED: dict[str, tuple[str, str]] = {
             "head_attention",
             "hstu_encoder",
             "longer_encoder",
+            "merged_events",
             "transformer_encoder",
+            "trim_padding",
         )
     },
     **{

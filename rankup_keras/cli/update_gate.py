@@ -27,9 +27,9 @@ def problems(gate: Gate, served: Metrics, new: Metrics) -> Iterator[str]:
         before = served[task]
         yield from _worse(f"AUC of {task!r}", before["auc"], values["auc"], gate.auc, -1)
         yield from _worse(f"NE of {task!r}", before["ne"], values["ne"], gate.ne, 1)
-        off = [abs(each["calibration"] - 1) for each in (before, values)]
+        was, now = (abs(each["calibration"] - 1) for each in (before, values))
         what = f"Distance of calibration from 1 of {task!r}"
-        yield from _worse(what, *off, gate.calibration, 1)
+        yield from _worse(what, was, now, gate.calibration, 1)
 
 
 def _worse(

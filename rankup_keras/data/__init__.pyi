@@ -1,13 +1,13 @@
 from .adapt_from_files import adapt as adapt
 from .adapt_from_files import recall as recall
 from .bad_rows import BadRows as BadRows
-from .by_length import by_length as by_length
 from .csv_options import CsvOptions as CsvOptions
 from .data_error import DataError as DataError
 from .event_log import EventLog as EventLog
 from .files import Files as Files
 from .leaks import Leak as Leak
 from .leaks import find_leaks as find_leaks
+from .length_batches import by_length as by_length
 from .point_in_time import earlier_items as earlier_items
 from .point_in_time import earlier_statistics as earlier_statistics
 from .row_filters import Between as Between

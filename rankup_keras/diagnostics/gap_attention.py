@@ -150,11 +150,10 @@ def _log_gap(model: Any, present: Any) -> Any:
         gaps = [_log_gap(model, mask) for mask in inputs[len(inputs) // 2 :]]
         return None if any(gap is None for gap in gaps) else keras.ops.concatenate(gaps, axis=1)
     channels = inputs[0]
-    trim = call_of(channels)
-    if not isinstance(trim.operation, TrimPadding):
-        return None
-    # The channels come last, but for their mask.
-    take = call_of(trim.inputs[-2]).operation
+    made = call_of(channels)
+    if isinstance(made.operation, TrimPadding):  # of the channels, which come before their mask
+        made = call_of(made.inputs[-2])
+    take = made.operation
     if not isinstance(take, TakeColumns) or take.depth is None:
         return None
     feature = model.features[take.of[0]]

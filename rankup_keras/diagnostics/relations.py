@@ -51,17 +51,15 @@ def token_mutual_information(
     - [RankUp](https://arxiv.org/abs/2604.17878), figure 2.
     """
     codes = cluster_tokens(_finite_activations(x), clusters, seed)
-    tokens = codes.shape[1]
-    out = np.zeros((tokens, tokens))
-    entropies = [_entropy(np.bincount(codes[:, t])) for t in range(tokens)]
-    for i in range(tokens):
-        for j in range(i, tokens):
-            information = entropies[i] if i == j else _information(codes[:, i], codes[:, j])
-            if normalize:
-                mean = 0.5 * (entropies[i] + entropies[j])
-                information = information / mean if mean > 0.0 else 0.0
-            out[i, j] = out[j, i] = information
-    return out
+    information = _information(codes, codes)
+    entropies = _entropy(_one_hot(codes).sum(axis=0))
+    np.fill_diagonal(information, entropies)
+    # The two orders of a sum differ in their last digit.
+    information = (information + information.T) / 2
+    if not normalize:
+        return information
+    mean = (entropies[:, None] + entropies) / 2
+    return np.divide(information, mean, out=np.zeros_like(mean), where=mean > 0)
 
 
 def token_cosine_similarity(x: Any) -> np.ndarray:
@@ -128,9 +126,8 @@ def label_information(x: Any, labels: Any, clusters: int = 16, seed: int = 0) ->
             f"Received {classes.max() + 1}."
         )
     entropy = _entropy(np.bincount(classes))
-    codes = cluster_tokens(array, clusters, seed)
-    shared = [_information(codes[:, token], classes) for token in range(codes.shape[1])]
-    return np.array(shared) / entropy if entropy > 0.0 else np.zeros(len(shared))
+    shared = _information(cluster_tokens(array, clusters, seed), classes[:, None])[:, 0]
+    return shared / entropy if entropy > 0.0 else np.zeros(len(shared))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,16 +235,24 @@ def _finite_activations(x: Any) -> np.ndarray:
     return array
 
 
-def _entropy(counts: np.ndarray) -> float:
-    share = counts[counts > 0] / counts.sum()
-    return float(-(share * np.log(share)).sum())
+def _entropy(counts: np.ndarray) -> np.ndarray:
+    """Of distributions along the last axis, in nats."""
+    share = counts / counts.sum(axis=-1, keepdims=True)
+    return -(share * np.log(np.where(share > 0, share, 1))).sum(axis=-1)
 
 
-def _information(first: np.ndarray, second: np.ndarray) -> float:
-    table = np.zeros((first.max() + 1, second.max() + 1))
-    np.add.at(table, (first, second), 1.0)
-    rows, columns = table.sum(axis=1), table.sum(axis=0)
-    raw = _entropy(rows) + _entropy(columns) - _entropy(table.reshape(-1))
+def _one_hot(codes: np.ndarray) -> np.ndarray:
+    """(samples, columns, values), in float64."""
+    return (codes[..., None] == np.arange(codes.max() + 1)).astype(np.float64)
+
+
+def _information(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Of every column of `first` (samples, A) and every one of `second` (samples, B): (A, B)."""
+    a, b = _one_hot(first), _one_hot(second)
+    tables = np.tensordot(a, b, axes=(0, 0)).swapaxes(1, 2)
+    rows, columns = a.sum(axis=0), b.sum(axis=0)
+    joint = _entropy(tables.reshape(*tables.shape[:2], -1))
     # What independent tokens would show with so few samples.
-    chance = ((rows > 0).sum() - 1) * ((columns > 0).sum() - 1) / (2.0 * len(first))
-    return max(0.0, raw - chance)
+    free_a, free_b = ((counts > 0).sum(axis=-1) - 1 for counts in (rows, columns))
+    chance = free_a[:, None] * free_b / (2.0 * len(first))
+    return np.maximum(0.0, _entropy(rows)[:, None] + _entropy(columns) - joint - chance)

@@ -34,6 +34,8 @@ table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-num
 th,td{padding:4px 10px 4px 0;text-align:right;white-space:nowrap;
 border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--card)}
+.words th,.words td{text-align:left;white-space:normal;vertical-align:top}
+.words td:last-child{overflow-wrap:anywhere}
 th{color:var(--soft);font-weight:600;vertical-align:bottom}
 ul.insights{list-style:none;margin:8px 0 0;padding:0}
 ul.insights li{padding:6px 0 6px 12px;border-left:4px solid var(--note);margin-bottom:8px}
@@ -78,14 +80,20 @@ def card(heading: str, note: str, body: str, wide: bool = False) -> str:
     return f"<section{extra}><h2>{html.escape(heading)}</h2>{under}{body}</section>"
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is its head."""
+def table(rows: Sequence[Sequence[str]], words: bool = False) -> str:
+    """A table whose first row is its head.
+
+    Args:
+        rows: Plain text.
+        words: Whether it holds words, which wrap where a page is narrow, rather than numbers.
+    """
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
     lines = [
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
         for row in rows[1:]
     ]
+    kind = ' class="words"' if words else ""
     return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )

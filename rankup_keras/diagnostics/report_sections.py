@@ -43,7 +43,7 @@ def sections(
     """All sections of the page, in order."""
     last = profiles[-1]
     if about:
-        yield card("The run", "", table([("", ""), *about.items()]), wide=True)
+        yield card("The run", "", table([("", ""), *about.items()], words=True), wide=True)
     yield _insights(profiles, collapse_below)
     for view, note in _NOTES.items():
         yield _chart(f"Along the network, {view} view", note, plots.along_network(profiles, view))
@@ -137,7 +137,7 @@ def _token_sources(tokens: Sequence[tuple[str, str]]) -> str:
     families = dict(FAMILIES.values())
     there = dict.fromkeys(family for family, _ in tokens)
     note = " ".join(f"{name}: {families[name]}." for name in there if name in families)
-    body = table([("token", "family", "of"), *rows])
+    body = table([("token", "family", "of"), *rows], words=True)
     return card("What the tokens are made of", note, body, wide=True)
 
 

@@ -29,7 +29,8 @@ def trim_padding(tensors: Sequence[Any], present: Any, smallest: int) -> list[An
     """
     longest = present.shape[1]
     if longest is None or longest <= smallest or program() in ("xla", "xla-gpu", "tpu"):
-        return list(tensors)
+        # Tensors of their own, as gradients of both are asked for.
+        return [tf.identity(x) for x in tensors]
     lengths = few_lengths(longest, smallest)
     with on_host():
         places = tf.where(tf.reduce_any(present, axis=0), tf.range(1, longest + 1), 0)

@@ -6,6 +6,7 @@ from .embeddings import TableView as TableView
 from .embeddings import TakeColumns as TakeColumns
 from .embeddings import plan as plan
 from .mixers import FullMixing as FullMixing
+from .mixers import GramMixing as GramMixing
 from .mixers import ItemTokenMixing as ItemTokenMixing
 from .mixers import LayerNorm as LayerNorm
 from .mixers import MixAndRevert as MixAndRevert

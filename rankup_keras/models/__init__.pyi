@@ -1,5 +1,7 @@
 from .calibrated import Calibrated as Calibrated
 from .calibrated import calibrate as calibrate
+from .day_by_day import NextDay as NextDay
+from .day_by_day import next_day as next_day
 from .dcnv2 import DCNv2 as DCNv2
 from .dlrm import DLRM as DLRM
 from .hyformer import HyFormer as HyFormer
@@ -7,8 +9,6 @@ from .mixformer import MixFormer as MixFormer
 from .model_cost import Cost as Cost
 from .model_cost import cost as cost
 from .model_cost import measure as measure
-from .next_day import NextDay as NextDay
-from .next_day import next_day as next_day
 from .presets import PRESETS as PRESETS
 from .presets import from_preset as from_preset
 from .rankelastor import RankElastor as RankElastor

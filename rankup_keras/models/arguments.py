@@ -24,10 +24,10 @@ dtype: dtype policy of all layers. Defaults to Keras's global policy."""
 BLOCKS = """\
 mixing: `"token_mixing"` (default), `"mix_and_revert"`, `"tokenmixer_large"`
     (that block as published, with `norm="rms_norm"` and `placement="pre"`),
-    `"full_mixing"`, `"unimixing"` or `"token_attention"`; a dict with one of
-    them under `"kind"` and further arguments of the layer, such as
-    `{"kind": "tokenmixer_large", "num_heads": 8}`, with which the number of
-    tokens need not divide D; or, as for `ffn`, a layer.
+    `"full_mixing"`, `"unimixing"`, `"token_attention"` or `"gram_mixing"`; a
+    dict with one of them under `"kind"` and further arguments of the layer,
+    such as `{"kind": "tokenmixer_large", "num_heads": 8}`, with which the
+    number of tokens need not divide D; or, as for `ffn`, a layer.
 inter_residual: int. s: the output of every s-th block but the last is added
     to that of the s-th after it, beginning with the tokens (TokenMixer-Large
     has 2 or 3). Defaults to 0, none.

@@ -27,6 +27,12 @@ class CompiledSteps:
     def compile(self, *args: Any, **kwargs: Any) -> None:
         self._jit_compile_asked, self._region = kwargs.pop("jit_compile", "auto"), None
         self._rows_per_pass = kwargs.pop("rows_per_pass", None)
+        strategy = self.distribute_strategy  # type: ignore[attr-defined]
+        if self._rows_per_pass and isinstance(strategy, tf.distribute.TPUStrategy):
+            raise ValueError(
+                "`rows_per_pass` is for CPUs and GPUs. Under a TPUStrategy use smaller batches. "
+                f"Received: rows_per_pass={self._rows_per_pass}."
+            )
         # Keras compiles a whole step or nothing.
         super().compile(*args, jit_compile=False, **kwargs)  # type: ignore[misc]
 

@@ -152,7 +152,7 @@ class EmbeddedRow:
         for sequence in self.sequences(table_set):
             items, ids = self.history(table_set, sequence)
             mask = ops.cast(ops.not_equal(ids, 0), items.dtype)
-            items, mask = TrimPadding(dtype=self.dtype)([items, mask], mask)
+            items, mask = self._trimmed([items, mask], mask)
             candidate = self._candidate(table_set, [sequence.table])
             found.append(EventSequence(sequence.name, [items], mask, candidate))
         start = 0
@@ -165,8 +165,7 @@ class EmbeddedRow:
                 channels = take(self.inputs["encoded_events"])
                 key = self._set(table_set)
                 columns = [self._embedded[f"{key}/{field}"] for field in events.fields]
-                trim = TrimPadding(dtype=self.dtype)
-                *columns, channels = trim([*columns, channels], channels[:, :, 0])
+                *columns, channels = self._trimmed([*columns, channels], channels[:, :, 0])
                 columns += [channels[:, :, 1:]] if depth > 1 else []
                 gap = events.channels.index("log_gap") if "log_gap" in events.channels else None
                 candidate = self._candidate(table_set, list(events.ids.values()))
@@ -181,6 +180,11 @@ class EmbeddedRow:
                 )
             start = end
         return found
+
+    def _trimmed(self, tensors: list[Any], present: Any) -> list[Any]:
+        """A sequence's tensors as long as its longest in a batch; short ones as they are."""
+        trim = TrimPadding(dtype=self.dtype)
+        return trim(tensors, present) if present.shape[1] > trim.smallest else tensors
 
     def _candidate(self, table_set: str, tables: Sequence[Any]) -> Any:
         """What the candidate has of the columns of a sequence, side by side; `None` without any."""

@@ -12,7 +12,13 @@ from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.dot_interaction import DotInteraction
 from rankup_keras.layers.embeddings import FieldEmbedding
-from rankup_keras.layers.mixers import FullMixing, PerTokenMoE, TokenAttention, UniMixing
+from rankup_keras.layers.mixers import (
+    FullMixing,
+    GramMixing,
+    PerTokenMoE,
+    TokenAttention,
+    UniMixing,
+)
 from rankup_keras.layers.tokens import PerTokenDense, SliceTokenizer, TargetAttention
 from rankup_keras.layers.towers import Task
 from rankup_keras.models.ranking_model import RankingModel
@@ -188,7 +194,12 @@ def _uni_mixing(layer: UniMixing) -> int:
 def _attention(layer: TokenAttention) -> int:
     # The projections are a layer of their own.
     tokens, width = layer.lift.kernel.shape[:2]
-    return 2 * tokens * width * (width + 2 * tokens)
+    return 2 * tokens * width * (width + 2 * (tokens + layer.num_tasks))
+
+
+def _gram_mixing(layer: GramMixing) -> int:
+    width = layer.kernel.shape[0]
+    return 2 * layer.num_tokens * width * (width + 2 * layer.num_tokens)
 
 
 def _bags(layer: FieldEmbedding) -> int:
@@ -210,6 +221,7 @@ _COUNTS: tuple[tuple[type, Callable[[Any], int]], ...] = (
     (PerTokenMoE, _moe),
     (UniMixing, _uni_mixing),
     (TokenAttention, _attention),
+    (GramMixing, _gram_mixing),
     (DotInteraction, lambda layer: 2 * layer.fields * layer.input.shape[-1]),
     (TargetAttention, lambda layer: 2 * (_size(layer.query) + _size(layer.key))),
 )

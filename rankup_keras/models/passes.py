@@ -45,9 +45,9 @@ class Passes(CompiledRegion):
         return False
 
     def _trained(self, arguments: tuple[Any, ...]) -> Any:
-        vectors, penalties, *of_rows = arguments
-        whole = (vectors, *of_rows)
-        count = tf.shape(self._batch(of_rows[0]))[0]
+        vectors, penalties, x, y, sample_weight = arguments
+        whole = (vectors, x, y, sample_weight)
+        count = tf.shape(self._batch(x))[0]
         passes = tf.maximum((count + self.rows - 1) // self.rows, 1)
         known: list[bool] = []
         # What looking up adds to the loss is added once.
@@ -62,8 +62,9 @@ class Passes(CompiledRegion):
             outer = outer[: len(vectors)]
             known[:] = [gradient is not None for gradient in (*dense, *outer)]
             dense, outer = (
-                [g * tf.cast(share, g.dtype) for g in gradients if g is not None]
-                for gradients in (dense, outer)
+                # Those of `take` name rows.
+                [tf.convert_to_tensor(g) * tf.cast(share, g.dtype) for g in own if g is not None]
+                for own in (dense, outer)
             )
             return dense, outer, loss * tf.cast(share, loss.dtype), predicted
 
@@ -91,7 +92,8 @@ class Passes(CompiledRegion):
         scale = self.model.optimizer.scale_loss
         outer = [*found[: len(outer)], *(scale(tf.ones_like(x)) for x in penalties)]
         gradients = _with_none([*dense, *outer], [*known, *[True] * len(penalties)])
-        trainer.loss_of_step(self.model, nothing, *of_rows[:2], predicted, of_rows[2], True)
+        # For the epoch's loss of each output, which passes leave alone.
+        trainer.loss_of_step(self.model, nothing, x, y, predicted, sample_weight, True)
         weights = len(self._weights())
         return gradients[:weights], gradients[weights:], (loss + sum(penalties), predicted)
 

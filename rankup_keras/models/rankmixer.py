@@ -44,8 +44,9 @@ class RankMixer(RankingModel):
             or a layer or a layer's Keras config, of which every block has a
             copy with weights of its own.
         placement: `"post"` (default, as published) or `"pre"`.
-        norm: `"layer_norm"` (default), `"rms_norm"`, `None`, or `"siamese"`, two
-            streams (`SiameseResidual`), for which there is no `placement`.
+        norm: `"layer_norm"` (default), `"rms_norm"`, `None`; or `"siamese"` or
+            `"siamese_blocks"`, two streams (`SiameseResidual`) around each half of
+            a block or around blocks, for which there is no `placement`.
         pooling: `"mean"` (default, as published) or `"flatten"`.
         user_item_mask: bool. Whether tokens of the user's features and sequences
             are apart from the candidate's, which mixing keeps out of them, so that

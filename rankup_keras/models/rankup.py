@@ -102,8 +102,9 @@ class RankUp(RankingModel):
             token does where a numeric feature is the candidate's. Needs
             `tokenizer="permutation"` and `mixing="token_mixing"`. Defaults to
             `False`.
-        norm: `"layer_norm"` (default), `"rms_norm"`, or `"siamese"`, two streams
-            (`SiameseResidual`) in the blocks and layer norms around them.
+        norm: `"layer_norm"` (default), `"rms_norm"`; or `"siamese"` or
+            `"siamese_blocks"`, two streams (`SiameseResidual`) around each half of
+            a block or around blocks, and layer norms before and after them.
         token_norm: bool. Whether to normalize every token before the first
             block, since families differ in scale and a pre-norm block keeps
             that difference in its residual path. The paper does not say.

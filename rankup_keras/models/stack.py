@@ -8,6 +8,7 @@ import keras
 
 from rankup_keras.layers.mixers import (
     FullMixing,
+    GramMixing,
     MixAndRevert,
     MixerBlock,
     PerTokenFFN,
@@ -40,6 +41,8 @@ FFNS: dict[str, tuple[type, dict[str, Any]]] = {
 }
 # Arguments without a default, as an example.
 NEEDED = {"moe": {"num_experts": 8}, "sparse_moe": {"num_experts": 8, "num_active": 2}}
+# Norms of two streams: around each half of a block, or around blocks.
+SIAMESE = ("siamese", "siamese_blocks")
 MIXINGS: dict[str, type] = {
     "token_mixing": TokenMixing,
     "mix_and_revert": MixAndRevert,
@@ -47,6 +50,7 @@ MIXINGS: dict[str, type] = {
     "full_mixing": FullMixing,
     "unimixing": UniMixing,
     "token_attention": TokenAttention,
+    "gram_mixing": GramMixing,
 }
 
 
@@ -114,7 +118,7 @@ def mixing_layer(mixing: LayerChoice, make_ffn: Any, name: str, dtype: Any, **bl
 
 def plain_norm(norm: str | None) -> str | None:
     """The norm of a single stream that goes with the norm of a stack."""
-    return "layer_norm" if norm == "siamese" else norm
+    return "layer_norm" if norm in SIAMESE else norm
 
 
 def mixer_stack(
@@ -139,15 +143,16 @@ def mixer_stack(
         mixing: the mixing, see `mixing_layer`.
         inter_residual: s, as in `RankUp`.
         lower: list to which outputs of lower blocks are added: of every s-th, or of all.
-        **block: as in `MixerBlock`; with `norm="siamese"` two streams take the place of blocks.
+        **block: as in `MixerBlock`; with a norm of `SIAMESE` two streams take the place of blocks.
     """
     if num_blocks < 1:
         raise ValueError(f"`num_blocks` must be positive. Received: num_blocks={num_blocks}.")
-    siamese = block.get("norm") == "siamese"
+    norm = block.get("norm")
+    siamese = norm in SIAMESE
     if inter_residual < 0 or (siamese and inter_residual):
         raise ValueError(
             "`inter_residual` must be a number of blocks, or 0 for none, as norm='siamese' asks. "
-            f"Received: inter_residual={inter_residual}, norm={block.get('norm')!r}."
+            f"Received: inter_residual={inter_residual}, norm={norm!r}."
         )
     outputs, streams = [x], (x, x)
     if siamese:
@@ -164,8 +169,12 @@ def mixer_stack(
                 _must_keep_shape(argument, layer, x.shape)
         name = f"block_{index}"
         if siamese:
-            rate = block.get("dropout", 0.0)
-            x, streams = _siamese(name, mixer, network, x, streams, rate, dtype)
+            if norm == "siamese":
+                parts = {"mixer": mixer, "ffn": network}
+            else:
+                parts = {"ffn": keras.Sequential([mixer, network], name=f"{name}_layers")}
+            _must_have_no_residual(mixer)
+            x, streams = _siamese(name, parts, x, streams, block.get("dropout", 0.0), dtype)
         else:
             x = MixerBlock(network, mixer, name=name, dtype=dtype, **block).chain(x)
         if inter_residual and index % inter_residual == 0 and index < num_blocks:
@@ -178,17 +187,20 @@ def mixer_stack(
     return x
 
 
-def _siamese(
-    name: str, mixer: Any, network: Any, x: Any, streams: Any, dropout: float, dtype: Any
-) -> tuple[Any, Any]:
-    """One block on two streams: what the next one reads, and the streams."""
+def _must_have_no_residual(mixer: Any) -> None:
     if getattr(mixer, "adds_input", False) or getattr(mixer, "skips_to_input", False):
         raise ValueError(
             "norm='siamese' has residual connections of its own, and so has this mixing. "
             f"Received: {type(mixer).__name__} with residual={mixer.residual!r}, "
             f"norm_on={mixer.norm_on!r}. Use its defaults, or another norm."
         )
-    for part, layer in (("mixer", mixer), ("ffn", network)):
+
+
+def _siamese(
+    name: str, parts: Mapping[str, Any], x: Any, streams: Any, dropout: float, dtype: Any
+) -> tuple[Any, Any]:
+    """One block on two streams: what the next one reads, and the streams."""
+    for part, layer in parts.items():
         residual = SiameseResidual(
             layer, dropout=dropout, name=f"{name}_{part}_streams", dtype=dtype
         )

@@ -8,7 +8,7 @@ from keras import ops
 from rankup_keras.layers.mixers import ItemTokenMixing, Residual, TokenMixing, UserTokenMixing
 from rankup_keras.layers.mixers.residual import make_norm
 from rankup_keras.models.layer_choice import LayerChoice
-from rankup_keras.models.stack import ffn_layer
+from rankup_keras.models.stack import SIAMESE, ffn_layer
 
 USER, ITEM, ALL = "user_", "item_", ""
 # Tokens by stream: {"": all of them}, or {"user_": ..., "item_": ...}, the user's the first.
@@ -86,7 +86,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     """Refuses what has no masked form."""
     plain = {"mixing": "token_mixing", "inter_residual": 0, "auxiliary_loss": 0}
     wrong = {k: settings[k] for k, value in plain.items() if settings[k] != value}
-    wrong |= {"norm": "siamese"} if settings["norm"] == "siamese" else {}
+    wrong |= {"norm": settings["norm"]} if settings["norm"] in SIAMESE else {}
     if wrong:
         raise ValueError(
             "`user_item_mask` needs mixing='token_mixing', of which there is a masked form, one "

@@ -1,9 +1,21 @@
 """What the gate of an update lets through."""
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import rankup_keras as rk
+from rankup_keras.cli.failures import RunError
+from rankup_keras.cli.scoring import score
 from rankup_keras.cli.settings import Gate
-from rankup_keras.cli.update_gate import latency_problems, problems, rank_problems
+from rankup_keras.cli.update_gate import (
+    latencies,
+    latency_problems,
+    problems,
+    rank_problems,
+    scores_of_export,
+)
 
 NAN = float("nan")
 SERVED = {"auc": 0.75, "ne": 0.8, "calibration": 1.02}
@@ -43,3 +55,29 @@ def test_ranks_and_latency():
     assert latency_problems(Gate(), 2.0, 3.1) == [
         "Latency is 3.10 ms, 2.00 ms of the one served: above 1.5 times"
     ]
+
+
+def test_a_served_version_answers_as_its_model(tmp_path):
+    rows = {
+        "user": ["a", "b", None, "a", "c"],
+        "price": [1.0, 2.5, None, 0.0, 7.0],
+        "tags": [["x"], [], ["y", "x"], None, ["z"]],
+        "click": [0, 1, 0, 1, 0],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    columns = [rk.Categorical("user"), rk.Numeric("price"), rk.Categorical("tags", max_length=2)]
+    features = rk.FeatureSet(columns)
+    files = rk.data.Files(tmp_path / "rows.parquet", features, ["click"])
+    rk.data.adapt(features, files)
+    model = rk.DCNv2(features, ["click"], embedding_dim=2)
+    path = rk.export(model, tmp_path / "ads", batch_sizes=[1], signatures=["serving_default"])
+    found = list(scores_of_export(path, files, 2))
+    for (table, scores), (same, wanted) in zip(found, score(model, files, 2), strict=True):
+        assert table["label/click"].equals(same["label/click"])
+        np.testing.assert_allclose(scores["click"], wanted["click"], atol=1e-6)
+    times = latencies([path, path], next(iter(files.dataset(5)))[0])
+    assert len(times) == 2
+    assert min(times) > 0
+    other = rk.data.Files(tmp_path / "rows.parquet", rk.FeatureSet(columns[:2]), ["click"])
+    with pytest.raises(RunError, match="of another model"):
+        next(scores_of_export(path, other, 2))

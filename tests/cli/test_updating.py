@@ -1,5 +1,6 @@
 """`rankup-keras update`: days that follow one another, a refusal, and kills at every stage."""
 
+import contextlib
 import json
 
 import pytest
@@ -10,6 +11,9 @@ from rankup_keras.serving import load_session, read_card, version_path, versions
 from rankup_keras.training.resume_store import CheckpointStore
 from tests.helpers.days import copied, outcome, write_trained
 
+UPDATE = ["update", "runs/ads", "--data", "day1.parquet", "--quiet"]
+UPDATE += ["--set", "update.calibrate=platt"]
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
@@ -18,24 +22,43 @@ def trained(tmp_path_factory):
     return folder
 
 
-def test_days_follow_one_another(trained, tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    run = copied(trained, tmp_path)
-    assert main(["update", "runs/ads", "--data", "day1.parquet", "--json"]) == 0
-    first = json.loads(capfd.readouterr().out)
-    assert first["day"] == 1
-    assert first["vocabularies"]["item"] == {"kept": 20, "added": 5, "evicted": 0}
-    assert first["compared_with"] == "version 1"
-    assert sum(first["rows"].values()) == 600
-    assert set(first["ahead"]["click"]) == {"auc", "log_loss", "ne", "calibration"}
-    assert first["effective_rank"]["tokens"] >= 1
+@pytest.fixture(scope="module")
+def updated(trained, tmp_path_factory):
+    """The run after its first day, undisturbed."""
+    folder = tmp_path_factory.mktemp("updated")
+    with contextlib.chdir(folder):
+        copied(trained, folder)
+        assert main(UPDATE) == 0
+    return folder
 
+
+def _days(run):
+    return [json.loads(line) for line in (run / "days.jsonl").read_text().splitlines()]
+
+
+def test_a_day_is_scored_ahead_and_grown_and_compared(updated):
+    (day,) = _days(updated / "runs/ads")
+    assert day["day"] == 1
+    assert day["vocabularies"]["item"] == {"kept": 20, "added": 5, "evicted": 0}
+    assert day["tables"]["item"] == {"kept": 22, "new": 5, "gone": 0}
+    assert day["compared_with"] == "version 1"
+    assert sum(day["rows"].values()) == 600
+    assert day["rows"].keys() == {"train", "calibrate", "compare"}
+    assert set(day["ahead"]["click"]) == {"auc", "log_loss", "ne", "calibration"}
+    assert day["effective_rank"]["tokens"] >= 1
+    assert versions(updated / "runs/ads/export/ads") == [1, 2]
+    assert not list((updated / "runs/ads").glob(".*"))
+
+
+def test_days_follow_one_another(updated, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    run = copied(updated, tmp_path)
     # Refused by a gate: nothing changes but the series, and the exit code tells.
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
     command = ["update", "ads.yaml", "--data", "day2.parquet"]
     impossible = ["--set", "update.gate.ne=0", "--set", "update.gate.latency=0.0001"]
-    calibrated = ["--set", "update.calibrate=platt", "--set", "update.evict_after=1"]
-    assert main([*command, *calibrated, *impossible, "--day", "3"]) == 5
+    other = ["--set", "update.evict_after=1"]
+    assert main([*command, *other, *impossible, "--day", "3"]) == 5
     said = capfd.readouterr().out
     assert "Refused: " in said
     assert "--set update.gate.auc=null" in said
@@ -44,18 +67,18 @@ def test_days_follow_one_another(trained, tmp_path, monkeypatch, capfd):
     assert versions("runs/ads/export/ads") == [1, 2]
 
     # The same rows with other thresholds: what was trained is used, and the day is told once.
-    assert main([*command, *calibrated, "--day", "3"]) == 0
+    assert main([*command, *other, "--day", "3"]) == 0
     said = capfd.readouterr()
     assert "goes on where it stopped" in said.err
     assert "item: 15 kept, 5 added, 10 evicted" in said.out
-    days = [json.loads(line) for line in (run / "days.jsonl").read_text().splitlines()]
+    days = _days(run)
     assert [line["day"] for line in days] == [1, 3]
     assert days[1]["refused"] == []
     card = read_card(version_path("runs/ads/export/ads"))
     assert card["metrics"]["held_click_auc"] == days[1]["held"]["new"]["click"]["auc"]
-    assert not list(run.glob(".*"))
+    assert not (run / "uncalibrated.keras").exists()
 
-    # Other commands see the calibrated model; the rows are not trained on twice.
+    # Today it is not calibrated. The rows are not trained on twice.
     assert main(["evaluate", "ads.yaml", "--on", "validation", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["rows"] > 0
     assert main(["update", "runs/ads", "--data", "day2.parquet"]) == 0
@@ -88,8 +111,8 @@ class Killed(BaseException):
     """Ends a command as a signal does: nothing catches it."""
 
 
-def kill_at(stage, command, patch):
-    """Ends a command at a stage that the log would tell, or after a second checkpoint."""
+def kill_at(stage, patch):
+    """Ends the update at a stage that the log would tell, or after a second checkpoint."""
     written = []
 
     def note(run, text):
@@ -106,29 +129,24 @@ def kill_at(stage, command, patch):
         within.setattr(RunFolder, "note", note)
         within.setattr(CheckpointStore, "write", write)
         with pytest.raises(Killed):
-            main(command)
+            main(UPDATE)
 
 
 STAGES = (
-    "scored ahead", "second checkpoint", "compared with", "decided", "uncalibrated.keras is",
+    "scored ahead", "vocabularies grown", "second checkpoint", "decided", "uncalibrated.keras is",
     "model.keras is", "ledger.parquet is", "summary.json is", "days.jsonl", "exported runs/",
 )  # fmt: skip
 
 
-def test_killed_at_ten_stages_it_ends_as_undisturbed(trained, tmp_path, monkeypatch):
+def test_killed_at_ten_stages_it_ends_as_undisturbed(trained, updated, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command = ["update", "runs/ads", "--data", "day1.parquet", "--quiet"]
-    command += ["--set", "update.calibrate=platt"]
-    whole = copied(trained, tmp_path / "whole")
-    assert main(command) == 0
-    expected = outcome(whole)
+    expected = outcome(updated / "runs/ads")
     assert expected["version"] == "2"
-
     run = copied(trained, tmp_path / "killed")
     yesterday = (run / "model.keras").read_bytes()
     request = {"user": ["u1"], "item": ["i7"], "price": [0.5]}
     for stage in STAGES:
-        kill_at(stage, command, monkeypatch)
+        kill_at(stage, monkeypatch)
         decided = STAGES.index(stage) >= STAGES.index("decided")
         assert (run / "update").is_dir() == decided
         if not decided:
@@ -137,5 +155,5 @@ def test_killed_at_ten_stages_it_ends_as_undisturbed(trained, tmp_path, monkeypa
         assert version_path(run / "export/ads").name == str(1 + (stage == STAGES[-1]))
     with load_session(version_path(run / "export/ads")) as session:
         assert session.run(request)["click"].shape == (1,)
-    assert main(command) == 0
+    assert main(UPDATE) == 0
     assert outcome(run) == expected

@@ -11,7 +11,7 @@ def make_model(kind, **events):
         [
             rk.Categorical("item", num_ids=9),
             rk.Timestamp("now"),
-            rk.Events("c", {"clicked": "item"}, 6, time="at", request_time="now", **events),
+            rk.Events("c", {"clicked": "item"}, 20, time="at", request_time="now", **events),
         ]
     )
     return kind(features, ["click"], token_dim=8, num_blocks=1)
@@ -38,6 +38,24 @@ def test_shares_add_up_and_equal_events_share_alike(kind):
     layer.key.assign(0 * layer.key)
     alike = attention_by_gap(model, ROWS)
     np.testing.assert_allclose(alike.attention[name], found.events[name], atol=1e-6)
+
+
+def test_merged_sequences_share_one_attention():
+    features = rk.FeatureSet(
+        [
+            rk.Categorical("item", num_ids=9),
+            rk.Timestamp("now"),
+            rk.Events("a", {"clicked": "item"}, 20, time="at", request_time="now"),
+            rk.Events("b", {"bought": "item"}, 3, time="then", request_time="now"),
+        ]
+    )
+    model = rk.MixFormer(features, ["click"], token_dim=8, num_blocks=1)
+    rows = {**ROWS, "bought": [[1], [], []], "then": [[10**6 - 30], [], []]}
+    found = attention_by_gap(model, rows)
+    (name,) = found.attention
+    # Two of the first row's three events within a minute.
+    np.testing.assert_allclose(found.events[name], [1 / 3, 0.5, 0, 1 / 6, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(found.attention[name].sum(), 1, rtol=1e-6)
 
 
 def test_it_is_drawn(tmp_path):

@@ -1,3 +1,4 @@
+import keras
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -51,6 +52,27 @@ def test_tensorboard_pages(tmp_path):
     scalars = set(callback.profiles[-1].numbers())
     tags = events.Tags()["tensors"]
     assert len(tags) == len(scalars) + 5 + len(NAMES)  # no picture or histogram took a scalar's tag
+
+
+def test_tensorboard_shows_the_same_in_either_order_of_callbacks(tmp_path):
+    shown = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        callbacks = [
+            EffectiveRank(column_rows(), log_dir=folder),
+            keras.callbacks.TensorBoard(folder),
+        ]
+        fit(token_network(), callbacks if name == "first" else callbacks[::-1])
+        runs = {}
+        for run in ("effective_rank", "train"):
+            events = EventAccumulator(str(folder / run))
+            events.Reload()
+            tags = events.Tags()["tensors"]
+            runs[run] = {tag: [event.step for event in events.Tensors(tag)] for tag in tags}
+        assert set(callbacks[0].profiles[-1].numbers()) <= set(runs["effective_rank"])
+        assert runs["train"]["epoch_loss"] == [0, 1]
+        shown.append(runs["effective_rank"])
+    assert shown[0] == shown[1]
 
 
 def test_pictures_take_no_more_than_their_share_of_the_time(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from rankup_keras.models.token_streams import shares
 from rankup_keras.serving.exporting.rank_graph import RankGraph
 from rankup_keras.serving.exporting.rank_inputs import RankInputs
 
-ROWS, LENGTH = 24, 6
+ROWS, LENGTH = 24, 20  # longer than any row has events, so that padding is trimmed
 ITEMS = [f"i{n}" for n in range(8)]
 TINY = {"embedding_dim": 4, "num_blocks": 2, "embeddings_initializer": "random_normal"}
 ENCODERS = {"clicks": "longer", "buys": "din", "seen": "attention"}

@@ -123,7 +123,7 @@ def test_heads_take_weights_of_rows_and_a_loss_of_the_users_own():
         ({"auxiliary_loss": -1.0}, "`auxiliary_loss` must not be negative"),
         ({"inter_residual": -1}, "`inter_residual` must be a number of blocks"),
         ({"norm": "siamese", "mixing": "token_mixing", "inter_residual": 2}, "norm='siamese'"),
-        ({"norm": "siamese"}, "has residual connections of its own.*MixAndRevert"),
+        ({"norm": "siamese_blocks"}, "has residual connections of its own.*MixAndRevert"),
     ],
 )
 def test_wrong_arguments(settings, message):

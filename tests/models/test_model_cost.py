@@ -32,6 +32,7 @@ CONFIGURATIONS = {
         {"token_dim": 6, "num_tokens": 3, "ffn": "glu", "norm": None},
         {"token_dim": 8, "mixing": LITE, "norm": "siamese", "num_tokens": 4, "num_blocks": 1},
         {"token_dim": 6, "mixing": "token_attention", "num_tokens": 5, "placement": "pre"},
+        {"token_dim": 6, "mixing": "gram_mixing", "num_tokens": 5, "norm": "siamese_blocks"},
     ],
     "RankUp": [
         {"token_dim": 12},
@@ -45,6 +46,7 @@ CONFIGURATIONS = {
         {"token_dim": 10, "mixing": {"kind": "full_mixing", "form": "low_rank", "rank": 2}},
         {"token_dim": 12, "mixing": LARGE, "inter_residual": 1, "auxiliary_loss": 0.1},
         {"token_dim": 12, "mixing": "unimixing", "ffn": TOP_K, "num_blocks": 1},
+        {"token_dim": 12, "mixing": {"kind": "token_attention", "num_tasks": 1}},
     ],
     "RankElastor": [
         {"token_dim": 6},

@@ -77,6 +77,7 @@ def test_a_layer_is_what_its_name_would_make():
         ("unimixing", True),
         (rk.layers.UniMixing(block=4), False),
         ("token_attention", False),
+        ("gram_mixing", False),
     ],
 )
 def test_where_heads_are_tokens_their_number_must_divide(mixing, needs):

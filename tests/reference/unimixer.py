@@ -45,8 +45,21 @@ def siamese(x, layers, norms, last):
     return first + layer_norm(second, *last)
 
 
-def token_attention(x, query, key, value, out, heads):
-    """`softmax(q_t . k_u / sqrt(d)) v_u` in every head, the heads side by side times `out`."""
+def gram_mixing(x, kernel):
+    """`(X X^T / D) X W` of the tokens of every row."""
+    x, kernel = np.asarray(x, np.float64), kernel.astype("float64")
+    out = np.zeros_like(x)
+    for row, tokens in zip(out, x, strict=True):
+        for t, own in enumerate(tokens):
+            row[t] = sum((own @ other) / len(own) * other for other in tokens) @ kernel
+    return out
+
+
+def token_attention(x, query, key, value, out, heads, tasks=0):
+    """`softmax(q_t . k_u / sqrt(d)) v_u` in every head, the heads side by side times `out`.
+
+    The last `tasks` tokens read those before them and themselves, the others no task's.
+    """
     x = np.asarray(x, np.float64)
     batch, tokens, width = x.shape
     d = width // heads
@@ -54,10 +67,10 @@ def token_attention(x, query, key, value, out, heads):
     for b in range(batch):
         q, k, v = ([x[b, t] @ w[t] for t in range(tokens)] for w in (query, key, value))
         for t in range(tokens):
-            mixed = []
+            mixed, read = [], max(tokens - tasks, t + 1)
             for h in range(heads):
                 own = slice(h * d, (h + 1) * d)
-                scores = np.array([q[t][own] @ k[u][own] / math.sqrt(d) for u in range(tokens)])
+                scores = np.array([q[t][own] @ k[u][own] / math.sqrt(d) for u in range(read)])
                 shares = np.exp(scores - scores.max())
                 shares /= shares.sum()
                 mixed.append(sum(s * v[u][own] for u, s in enumerate(shares)))

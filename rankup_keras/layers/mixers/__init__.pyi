@@ -1,5 +1,6 @@
 from .dense_to_experts import split_experts as split_experts
 from .full_mixing import FullMixing as FullMixing
+from .gram_mixing import GramMixing as GramMixing
 from .item_token_mixing import ItemTokenMixing as ItemTokenMixing
 from .layer_norm import LayerNorm as LayerNorm
 from .mix_and_revert import MixAndRevert as MixAndRevert

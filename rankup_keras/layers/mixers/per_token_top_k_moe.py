@@ -47,6 +47,9 @@ class PerTokenTopKMoE(ConfiguredLayer):
         sparse: bool. Whether experts compute only the rows that chose them in
             batches in which that pays: at least 64 rows, at most half of them
             for the fullest expert. Has no XLA form. Defaults to `True`.
+        z_loss: float. Weight of the mean of `log(sum_j exp(z_tj))^2`, which is
+            added to the loss while training and keeps the router's numbers
+            small (Zenith; 1e-3 is usual). Defaults to 0, none.
         kernel_initializer: initializer of one expert's kernels. Defaults to
             `"glorot_uniform"`.
         kernel_regularizer: regularizer of the experts' kernels. Defaults to none.
@@ -76,6 +79,7 @@ class PerTokenTopKMoE(ConfiguredLayer):
 
     References:
         - TokenMixer-Large, arXiv 2602.06563, section 3.4 (sparse-pertoken MoE).
+        - ST-MoE, arXiv 2202.08906, equation 5 (z-loss).
     """
 
     token_wise = True
@@ -91,6 +95,7 @@ class PerTokenTopKMoE(ConfiguredLayer):
         activation: Any = "silu",
         down_scale: float = 0.01,
         sparse: bool = True,
+        z_loss: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
         **kwargs: Any,
@@ -105,6 +110,8 @@ class PerTokenTopKMoE(ConfiguredLayer):
             raise ValueError(f"`gates` must be one of {GATES} or None. Received: {gates!r}.")
         if not expansion > 0:
             raise ValueError(f"`expansion` must be positive. Received: expansion={expansion}.")
+        if z_loss < 0:
+            raise ValueError(f"`z_loss` must not be negative. Received: z_loss={z_loss}.")
         self.num_experts = num_experts
         self.num_active = num_active
         self.expansion = expansion
@@ -114,6 +121,7 @@ class PerTokenTopKMoE(ConfiguredLayer):
         self.activation = keras.activations.get(activation)
         self.down_scale = down_scale
         self.sparse = sparse
+        self.z_loss = z_loss
         # Keras asks every layer before it compiles a model with XLA.
         self.supports_jit = not sparse
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -172,9 +180,13 @@ class PerTokenTopKMoE(ConfiguredLayer):
         return ops.cast(scale * gates, z.dtype)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
+        z = self.router(x)
+        if training and self.z_loss:
+            large = ops.logsumexp(ops.cast(z, "float32"), axis=-1)
+            self.add_loss(self.z_loss * ops.mean(ops.square(large)))
         y = kernels.per_token_moe(
             x,
-            self.route(x),
+            kernels.row_wise(self._gated, z),
             (self.up.kernel, None),
             (self.down.kernel, None),
             self.activation,

@@ -18,9 +18,9 @@ class SiameseResidual(keras.layers.Layer):
     `o = layer(s)`, `x' = Norm(x + o)`, `y' = y + o`. Both streams start as the
     tokens, and what a layer reads is `s = x + Norm(y)` (`SiameseSum`): one
     stream bounds the activations as post-norm does, the other lets gradients
-    through as pre-norm does. Around both halves of every block; around whole
-    blocks is the other reading, and the paper does not say which. Models do
-    this with `norm="siamese"`.
+    through as pre-norm does. The paper does not say whether `layer` is half a
+    block, as it is in models with `norm="siamese"`, or the mixing and the network
+    behind it together, as with `norm="siamese_blocks"`.
 
     Args:
         layer: the layer inside, keeping the shape of its input.

@@ -11,6 +11,7 @@ from keras import ops
 
 # Far below any score, and finite: of padding alone a softmax would be NaN.
 LOW = -1e9
+ORDERS = ("auto", "events", "queries")
 
 
 def real(mask: Any) -> Any:
@@ -77,10 +78,19 @@ def joined(x: Any) -> Any:
     return ops.reshape(x, (-1, length_of(x), x.shape[2] * x.shape[3]))
 
 
-def by_cost(
-    queries_first: Any, events_first: Any, first: Callable[[], Any], second: Callable[[], Any]
+def checked_order(order: str) -> str:
+    """What key and value kernels are applied to, out of `ORDERS`."""
+    if order not in ORDERS:
+        raise ValueError(f"`order` must be one of {ORDERS}. Received: order={order!r}.")
+    return order
+
+
+def in_order(
+    order: str, costs: tuple[Any, Any], by_queries: Callable[[], Any], by_events: Callable[[], Any]
 ) -> Any:
-    """`first()` where its cost is the lower one, else `second()`; costs may be known late."""
-    if isinstance(queries_first, int | float) and isinstance(events_first, int | float):
-        return first() if queries_first < events_first else second()
-    return ops.cond(queries_first < events_first, first, second)
+    """What the order asks for, `"auto"` for the cheaper one; costs may be known late."""
+    if order != "auto":
+        return by_queries() if order == "queries" else by_events()
+    if all(isinstance(cost, int | float) for cost in costs):
+        return by_queries() if costs[0] < costs[1] else by_events()
+    return ops.cond(costs[0] < costs[1], by_queries, by_events)

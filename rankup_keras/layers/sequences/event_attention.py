@@ -10,8 +10,6 @@ from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.divisibility import must_divide
 from rankup_keras.layers.sequences import attend
 
-ORDERS = ("auto", "events", "queries")
-
 
 @serializable
 class EventAttention(ConfiguredLayer):
@@ -76,11 +74,9 @@ class EventAttention(ConfiguredLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if order not in ORDERS:
-            raise ValueError(f"`order` must be one of {ORDERS}. Received: order={order!r}.")
         self.num_heads = num_heads
         self.units = units
-        self.order = order
+        self.order = attend.checked_order(order)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(
@@ -118,10 +114,9 @@ class EventAttention(ConfiguredLayer):
         costs = self._costs_of_rows
         if shared:
             costs = self._costs(q.shape[2] or ops.shape(q)[2], attend.length_of(events))
-        if self.order != "auto":
-            costs = (0, 1) if self.order == "queries" else (1, 0)
-        found = attend.by_cost(
-            *costs,
+        found = attend.in_order(
+            self.order,
+            costs,
             lambda: self._by_queries(q, events, allowed),
             lambda: self._by_events(q, events, allowed),
         )

@@ -10,8 +10,6 @@ from rankup_keras.layers.configured import ConfiguredLayer
 from rankup_keras.layers.sequences import attend
 from rankup_keras.layers.tokens.per_token_initializer import PerTokenInitializer
 
-ORDERS = ("auto", "events", "queries")
-
 
 @serializable
 class HeadAttention(ConfiguredLayer):
@@ -68,11 +66,9 @@ class HeadAttention(ConfiguredLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if order not in ORDERS:
-            raise ValueError(f"`order` must be one of {ORDERS}. Received: order={order!r}.")
         self.num_slices = num_slices
         self.first_slice = first_slice
-        self.order = order
+        self.order = attend.checked_order(order)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, queries_shape: Any, events_shape: Any, present_shape: Any = None) -> None:
@@ -105,8 +101,6 @@ class HeadAttention(ConfiguredLayer):
         q = attend.fold(q) if shared else q
         # Either kernel meets one query per head and row, or every event.
         costs = (q.shape[2] or ops.shape(q)[2], attend.length_of(own)) if shared else (0, 1)
-        if self.order != "auto":
-            costs = (0, 1) if self.order == "queries" else (1, 0)
         key, value = (ops.cast(kernel, q.dtype) for kernel in (self.key, self.value))
 
         def by_queries() -> Any:
@@ -116,7 +110,7 @@ class HeadAttention(ConfiguredLayer):
         def by_events() -> Any:
             return _seen(q, ops.matmul(events, key), ops.matmul(events, value), allowed, width)
 
-        found = attend.by_cost(*costs, by_queries, by_events)
+        found = attend.in_order(self.order, costs, by_queries, by_events)
         found = attend.unfold(found, 1) if shared else found
         return found[:, :, 0]
 

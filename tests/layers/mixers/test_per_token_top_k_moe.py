@@ -84,6 +84,18 @@ def test_one_expert_routed_to_leaves_its_router_a_gradient():
     assert np.abs(tape.gradient(loss, layer.router.kernel.value)).max() > 1e-4
 
 
+def test_z_loss_while_training():
+    layer, x = built(z_loss=0.1), random_inputs((20, T, D))
+    layer(x)
+    assert not layer.losses
+    plain = layer(x, training=True)
+    z = np.einsum("btd,tde->bte", x.astype("float64"), np.array(layer.router.kernel))
+    expected = 0.1 * np.mean(np.log(np.exp(z).sum(axis=-1)) ** 2)
+    np.testing.assert_allclose(layer.losses, [expected], rtol=1e-5)
+    layer.z_loss = 0
+    np.testing.assert_array_equal(layer(x, training=True), plain)
+
+
 def test_sparse_rows_are_dense_rows(monkeypatch):
     """Value and gradients, where an expert computes only the rows that chose it."""
     taken = []
@@ -139,6 +151,7 @@ def test_fewer_active_experts_of_a_dense_network():
         (lambda: PerTokenTopKMoE(4, 5, shared=False), "between 1 and num_experts"),
         (lambda: PerTokenTopKMoE(4, 2, gates="some"), "`gates` must be one of"),
         (lambda: PerTokenTopKMoE(4, 2, expansion=0), "`expansion` must be positive"),
+        (lambda: PerTokenTopKMoE(4, 2, z_loss=-1), "`z_loss` must not be negative"),
         (lambda: split_experts(PerTokenSwiGLU(), 4), "no weights"),
         (lambda: split_experts(dense(), 5), "hidden width 12"),
         (lambda: split_experts(dense(use_bias=True), 4), "use_bias=True"),

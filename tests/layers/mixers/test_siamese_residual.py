@@ -2,6 +2,7 @@ import keras
 import numpy as np
 
 from rankup_keras.layers.mixers import PerTokenFFN, SiameseResidual, SiameseSum, TokenMixing
+from rankup_keras.models.stack import mixer_stack
 from tests.helpers.layer_test import random_inputs, randomize_weights
 from tests.reference import mixers, unimixer
 
@@ -38,3 +39,28 @@ def test_equation_saved_and_reloaded(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(rows), model(rows))
     assert loaded.get_layer("part_1").get_config() == parts[1][0].get_config()
+
+
+def test_around_whole_blocks():
+    """The mixing's output goes into the network, and only what comes out of that to the streams."""
+    inputs, settings = keras.Input((T, D)), {"expansion": 1.5}
+    tokens = mixer_stack(inputs, 2, "gelu", settings, None, norm="siamese_blocks", dropout=0.1)
+    model = keras.Model(inputs, tokens)
+    randomize_weights(model)
+    rows = random_inputs((5, T, D))
+
+    def affine(layer):
+        return [np.array(weight) for weight in (layer.norm.gamma, layer.norm.beta)]
+
+    functions, norms, before = [], [], model.get_layer("siamese_tokens")
+    for number in (1, 2):
+        streams = model.get_layer(f"block_{number}_ffn_streams")
+        ffn = [np.array(w) for w in streams.layer.weights]
+        functions.append(lambda h, ffn=ffn: mixers.per_token_ffn(mixers.token_mixing(h), *ffn))
+        norms.append((affine(before), affine(streams)))
+        before = model.get_layer(f"block_{number}_ffn")
+    expected = unimixer.siamese(rows, functions, norms, affine(before))
+    np.testing.assert_allclose(model(rows), expected, rtol=0, atol=1e-5)
+    again = keras.Model.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again(rows), model(rows))

@@ -132,3 +132,18 @@ def test_half_precision(features):
     model = rk.RankUp(features, ["click"], token_dim=32, embeddings_initializer="random_normal")
     _, got, want = rank(model)
     np.testing.assert_allclose(got["click"], want["click"], atol=2e-2)
+
+
+def test_a_candidate_costs_less_by_the_users_share_of_the_tokens(features):
+    """Operations of the networks in the blocks behind the cut, which run for every candidate."""
+    settings = {"token_dim": 32, "num_tokens": 8, "num_blocks": 3}
+    model = rk.RankMixer(features, ["click"], user_item_mask=True, **settings)
+
+    def of_networks(part):
+        return sum(p.flops for p in rk.models.measure(part).parts if p.name.endswith("_ffn"))
+
+    user = model.get_layer("user_tokens").output.shape[1]
+    assert 0 < user < 8
+    behind = RankGraph(model, RankInputs(model.features))._tail
+    assert of_networks(model) == of_networks(rk.RankMixer(features, ["click"], **settings))
+    assert of_networks(behind) == of_networks(model) * (8 - user) / 8
