@@ -10,7 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankup_keras.cli.label_columns import Label, find_labels, plain
-from rankup_keras.cli.list_columns import as_lists, list_separator, name_histories, name_times
+from rankup_keras.cli.list_columns import (
+    as_lists,
+    list_separator,
+    name_events,
+    name_histories,
+    name_times,
+)
 from rankup_keras.cli.sampling import Sample, draw
 from rankup_keras.cli.text_dialect import format_by_content, sniff
 from rankup_keras.cli.time_columns import times_of
@@ -21,7 +27,7 @@ from rankup_keras.data.leaks import find_leaks
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
 from rankup_keras.data.tfrecord_source import TFRecordSource
-from rankup_keras.features.conversion import NO_NUMBER
+from rankup_keras.features.conversion import GROUPED, NO_GROUPS, NO_NUMBER, decimal_commas
 from rankup_keras.features.positive import Positive
 from rankup_keras.features.target import family
 
@@ -46,7 +52,7 @@ class Column:
     """A column and what it seems to be.
 
     The role is `"label"`, `"split"`, `"time"`, `"categorical"`, `"numeric"`, `"list"`,
-    `"history"`, `"vector"` or `"skip"`.
+    `"history"`, `"vector"`, `"events"` (the column of their times), `"part"` (of them) or `"skip"`.
     """
 
     name: str
@@ -60,7 +66,8 @@ class Column:
     positive: Any = None  # rule of a label
     missing: int = 0  # rows without a label
     unit: str = ""  # of a time in whole numbers: s, ms, us or ns
-    of: str = ""  # the column whose values a history has
+    of: str = ""  # the column whose values a history has; the request's time, of events
+    events: dict[str, Any] | None = None  # of lists of times: order, aligned columns, arguments
     repeated: bool = False  # whether enough values are frequent to leave out the rare ones
     lines: bool = False  # whether values hold line breaks, which no vocabulary file can
 
@@ -137,8 +144,9 @@ def judge(
     ]
     _drop_unknown(columns, sample)
     name_times(columns, sample)
-    name_histories(columns, sample)
     _leave_out_leaks(columns, sample)
+    name_histories(columns, sample)
+    name_events(columns, sample)
     return columns
 
 
@@ -184,6 +192,9 @@ def _judge(
         return Column(name, "skip", "it has one value only")
     if not distinct:
         return Column(name, "skip", "it has no value in the rows that were read")
+    if kind == "text" and numbers is None and _grouped(values):
+        why = f"its numbers have thousands separators. {NO_GROUPS}"
+        return Column(name, "skip", f"{why} If 1,234 is a fraction, set csv: {{decimal: ','}}")
     if why := _names_rows(lower, sample, numbers, distinct, known):
         return Column(name, "skip", why)
     if numbers is None:
@@ -223,9 +234,10 @@ def _judge_text(name: str, values: pa.Array, distinct: int, known: int) -> Colum
     words = np.mean([len(value.split()) for value in shown])
     if words > 5 and distinct > 0.5 * known:
         return Column(name, "skip", "it is free text")
-    return Column(
-        name, "categorical", "text", lines=any("\n" in value or "\r" in value for value in shown)
-    )
+    lines = any("\n" in value or "\r" in value for value in shown)
+    several = sum("," in value for value in shown) > 0.5 * len(shown)
+    why = "text with commas; if these are lists, see list_separator" if several else "text"
+    return Column(name, "categorical", why, lines=lines)
 
 
 def _judge_number(
@@ -271,7 +283,8 @@ def _judge_list(name: str, array: pa.Array, kind: str) -> Column:
         if np.all((lengths == longest) | (lengths == 0)):
             return Column(name, "vector", "lists of numbers of equal length", length=longest)
         return Column(name, "skip", "its lists of numbers differ in length")
-    if kind not in ("list of text", "list of integer"):
+    times = kind.startswith("list of timestamp")
+    if kind not in ("list of text", "list of integer") and not times:
         return Column(name, "skip", f"no feature takes its type {array.type}")
     dtype = "string" if kind == "list of text" else "int64"
     usual = int(np.quantile(lengths, 0.95))
@@ -314,12 +327,24 @@ def _as_text(array: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(array, pa.array(["", "\\N"])), pa.scalar(None, pa.string()), array)
 
 
+def _grouped(values: pa.Array) -> bool:
+    """Whether values of text are numbers, some of them with thousands separators."""
+    text = values.drop_null()
+    text = text.filter(pc.invert(pc.is_in(pc.utf8_trim_whitespace(text), pa.array(NO_NUMBER))))
+    forms = [pc.match_substring_regex(text, form) for form in GROUPED.values()]
+    plain_number = pc.match_substring_regex(text, r"^\s*[-+]?\d*[.,]?\d+\s*$")
+    grouped = pc.or_(*forms)
+    return bool(pc.any(grouped).as_py() and pc.all(pc.or_(grouped, plain_number)).as_py())
+
+
 def _as_numbers(array: pa.Array, decimal: str = ".") -> np.ndarray | None:
     """The column as numbers, or `None` where a value is not a number."""
     if family(array.type) == "text":
         text = pc.utf8_trim_whitespace(_as_text(array))
-        if decimal != ".":
-            text = pc.replace_substring(text, decimal, ".")
+        if decimal == ",":
+            text, grouped = decimal_commas(text)
+            if grouped:
+                return None
         array = pc.if_else(pc.is_in(text, pa.array(NO_NUMBER)), None, text)
     elif family(array.type) not in ("integer", "number"):
         return None

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from rankup_keras.cli.sampling import Sample
 from rankup_keras.cli.time_columns import unix_times
+from rankup_keras.features.instants import instants_in_text, is_iso
 from rankup_keras.features.target import family
 
 if TYPE_CHECKING:
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
 _SEPARATORS = ("|", ";", ",", " ")
 # Blanks also stand between the words of a text: only codes are taken for a list.
 _CODE = re.compile(r"[\w-]*\d+")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ][\d:.+Z-]*)?|\d{10}|\d{13}|\d{16}|\d{19}")
+_WORD = re.compile(r"[^\W\d][\w-]*")
 # Share of a list's values that are among the values of a column, if it is a history of it.
 _SHARED = 0.5
+# Values of an event's column that get a table of their own: kinds of actions, not items.
+_KINDS = 50
 
 
 def list_separator(sample: Sample, given: str | None = None) -> str | None:
@@ -57,10 +62,15 @@ def _is_list(array: pa.Array, mark: str) -> bool:
     if any(value[0] in "[{(" for value in several[:100]):
         return False
     parts = [part for value in known for part in value.split(mark)]
-    if mark != "|" and not all(_CODE.fullmatch(part) for part in parts if part):
-        return False
     # Times such as 10;30 and coordinates have parts as well, but as many in every value.
     counts = {value.count(mark) for value in known}
+    if mark != " " and len(counts) > 1 and all(_TIME.fullmatch(part) for part in parts if part):
+        return True  # hardly one of them comes twice
+    if mark != "|" and not all(_CODE.fullmatch(part) for part in parts if part):
+        # Words without a blank are a list where few of them make many values, in many orders.
+        words = mark != " " and all(_WORD.fullmatch(part) for part in parts)
+        if not words or len(counts) < 2 or len(set(parts)) > 0.5 * len(whole):
+            return False
     return len(set(parts)) <= max(0.8 * len(parts), 2) and (mark == "|" or len(counts) > 1)
 
 
@@ -89,29 +99,108 @@ def name_times(columns: "list[Column]", sample: Sample) -> None:
     """Leaves out lists of times in their order, which say when the events of another list were."""
     lists = {c.name: sample.array(c.name) for c in columns if c.role in ("list", "history")}
     for column in columns:
-        if column.name not in lists:
+        found = _moments(column.name, lists[column.name]) if column.name in lists else None
+        if found is None:
             continue
-        array = lists[column.name]
-        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
-        try:
-            values = array.flatten().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            continue
+        values, what, unit = found
+        lengths = _lengths(lists[column.name])
         steps = np.diff(values)
         within = np.ones(len(steps), bool)
         ends = np.cumsum(lengths)
         within[[end - 1 for end in ends if 0 < end <= len(steps)]] = False
-        ordered = np.all(steps[within] >= 0) or np.all(steps[within] <= 0)
-        times = unix_times(column.name.lower(), values)
-        if times is None or not ordered:
+        # NaN, a missing time, fits any order.
+        orders = {"oldest_first": steps[within] < 0, "newest_first": steps[within] > 0}
+        order = next((name for name, wrong in orders.items() if not wrong.any()), "unordered")
+        if unit and order == "unordered":
             continue
-        counts = pc.list_value_length(array)
-        same = [name for name, other in lists.items() if pc.list_value_length(other).equals(counts)]
-        aligned = [name for name in same if name != column.name]
+        column.events = {"order": order, "aligned": _aligned(column.name, sample)}
+        column.unit = unit
         column.role = "skip"
-        column.why = f"its lists are {times.what}" + (
+        aligned = [name for name in column.events["aligned"] if name in lists]
+        column.why = f"its lists are {what}" + (
             f", of the events in {', '.join(map(repr, aligned))}" if aligned else ""
         )
+
+
+def name_events(columns: "list[Column]", sample: Sample) -> None:
+    """Makes events of aligned lists, where their times and the request's are known."""
+    taken = {column.name for column in columns}
+    named = {column.name: column for column in columns}
+    for column in columns:
+        requests = [
+            other
+            for other in columns
+            if other.role == "time"
+            and (other.why in ("timestamps", "dates as text") or other.unit)
+            and (not column.unit or other.unit in ("", column.unit))
+        ]
+        if column.events is None or not requests:
+            continue
+        parts = [named[name] for name in column.events["aligned"]]
+        ids: dict[str, Any] = {part.name: part.of for part in parts if part.role == "history"}
+        for part in parts:
+            values = _text(sample.array(part.name).flatten()).unique().drop_null().to_pylist()
+            if part.role == "list" and len(values) <= _KINDS:
+                text = part.dtype == "string"
+                ids[part.name] = sorted(values) if text else sorted(map(int, values))
+        if not ids:
+            continue
+        numbers = {
+            part.name: "standard"
+            for part in parts
+            if part.role in ("vector", "skip") and _numbers(sample.array(part.name).type)
+        }
+        name = next(n for n in ("events", *(f"events_{i}" for i in range(99))) if n not in taken)
+        taken.add(name)
+        # The first column of time that fits, as for a split.
+        request = requests[0]
+        request.unit, request.of = request.unit or column.unit, name
+        column.role, column.of = "events", request.name
+        column.events.update(name=name, ids=ids, numbers=numbers)
+        for part in [*ids, *numbers]:
+            named[part].role, named[part].why = "part", f"it is one of the columns of {name!r}"
+
+
+def _moments(name: str, array: pa.Array) -> tuple[np.ndarray, str, str] | None:
+    """Times of lists in a row, what they are, and the unit of whole numbers."""
+    flat = array.flatten()
+    if family(flat.type) == "text":
+        text = pc.utf8_trim_whitespace(_text(flat))
+        text = pc.if_else(pc.equal(text, ""), None, text)
+        if text.null_count < len(text) and pc.all(is_iso(text)).as_py():
+            try:
+                flat = instants_in_text(text)
+            except pa.ArrowInvalid:
+                return None
+    if pa.types.is_timestamp(flat.type):
+        instants = flat.cast(pa.timestamp("us", flat.type.tz), safe=False).cast(pa.int64())
+        return instants.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), "times", ""
+    try:
+        values = flat.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+    times = unix_times(name.lower(), values)
+    return None if times is None else (values, times.what, times.unit)
+
+
+def _lengths(array: pa.Array) -> np.ndarray:
+    return np.asarray(pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False))
+
+
+def _aligned(name: str, sample: Sample) -> list[str]:
+    """The other columns whose lists are as long in every row."""
+    counts = _lengths(sample.array(name))
+    names = [n for n in sample.table.schema.names if sample.table.schema.names.count(n) == 1]
+    others = {n: sample.array(n) for n in names if n != name}
+    return [
+        other
+        for other, array in others.items()
+        if family(array.type).startswith("list of ") and np.array_equal(_lengths(array), counts)
+    ]
+
+
+def _numbers(kind: pa.DataType) -> bool:
+    return family(kind) == "list of number"
 
 
 def _text(array: pa.Array) -> pa.Array:

@@ -15,7 +15,7 @@ MANY = 20_000
 # Rows below which there are too few to part, and below which the shares are larger.
 FEW, SOME = 100, 1000
 _USER = re.compile(r"^(user|user_?id|uid|member_?id|visitor_?id)$")
-_FEATURES = {"categorical", "numeric", "list", "history", "vector"}
+_FEATURES = {"categorical", "numeric", "list", "history", "vector", "events"}
 
 
 def default_path(data: str) -> Path:
@@ -145,8 +145,13 @@ def _tasks(labels: list[Column], names: list[str]) -> list[str]:
 
 def _feature(column: Column, user: str | None) -> list[str]:
     name = _quoted(column.name)
-    if column.role in ("label", "split"):
+    if column.role in ("label", "split", "part"):
         return []
+    if column.role == "events":
+        return _events(column)
+    if column.role == "time" and column.of:
+        unit = f", unit: {column.unit}" if column.unit else ""
+        return [f"  - {{type: timestamp, name: {name}{unit}}}  # of the request, for {column.of}"]
     if column.role == "skip":
         return [f"  # {name} is left out: {column.why}"]
     if column.role == "time":
@@ -178,9 +183,27 @@ def _feature(column: Column, user: str | None) -> list[str]:
     return [f"  - {{type: categorical, name: {name}{dtype}{many}{side}}}  # {column.why}, {seen}"]
 
 
+def _events(column: Column) -> list[str]:
+    """The lines of events, after the column of their times."""
+    given = column.events or {}
+    ids = ", ".join(f"{_quoted(name)}: {_quoted(of)}" for name, of in given["ids"].items())
+    numbers = ", ".join(f"{_quoted(n)}: {how}" for n, how in given["numbers"].items())
+    order = given["order"]
+    return [
+        f"  - type: events  # aligned lists; models see those before {_quoted(column.of)}",
+        f"    name: {given['name']}",
+        f"    ids: {{{ids}}}  # a feature's table, or values of its own",
+        *([f"    numbers: {{{numbers}}}"] if numbers else []),
+        f"    time: {_quoted(column.name)}",
+        f"    request_time: {_quoted(column.of)}",
+        f"    order: {order}",
+        f"    max_length: {column.length}",
+    ]
+
+
 def _model(features: list[Column]) -> list[str]:
     roles = {column.role for column in features}
-    categories = bool(roles & {"categorical", "list", "history"})
+    categories = bool(roles & {"categorical", "list", "history", "events"})
     return [
         "model:",
         f"  type: {'RankUp' if categories else 'DCNv2'}  # or RankMixer, RankElastor, DLRM, DCNv2",

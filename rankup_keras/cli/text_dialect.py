@@ -12,9 +12,11 @@ from rankup_keras.data.paths import guess_format
 _HEAD = 1 << 18
 _LINES = 500
 _DELIMITERS = (",", ";", "\t", "|")
-_NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?")
-_COMMA = re.compile(r"[-+]?\d+,\d+")
-_POINT = re.compile(r"[-+]?\d+\.\d+")
+_GROUPS = r"[1-9]\d{0,2}(%s\d{3})+"
+_NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+|\d{1,3}([.,]\d{3})+([.,]\d+)?)([eE][-+]?\d+)?")
+# 1,234 and 1.234 may have thousands separators: they say nothing of the decimal mark.
+_COMMA = re.compile(rf"(?!{_GROUPS % ','}$)[-+]?(\d+|{_GROUPS % '[.]'}),\d+")
+_POINT = re.compile(rf"(?!{_GROUPS % '[.]'}$)[-+]?(\d+|{_GROUPS % ','})\.\d+")
 _PARQUET = b"PAR1"
 
 

@@ -14,7 +14,7 @@ from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.source import Chunk
 from rankup_keras.data.transforms import Transform
 from rankup_keras.features.alignment import misaligned
-from rankup_keras.features.conversion import convert
+from rankup_keras.features.conversion import convert, decimal_commas
 from rankup_keras.features.target import Problem, Target, family
 
 
@@ -67,9 +67,12 @@ class Cleaner:
         for target in self._targets:
             column = batch.column(batch.schema.get_field_index(target.column))
             number = target.kind in ("float32", "float64")
-            if self._decimal != "." and number and family(column.type) == "text":
-                column = pc.replace_substring(column, self._decimal, ".")
-            column, wrong = (column, []) if target.rule is None else target.rule.of_arrow(column)
+            wrong = []
+            if self._decimal == "," and number and family(column.type) == "text":
+                column, wrong = decimal_commas(column)
+            if target.rule is not None:
+                column, more = target.rule.of_arrow(column)
+                wrong = [*wrong, *more]
             arrays[key(target)], found = convert(column, target, self._separator, coded)
             # A value that is no number is a missing label as well; it is told once.
             told = {problem.row for problem in wrong}

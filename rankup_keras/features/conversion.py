@@ -8,6 +8,7 @@ import dataclasses
 import decimal
 import functools
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,14 @@ from rankup_keras.features.target import (
 # since NA is a country.
 NO_NUMBER = ("", "\\N", "NULL", "null", "NA", "N/A", "None", "none", "nan", "NaN")
 NO_TEXT = b"\\N"
+
+# A number with thousands separators, which Excel and locales write; 0.125 and 1,5 are none.
+_GROUPED = r"^\s*[-+]?[1-9]\d{0,2}(%s\d{3})+(%s\d+)?\s*$"
+GROUPED = {
+    ".": _GROUPED % ("[,' ]", r"\."),
+    ",": _GROUPED % ("[.' ]", ","),
+}
+NO_GROUPS = "Write numbers without thousands separators, 1234.5 for 1,234.5."
 
 
 # As Python and JSON write lists; a genre may be "(none listed)".
@@ -169,6 +178,22 @@ def numbers_in_text(array: pa.Array) -> pa.Array:
     return pc.if_else(missing, pa.scalar(None, pa.string()), text)
 
 
+def decimal_commas(text: pa.Array) -> tuple[pa.Array, list[Problem]]:
+    """Numbers in text with decimal commas, with points instead.
+
+    The thousands separators of `1.234` would become one: such values are null, and told.
+    """
+    grouped = pc.fill_null(pc.match_substring_regex(text, GROUPED[","]), False)
+    result = pc.replace_substring(text, ",", ".")
+    if not pc.any(grouped).as_py():
+        return result, []
+    problems = [
+        Problem(int(row), value := text[int(row)].as_py(), f"{show(value)}: {NO_GROUPS}")
+        for row in np.flatnonzero(grouped.to_numpy(zero_copy_only=False))
+    ]
+    return pc.if_else(grouped, pa.scalar(None, text.type), result), problems
+
+
 def _one_by_one(
     array: pa.Array, target: Target, parse: Callable[[pa.Array, str], pa.Array]
 ) -> tuple[pa.Array, list[Problem]]:
@@ -185,7 +210,9 @@ def _one_by_one(
 
 def _why_not(value: Any, kind: pa.DataType, target: Target) -> str:
     if target.kind != "int64":
-        return f"{show(value)} is not a number."
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        way = f" {NO_GROUPS}" if any(re.match(form, text) for form in GROUPED.values()) else ""
+        return f"{show(value)} is not a number.{way}"
     if target.unit is not None and family(kind) == "text":
         way = "" if target.strict else f"a whole number of {target.unit} since 1970 or "
         return f"{show(value)} is no time: {way}a date with a time, as '2026-09-01T00:02:54Z'."

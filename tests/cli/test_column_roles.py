@@ -120,3 +120,18 @@ def test_codes_and_counts():
     assert _role(rng.integers(10_000, 10**6, ROWS))[0] == "numeric"
     # -1 would be read as a missing id.
     assert _role([i % 7 - 1 for i in range(ROWS)])[1] == "string"
+
+
+def test_thousands_separators_are_told():
+    """As a category they would say little, and as fractions something else."""
+    for values in (["1,234.5", "12", "999"], ["1.234.567,5", "12,5"], ["1,234", "56,789"]):
+        found = judged(text=True, amount=[values[i % len(values)] for i in range(ROWS)])["amount"]
+        assert (found.role, "without thousands separators" in found.why) == ("skip", True)
+    codes = judged(text=True, code=[["a,b", "1,234"][i % 2] for i in range(ROWS)])["code"]
+    assert codes.role == "categorical"
+
+
+def test_text_with_commas_is_no_number_or_list_in_silence():
+    places = ["Paris, France", "Rome, Italy", "Bonn, Germany"]
+    found = judged(text=True, place=[places[i % 3] for i in range(ROWS)])["place"]
+    assert (found.role, "list_separator" in found.why) == ("categorical", True)

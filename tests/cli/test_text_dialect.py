@@ -63,3 +63,10 @@ def test_unknown_endings(tmp_path):
         path = tmp_path / name
         path.write_bytes(data)
         assert format_by_content(path) == kind
+
+
+def test_thousands_separators_are_no_decimal_commas(tmp_path):
+    english = "\n".join(["user\tsum\tn", *(f"u{i}\t{i + 1},{i + 100}\t{i}" for i in range(30))])
+    assert "decimal" not in _sniffed(tmp_path, english)
+    rows = [f"u{i};{i + 1}.{i + 100};{i + 1}.{i + 100},5" for i in range(30)]
+    assert _sniffed(tmp_path, "\n".join(["user;n;sum", *rows]))["decimal"] == ","

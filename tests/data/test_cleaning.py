@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 import rankup_keras as rk
 from rankup_keras.data.cleaning import Cleaner
@@ -33,3 +34,13 @@ def test_decimal_commas_of_numbers_that_are_not_learned_yet(tmp_path):
         columns, _ = next(iter(files.dataset(3)))
         np.testing.assert_array_equal(columns["price"], [1.5, -2.25, np.nan])
         rk.data.adapt(features, files)
+
+
+def test_thousands_separators_become_no_other_number(tmp_path):
+    features = rk.FeatureSet([rk.Categorical("user"), rk.Numeric("price", normalize=None)])
+    for value, decimal in (("1.234", ","), ("1.234,5", ","), ("1,234.5", "."), ("1,234", ".")):
+        (tmp_path / "a.csv").write_text(f"user;price;click\nu;12;0\nv;{value};1\n")
+        csv = rk.data.CsvOptions(delimiter=";", decimal=decimal)
+        files = rk.data.Files(tmp_path / "a.csv", features, ["click"], csv=csv)
+        with pytest.raises(rk.data.DataError, match=f"{value}.*without thousands separators"):
+            rk.data.adapt(features, files)
