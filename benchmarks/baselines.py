@@ -162,9 +162,10 @@ def report(runs: Sequence[Run]) -> str:
         own = [run for run in runs if (run["set"], run["model"]) == (name, contender)]
         if own:
             means = {k: statistics.mean(r[k] for r in own) for k in ("auc", "log_loss", "seconds")}
-            spread = statistics.stdev(run["auc"] for run in own) if len(own) > 1 else 0.0
+            aucs = [run["auc"] for run in own]
+            spread = f" ± {statistics.stdev(aucs):.4f}" if len(own) > 1 else ""
             lines.append(
-                f"| {name} | {contender} | {len(own)} | {means['auc']:.4f} ± {spread:.4f} | "
+                f"| {name} | {contender} | {len(own)} | {means['auc']:.4f}{spread} | "
                 f"{means['log_loss']:.4f} | {means['seconds']:.0f} |"
             )
     return "\n".join(lines) + "\n"
