@@ -1,6 +1,5 @@
 """UniMixing and its Lite form, against the equation, and as what token mixing is a case of."""
 
-import keras
 import numpy as np
 import pytest
 
