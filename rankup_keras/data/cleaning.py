@@ -67,7 +67,7 @@ class Cleaner:
         for target in self._targets:
             column = batch.column(batch.schema.get_field_index(target.column))
             number = target.kind in ("float32", "float64")
-            wrong = []
+            wrong: list[Problem] = []
             if self._decimal == "," and number and family(column.type) == "text":
                 column, wrong = decimal_commas(column)
             if target.rule is not None:
