@@ -2,7 +2,7 @@
 
     python -m benchmarks.baselines --data <folder of the Parquet files> --seeds 2
 
-RankUp as README and `rankup-keras init` write it, with and without their embedding dropout, by
+RankUp as README and `rankup-keras init` write it, with and without their dropouts, by
 `compile()` and `fit` with early stopping; logistic regression on one-hot columns, its C chosen by
 the validation rows; `HistGradientBoostingClassifier` on target-encoded columns. All read the same
 columns of the same rows: a random 80 % to train, 10 % to choose by, 10 % to test on, by
@@ -138,7 +138,7 @@ def boosting(columns: Columns, parts: Parts, seed: int) -> np.ndarray:
 
 
 CONTENDERS: dict[str, Callable[[Columns, Parts, int], np.ndarray]] = {
-    "RankUp": functools.partial(rankup, embedding_dropout=0.2),
+    "RankUp": functools.partial(rankup, embedding_dropout=0.3, dropout=0.1),
     "RankUp, no dropout": rankup,
     "logistic regression": logistic,
     "HistGradientBoosting": boosting,
@@ -162,9 +162,10 @@ def report(runs: Sequence[Run]) -> str:
         own = [run for run in runs if (run["set"], run["model"]) == (name, contender)]
         if own:
             means = {k: statistics.mean(r[k] for r in own) for k in ("auc", "log_loss", "seconds")}
-            spread = statistics.stdev(run["auc"] for run in own) if len(own) > 1 else 0.0
+            aucs = [run["auc"] for run in own]
+            spread = f" ± {statistics.stdev(aucs):.4f}" if len(own) > 1 else ""
             lines.append(
-                f"| {name} | {contender} | {len(own)} | {means['auc']:.4f} ± {spread:.4f} | "
+                f"| {name} | {contender} | {len(own)} | {means['auc']:.4f}{spread} | "
                 f"{means['log_loss']:.4f} | {means['seconds']:.0f} |"
             )
     return "\n".join(lines) + "\n"

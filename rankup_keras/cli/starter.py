@@ -207,7 +207,7 @@ def _model(features: list[Column]) -> list[str]:
     return [
         "model:",
         f"  type: {'RankUp' if categories else 'DCNv2'}  # or RankMixer, RankElastor, DLRM, DCNv2",
-        *(["  embedding_dropout: 0.2"] if categories else []),
+        *(["  embedding_dropout: 0.3", "  dropout: 0.1"] if categories else []),
         *(["  # token_dim: 32, num_blocks: 2 and all other arguments of the class"] * categories),
         "  # preset: rankup_base  # instead of `type`",
     ]

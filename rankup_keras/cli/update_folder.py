@@ -1,6 +1,5 @@
 """What an update makes before its run takes it over, in one step that a kill cannot halve."""
 
-import contextlib
 import errno
 import json
 import os
@@ -12,6 +11,7 @@ from typing import Any
 from rankup_keras import durable
 from rankup_keras.cli.output import json_text
 from rankup_keras.cli.run_folder import RunFolder
+from rankup_keras.cli.update_series import Series
 from rankup_keras.serving.exporting.model_card import FILE as CARD
 from rankup_keras.serving.exporting.version_directory import (
     publish,
@@ -83,7 +83,7 @@ class UpdateFolder:
             if (done / target.name).exists():
                 os.replace(done / target.name, target)
                 run.note(f"update of day {line['day']}: {target.name} is in place")
-        self.write_day(line)
+        Series(run).write(line)
         run.note(f"update of day {line['day']}: its line is in {run.days.name}")
         self._publish(done / "export" / self.export.name)
         run.note(f"update of day {line['day']}: exported {line['export']}")
@@ -113,16 +113,3 @@ class UpdateFolder:
                 with unpublished_directory(self.base) as place:
                     shutil.copytree(source, place, dirs_exist_ok=True)
                     publish(place, number)
-
-    def write_day(self, line: Mapping[str, Any]) -> None:
-        """Puts a day's line into the series, in place of one of the same day."""
-        kept = [other for other in read_days(self.run) if other["day"] != line["day"]]
-        lines = sorted([*kept, line], key=lambda other: other["day"])
-        durable.write_text(self.run.days, "".join(json_text(each) + "\n" for each in lines))
-
-
-def read_days(run: RunFolder) -> list[dict[str, Any]]:
-    """The days of a run so far."""
-    with contextlib.suppress(FileNotFoundError):
-        return [json.loads(line) for line in run.days.read_text(encoding="utf-8").splitlines()]
-    return []

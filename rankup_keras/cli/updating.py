@@ -1,6 +1,5 @@
 """`rankup-keras update`: from yesterday's run and a day's rows to the next version served."""
 
-import datetime as dt
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ from rankup_keras.cli.output import json_text
 from rankup_keras.cli.project import Project
 from rankup_keras.cli.run_folder import load_model
 from rankup_keras.cli.training import differing
-from rankup_keras.cli.update_folder import UpdateFolder, read_days
+from rankup_keras.cli.update_folder import UpdateFolder
+from rankup_keras.cli.update_series import Series
 from rankup_keras.data.files import Files
 from rankup_keras.data.row_filters import Share
 from rankup_keras.data.statistics import scan
@@ -64,7 +64,7 @@ class Day:
         self.settings = project.config.update
         self.folder = UpdateFolder(project.run, project.export_path)
         self.folder.take_over()  # an update that was killed after it had been decided
-        self.days = read_days(project.run)
+        self.series = Series(project.run)
         self.asked, self.day = day, 0
 
     def run(self) -> dict[str, Any]:
@@ -73,10 +73,11 @@ class Day:
         old = run.load_model()
         whole = self.files(old.features)
         fingerprint = json.loads(json.dumps(whole.fingerprint))
-        done = self._already(fingerprint)
+        done = self.series.trained_on(fingerprint, self.asked)
         if done is not None:
-            return done
-        self.day, date = self._number(fingerprint)
+            project.out.say(f"These rows were trained on already, as day {done['day']}")
+            return _public(done)
+        self.day, date = self.series.number(fingerprint, self.asked)
         trainable = run.uncalibrated if run.uncalibrated.exists() else run.model
         identity = {
             "day": self.day,
@@ -125,7 +126,7 @@ class Day:
             "data": fingerprint,
         }
         if refused:
-            folder.write_day(line)
+            self.series.write(line)
             self._tell("refused")
             return _public(line)
         summary = run.read_summary() | {
@@ -163,34 +164,6 @@ class Day:
             return {"train": (0.0, 1 - held), "compare": (1 - held, 1.0)}
         half = 1 - held / 2
         return {"train": (0.0, 1 - held), "calibrate": (1 - held, half), "compare": (half, 1.0)}
-
-    def _already(self, data: list[Any]) -> dict[str, Any] | None:
-        """The line of the day if it was taken over; refuses files of an earlier day."""
-        for line in (line for line in self.days if not line["refused"]):
-            if line["data"] == data and self.asked in (None, str(line["day"]), line.get("date")):
-                self.project.out.say(f"These rows were trained on already, as day {line['day']}")
-                return _public(line)
-            known = [file for file in line["data"] if file in data]
-            if known:
-                raise RunError(
-                    f"{known[0][0]} was trained on already, as a file of day {line['day']}. Give "
-                    "the rows of a new day."
-                )
-        return None
-
-    def _number(self, data: list[Any]) -> tuple[int, dict[str, str]]:
-        """The day's number, and its date if it has one; dates count from 1970."""
-        last = max((line["day"] for line in self.days if not line["refused"]), default=0)
-        if self.asked is None:
-            again = [line["day"] for line in self.days if line["refused"] and line["data"] == data]
-            return (again or [1 + max((line["day"] for line in self.days), default=0)])[-1], {}
-        number, date = _parsed(self.asked)
-        if number <= last:
-            raise RunError(
-                f"Day {self.asked} is not after day {last}, the last one that "
-                f"{self.project.run.path} was trained on. Give a later one with --day."
-            )
-        return number, date
 
     def _tell(self, text: str) -> None:
         self.project.run.note(f"update of day {self.day}: {text}")
@@ -306,18 +279,6 @@ class Day:
 def _save(model: Any, path: Path) -> None:
     with durable.blamed(path):
         model.save(path)
-
-
-def _parsed(day: str) -> tuple[int, dict[str, str]]:
-    if day.isdecimal():
-        return int(day), {}
-    try:
-        date = dt.date.fromisoformat(day)
-    except ValueError:
-        raise RunError(
-            f"`--day` must be a number, or a date such as 2024-01-31. Received: {day!r}"
-        ) from None
-    return (date - dt.date(1970, 1, 1)).days, {"date": date.isoformat()}
 
 
 def _shown(metrics: Any) -> str:

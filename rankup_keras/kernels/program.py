@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -55,3 +56,13 @@ def for_tpu() -> contextlib.AbstractContextManager[None]:
 def has_accelerator() -> bool:
     """Whether TensorFlow sees more than CPUs."""
     return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
+
+
+def on_host() -> contextlib.AbstractContextManager[Any]:
+    """Where ids are computed: where they come from, until rows are read.
+
+    TensorFlow has most integer ops for GPUs in host memory, and some on the GPU. With both in turn
+    ids would go there and back, and each way back waits for all that the GPU was given to do.
+    """
+    apart = has_accelerator() and not in_xla()
+    return tf.device("/cpu:0") if apart else contextlib.nullcontext()

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from rankup_keras.kernels.program import program
+from rankup_keras.kernels.program import on_host, program
 
 
 def few_lengths(longest: int, smallest: int) -> list[int]:
@@ -32,7 +32,8 @@ def trim_padding(tensors: Sequence[Any], present: Any, smallest: int) -> list[An
         # Tensors of their own, as gradients of both are asked for.
         return [tf.identity(x) for x in tensors]
     lengths = few_lengths(longest, smallest)
-    places = tf.where(tf.reduce_any(present, axis=0), tf.range(1, longest + 1), 0)
-    index = tf.searchsorted(lengths, tf.reduce_max(places, keepdims=True))[0]
-    n = tf.gather(lengths, index)
+    with on_host():
+        places = tf.where(tf.reduce_any(present, axis=0), tf.range(1, longest + 1), 0)
+        index = tf.searchsorted(lengths, tf.reduce_max(places, keepdims=True))[0]
+        n = tf.gather(lengths, index)
     return [x[:, :n] for x in tensors]

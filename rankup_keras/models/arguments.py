@@ -14,7 +14,8 @@ Model = TypeVar("Model", bound=type)
 SHARED = """\
 embedding_dim: int. Width of embeddings without a width of their own.
     Defaults to 16.
-embedding_dropout: float. Dropout rate on the embeddings. Defaults to 0.
+embedding_dropout: float. Dropout rate on the embeddings. Defaults to 0, as
+    in the papers; 0.3, with `dropout=0.1`, is what `rankup-keras init` writes.
 embeddings_initializer: initializer of the tables, see `FieldEmbedding`.
     Defaults to `"uniform"`.
 embeddings_regularizer: regularizer of the rows read in a batch. Defaults to

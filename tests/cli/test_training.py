@@ -10,6 +10,7 @@ import time
 import pytest
 
 from rankup_keras.cli import main
+from rankup_keras.training.resume_store import CheckpointStore
 from tests.helpers.runs import results, write_project
 
 
@@ -38,24 +39,38 @@ def _newest(run):
     return max((int(name.removeprefix("checkpoint-")) for name in names), default=-1)
 
 
+class Stopped(BaseException):
+    """Ends a command in this process as a signal does: nothing catches it."""
+
+
+def _write_until_17(store, *args, write=CheckpointStore.write, **kwargs):
+    write(store, *args, **kwargs)
+    if store.numbers()[-1] >= 17:
+        raise Stopped
+
+
 @pytest.fixture(scope="module")
 def resumed(place):
-    """Killed in the middle of the first epoch, and of a later one; then left to its end."""
+    """Killed in the middle of the first epoch, stopped in a later one; then left to its end."""
     run = place / "runs/killed"
-    for number in (4, 17):
-        process = _start(place, "--run", str(run), *(["--resume"] if run.exists() else []))
-        end = time.monotonic() + 300
-        while _newest(run) < number:
-            assert process.poll() is None, process.stdout.read()
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        assert not (run / "model.keras").exists()
+    process = _start(place, "--run", str(run))
+    end = time.monotonic() + 300
+    while _newest(run) < 4:
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    command = ["train", "ads.yaml", "--run", str(run), "--resume", "--quiet"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        assert main(["train", "ads.yaml", "--run", str(run), "--resume", "--quiet"]) == 0
+        with patch.context() as stopping:
+            stopping.setattr(CheckpointStore, "write", _write_until_17)
+            with pytest.raises(Stopped):
+                main(command)
+        assert not (run / "model.keras").exists()
+        assert main(command) == 0
     return run
 
 

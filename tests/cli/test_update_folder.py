@@ -1,11 +1,12 @@
-"""What is taken over of an update, and the series of days."""
+"""What is taken over of an update."""
 
 import shutil
 
 import pytest
 
 from rankup_keras.cli.run_folder import RunFolder
-from rankup_keras.cli.update_folder import UpdateFolder, read_days
+from rankup_keras.cli.update_folder import UpdateFolder
+from rankup_keras.cli.update_series import Series
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_taking_over_twice_is_as_once(folder, tmp_path):
         assert folder.run.model.read_text() == "model of day 1"
         assert not folder.run.uncalibrated.exists()
         assert (folder.base / "7/model.json").read_text() == "card of day 1"
-        assert read_days(folder.run) == [line]
+        assert Series(folder.run).days == [line]
         assert not folder.decided.exists()
         assert not folder.place.exists()
         if (tmp_path / "again").exists():
@@ -60,9 +61,3 @@ def test_a_version_that_another_export_took_is_not_replaced(folder):
         folder.take_over()
     assert (folder.base / "7/model.json").read_text() == "another"
     assert folder.decided.is_dir()
-
-
-def test_days_stand_once_and_in_order(folder):
-    for day, refused in ((2, ["worse"]), (1, []), (2, [])):
-        folder.write_day({"day": day, "refused": refused})
-    assert read_days(folder.run) == [{"day": 1, "refused": []}, {"day": 2, "refused": []}]

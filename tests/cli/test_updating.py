@@ -81,7 +81,7 @@ def test_days_follow_one_another(updated, tmp_path, monkeypatch, capfd):
     # Today it is not calibrated. The rows are not trained on twice.
     assert main(["evaluate", "ads.yaml", "--on", "validation", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["rows"] > 0
-    assert main(["update", "runs/ads", "--data", "day2.parquet"]) == 0
+    assert main(["update", "runs/ads", "--data", str(tmp_path / "day2.parquet")]) == 0
     assert "trained on already, as day 3" in capfd.readouterr().err
     assert versions("runs/ads/export/ads") == [1, 2, 3]
     assert main(["update", "runs/ads", "--data", "*1.parquet", "--data", "day0.parquet"]) == 4

@@ -1,9 +1,12 @@
 """To which lengths batches are cut, and by which programs."""
 
+import importlib
+
 import numpy as np
 import tensorflow as tf
 
 from rankup_keras.kernels.trimming import few_lengths, trim_padding
+from tests.helpers.gpu_placement import waits_for_gpu
 
 
 def test_few_lengths():
@@ -23,6 +26,14 @@ def test_programs_of_known_shapes_keep_them():
             lambda x: trim_padding([x], x, 8)[0], jit_compile=compiled, input_signature=[spec]
         )
         assert cut(present).shape == (2, length)
+
+
+def test_the_length_is_found_without_waiting_for_a_gpu(monkeypatch):
+    program = importlib.import_module("rankup_keras.kernels.program")
+    monkeypatch.setattr(program, "has_accelerator", lambda: True)
+    cut = tf.function(lambda x, present: trim_padding([x], present, 8)[0])
+    specs = tf.TensorSpec((None, 40, 2)), tf.TensorSpec((None, 40), tf.bool)
+    assert waits_for_gpu(cut.get_concrete_function(*specs).graph.get_operations()) == []
 
 
 def test_gradients_of_what_was_left_out_are_zero():

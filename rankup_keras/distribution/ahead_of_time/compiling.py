@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from rankup_keras.models.dense_part import DensePart
+
 
 def check_step(model: keras.Model, batch_size: int) -> None:
     """Refuses a model without a training step."""
@@ -16,6 +18,11 @@ def check_step(model: keras.Model, batch_size: int) -> None:
         raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}.")
     if not getattr(model, "compiled", False) or model.optimizer is None:
         raise ValueError("`model` must be compiled with an optimizer: call `model.compile` first.")
+
+
+def left_out(model: keras.Model, part: DensePart) -> tuple[str, ...]:
+    """Names of the layers whose lookups and updates a check does not see."""
+    return tuple(n for n in part.tables if not getattr(model.get_layer(n), "before_xla", False))
 
 
 def compile_step(hlo: bytes, platform: str, target: str) -> tuple[dict[str, Any], str]:

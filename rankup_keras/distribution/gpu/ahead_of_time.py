@@ -7,7 +7,11 @@ from importlib import metadata
 
 import keras
 
-from rankup_keras.distribution.ahead_of_time.compiling import check_step, compile_step
+from rankup_keras.distribution.ahead_of_time.compiling import (
+    check_step,
+    compile_step,
+    left_out,
+)
 from rankup_keras.distribution.ahead_of_time.hlo_traffic import PRODUCTS, count_kernels
 from rankup_keras.distribution.ahead_of_time.training_step import RefusedOpsError, lower
 from rankup_keras.distribution.gpu.cards import Card, card_of
@@ -156,7 +160,7 @@ def gpu_check(model: keras.Model, batch_size: int, card: str = "h100") -> GPURep
             "`gpu_check` needs JAX and its CUDA plugin: pip install 'rankup-keras[gpu-check]'."
         )
     part = dense_part(model)
-    report = functools.partial(GPUReport, found, batch_size, outside=tuple(part.tables))
+    report = functools.partial(GPUReport, found, batch_size, outside=left_out(model, part))
     try:
         hlo = lower(model, part, batch_size, functools.partial(made_for, "gpu"))
     except RefusedOpsError as error:

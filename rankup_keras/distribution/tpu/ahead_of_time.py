@@ -7,7 +7,11 @@ import re
 
 import keras
 
-from rankup_keras.distribution.ahead_of_time.compiling import check_step, compile_step
+from rankup_keras.distribution.ahead_of_time.compiling import (
+    check_step,
+    compile_step,
+    left_out,
+)
 from rankup_keras.distribution.ahead_of_time.hlo_traffic import count_traffic
 from rankup_keras.distribution.ahead_of_time.training_step import RefusedOpsError, lower
 from rankup_keras.distribution.tpu.chips import Chip, chip_of
@@ -169,7 +173,7 @@ def tpu_check(model: keras.Model, batch_size: int, topology: str = "v5e:2x2") ->
             f"`tpu_check` needs {' and '.join(missing)}: pip install 'rankup-keras[tpu]'."
         )
     part = dense_part(model)
-    report = functools.partial(TPUReport, topology, batch_size, chip, outside=tuple(part.tables))
+    report = functools.partial(TPUReport, topology, batch_size, chip, outside=left_out(model, part))
     try:
         result, compiled = compile_step(lower(model, part, batch_size), "tpu", topology)
     except RefusedOpsError as error:

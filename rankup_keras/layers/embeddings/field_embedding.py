@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
+from rankup_keras.kernels.program import on_host
 from rankup_keras.layers.embeddings import gather_and_pool
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.embeddings.host_memory import near_enough
@@ -186,11 +187,11 @@ class FieldEmbedding(FieldLookup):
         stack, variable = stacks[0], self.table_variables[stacks[0].variable].value
         wide = tf.int64 if stack.rows > np.iinfo(np.int32).max else ids.dtype
         own = gather_and_pool.take_columns(ids, stack.columns)
-        with gather_and_pool.on_host():
+        with on_host():
             indices = tf.cast(own, wide) + tf.constant(stack.offsets, wide)
         places = [(s.start, s.width) for s in stacks]
         if self.embeddings_regularizer is not None:
-            with gather_and_pool.on_host():
+            with on_host():
                 different = tf.unique(tf.reshape(indices, (-1,)))[0]
             touched = tf.gather(variable, different)
             for start, width in places:

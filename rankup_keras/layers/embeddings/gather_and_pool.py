@@ -1,25 +1,12 @@
 """Graph code of lookups: rows from a resource variable, bags reduced, columns permuted."""
 
-import contextlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from rankup_keras.compat.xla import in_xla
-from rankup_keras.kernels.program import has_accelerator
+from rankup_keras.kernels.program import on_host
 from rankup_keras.layers.embeddings.layout import BagGroup
-
-
-def on_host() -> contextlib.AbstractContextManager[Any]:
-    """Where ids are computed: where they come from, until rows are read.
-
-    TensorFlow has most integer ops for GPUs in host memory, and some on the GPU. With both in turn
-    ids would go there and back, and each way back waits for all that the GPU was given to do.
-    """
-    apart = has_accelerator() and not in_xla()
-    return tf.device("/cpu:0") if apart else contextlib.nullcontext()
 
 
 def take_columns(ids: tf.Tensor, columns: np.ndarray) -> tf.Tensor:
