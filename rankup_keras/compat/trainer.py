@@ -51,6 +51,15 @@ def build_metrics(model: Any, batch: Any) -> None:
         model._symbolic_build(data_batch=batch)
 
 
+def take_direction(metric: Any, other: Any) -> None:
+    """Makes a metric better in the direction of another one, where that has one.
+
+    Callbacks of `mode="auto"` read it. Read in Keras 3.15.1. It can go once a metric can tell.
+    """
+    if hasattr(other, "_direction"):
+        metric._direction = other._direction
+
+
 def in_compiled_order(model: Any, logs: Mapping[str, Any]) -> Any:
     """Metrics as `train_on_batch` returns them without `return_dict`.
 

@@ -9,7 +9,7 @@ import numpy as np
 from rankup_keras.compat.trainer import in_compiled_order
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.towers import Task
-from rankup_keras.metrics import AUC, GAUC
+from rankup_keras.metrics import AUC, GAUC, LabelledRows
 
 
 def metrics_by_task(metrics: Any, tasks: Sequence[Task]) -> Any:
@@ -53,6 +53,8 @@ class GroupedMetrics:
 
 
 def _named(metric: Any) -> Any:
+    if isinstance(metric, LabelledRows):  # as a saved model has them
+        metric = metric.metric
     return AUC() if isinstance(metric, str) and metric.lower() == "auc" else metric
 
 

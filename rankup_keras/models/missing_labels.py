@@ -1,16 +1,42 @@
 """Tasks that leave rows without a label out of their loss and metrics."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras import ops
+
+from rankup_keras.metrics import LabelledRows
+from rankup_keras.metrics.labelled_rows import known_labels
 
 
 class SkipsMissingLabels:
     """What `RankingModel` has of missing labels, before `keras.Model` in its bases."""
 
     _rows: Any = None
+    # In a function, or Keras would save its sums with the model.
+    _label_losses: Any = staticmethod(lambda: None)
+
+    def compile(self, metrics: Any = None, weighted_metrics: Any = None, **kwargs: Any) -> None:
+        model: Any = self
+        skipping = self._rows.labels.skipping
+        tasks = [task.name for task in model.tasks]
+        with model.distribute_strategy.scope():
+            own = LossesOfLabelledRows(
+                tasks, skipping, kwargs.get("loss"), kwargs.get("loss_weights")
+            )
+            metrics = _of_labelled_rows(metrics, skipping)
+            weighted_metrics = _of_labelled_rows(weighted_metrics, skipping)
+        self._label_losses = lambda: own if own.losses else None
+        super().compile(  # type: ignore[misc]
+            metrics=metrics, weighted_metrics=weighted_metrics, **kwargs
+        )
+
+    @property
+    def metrics(self) -> list[Any]:
+        own = self._label_losses()
+        return [*super().metrics, *([] if own is None else [own])]  # type: ignore[misc]
 
     def compute_loss(
         self,
@@ -22,41 +48,137 @@ class SkipsMissingLabels:
     ) -> Any:
         skipping = self._rows.labels.skipping
         if skipping and y is not None:
-            y, sample_weight = labelled_rows(y, sample_weight, skipping, mean=True)
+            y, sample_weight = labelled_rows(y, sample_weight, skipping)
         return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        skipping = self._rows.labels.skipping
-        if skipping:
-            y, sample_weight = labelled_rows(y, sample_weight, skipping, mean=False)
+        own = self._label_losses()
+        if own is not None:
+            own.update_state(y, y_pred, sample_weight)
         return super().compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[misc]
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        logs, own = super().get_metrics_result(), self._label_losses()  # type: ignore[misc]
+        return logs if own is None else own.corrected(logs)
 
 
 def labelled_rows(
-    labels: Mapping[str, Any], weights: Any, skipping: Collection[str], mean: bool
+    labels: Mapping[str, Any], weights: Any, skipping: Collection[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Labels and weights by task that leave out the rows whose label is NaN.
+    """Labels and weights by task with which Keras's mean is that over the rows with a label.
 
     Args:
-        labels: task name → float32 (batch, 1).
+        labels: task name → float32 (batch, 1), NaN where there is none.
         weights: sample weights as Keras takes them: none, one array, or some tasks' arrays.
         skipping: the tasks that leave rows out.
-        mean: whether weights are scaled so that Keras's mean over the batch becomes the mean over
-            the rows that have a label, as a loss wants it.
     """
-    known_labels, known_weights = {}, {}
+    found_labels, found_weights = {}, {}
     for name, label in labels.items():
-        weight = weights.get(name) if isinstance(weights, Mapping) else weights
-        weight = ops.ones_like(label) if weight is None else ops.reshape(weight, ops.shape(label))
+        weight = _weight_of(name, weights, label)
         if name in skipping:
-            missing = ops.isnan(label)
-            label = ops.where(missing, 0.0, label)
-            known = ops.cast(ops.logical_not(missing), "float32")
-            weight = ops.cast(weight, "float32") * known
-            if mean:
-                weight = ops.divide_no_nan(weight, _global_mean(known))
-        known_labels[name], known_weights[name] = label, weight
-    return known_labels, known_weights
+            label, known = known_labels(label)
+            weight = ops.divide_no_nan(weight * known, _global_mean(known))
+        found_labels[name], found_weights[name] = label, weight
+    return found_labels, found_weights
+
+
+class LossesOfLabelledRows(keras.metrics.Metric):
+    """The losses of tasks that skip rows, as means over all rows of an epoch that have a label.
+
+    Keras means the batches' losses, in which a batch of few labels counts as much as one of many,
+    and one without labels as 0.
+
+    Args:
+        tasks: names of all tasks, in order.
+        skipping: those that leave rows out.
+        loss: as `compile` takes it.
+        loss_weights: as `compile` takes them.
+    """
+
+    def __init__(
+        self, tasks: Sequence[str], skipping: Collection[str], loss: Any, loss_weights: Any
+    ) -> None:
+        super().__init__(name="losses_of_labelled_rows")
+        losses, weights = _by_task(tasks, loss), _by_task(tasks, loss_weights)
+        self.losses = {
+            name: keras.losses.get(losses[name])
+            for name in tasks
+            if name in skipping and _is_mean(losses.get(name))
+        }
+        self.weights = {
+            name: 1.0 if weights.get(name) is None else weights[name] for name in self.losses
+        }
+        # By task: its loss and its rows with a label, the loss that Keras counts and its rows.
+        shape, zeros = (max(1, len(self.losses)), 4), keras.initializers.Zeros()
+        self.sums = self.add_variable(shape, zeros, name="sums")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        added = []
+        for name, loss in self.losses.items():
+            y, known = known_labels(y_true[name])
+            weight = ops.reshape(_weight_of(name, sample_weight, y) * known, (-1,))
+            row_loss = getattr(loss, "call", loss)(y, ops.cast(y_pred[name], "float32"))
+            total = ops.sum(ops.reshape(ops.cast(row_loss, "float32"), (-1,)) * weight)
+            counted = ops.divide_no_nan(total, _global_mean(known))
+            added.append([total, ops.sum(known), counted, ops.sum(ops.ones_like(known))])
+        self.sums.assign_add(ops.stack([ops.stack(sums) for sums in added]))
+
+    def result(self) -> dict[str, Any]:
+        """Nothing of its own: `corrected` has what is reported."""
+        return {}
+
+    def corrected(self, logs: Mapping[str, Any]) -> dict[str, Any]:
+        """Logs with the losses of these tasks, and with the sum over tasks, as they should be."""
+        logs, sums = dict(logs), ops.convert_to_tensor(self.sums)
+        for place, name in enumerate(self.losses):
+            total, labels, counted, rows = ops.unstack(sums[place], 4)
+            mean = ops.divide_no_nan(total, labels)
+            if f"{name}_loss" in logs:
+                logs[f"{name}_loss"] = mean
+            difference = mean - ops.divide_no_nan(counted, rows)
+            logs["loss"] = logs["loss"] + self.weights[name] * difference
+        return logs
+
+
+def _of_labelled_rows(metrics: Any, skipping: Collection[str]) -> Any:
+    if not skipping or metrics is None:
+        return metrics
+    if not isinstance(metrics, Mapping):
+        raise ValueError(
+            f"Tasks {sorted(skipping)} skip missing labels: give `metrics` and `weighted_metrics` "
+            "as dicts from task name to metrics, or as one list for all."
+        )
+    return {
+        name: [LabelledRows(metric) for metric in _listed(given)] if name in skipping else given
+        for name, given in metrics.items()
+    }
+
+
+def _listed(given: Any) -> Any:
+    return given if isinstance(given, list | tuple) else [given]
+
+
+def _by_task(tasks: Sequence[str], given: Any) -> dict[str, Any]:
+    """One for each task, of what Keras takes: one for all, a list in its order, a dict."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, list | tuple):
+        return keras.tree.pack_sequence_as(dict.fromkeys(tasks, 0), list(given))
+    return dict.fromkeys(tasks, given)
+
+
+def _is_mean(loss: Any) -> bool:
+    if loss is None:
+        return False
+    return getattr(loss, "reduction", "mean") in ("mean", "sum_over_batch_size")
+
+
+def _weight_of(name: str, weights: Any, label: Any) -> Any:
+    """A task's sample weights, float32 of the labels' shape."""
+    weight = weights.get(name) if isinstance(weights, Mapping) else weights
+    if weight is None:
+        return ops.ones_like(label)
+    return ops.reshape(ops.cast(weight, "float32"), ops.shape(label))
 
 
 def _global_mean(known: Any) -> Any:
@@ -67,22 +189,3 @@ def _global_mean(known: Any) -> Any:
     seen = tf.stack([tf.reduce_sum(known), tf.cast(tf.size(known), known.dtype)])
     labelled, rows = tf.unstack(context.all_reduce(tf.distribute.ReduceOp.SUM, seen))
     return labelled / rows
-
-
-def with_weights(metrics: Any, weighted: Any, tasks: Collection[str]) -> tuple[Any, Any]:
-    """Makes the metrics of tasks that skip rows see weights, by which rows are left out."""
-    if not tasks:
-        return metrics, weighted
-    if not isinstance(metrics, Mapping) or not isinstance(weighted or {}, Mapping):
-        raise ValueError(
-            f"Tasks {sorted(tasks)} skip missing labels: give `metrics` and `weighted_metrics` as "
-            "dicts from task name to metrics, or as one list for all."
-        )
-    weighted = {name: list(_listed(given)) for name, given in (weighted or {}).items()}
-    for name in tasks & metrics.keys():
-        weighted[name] = [*_listed(metrics[name]), *weighted.get(name, [])]
-    return {n: m for n, m in metrics.items() if n not in tasks}, weighted
-
-
-def _listed(given: Any) -> Any:
-    return given if isinstance(given, list | tuple) else [given]

@@ -16,7 +16,7 @@ from rankup_keras.models import vocabulary_digest
 from rankup_keras.models.compiled_metrics import GroupedMetrics, metrics_by_task
 from rankup_keras.models.compiled_steps import CompiledSteps
 from rankup_keras.models.lower_blocks import TrainsLowerBlocks
-from rankup_keras.models.missing_labels import SkipsMissingLabels, with_weights
+from rankup_keras.models.missing_labels import SkipsMissingLabels
 from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
 from rankup_keras.models.passes import check_passes
 from rankup_keras.models.raw_rows import RawRows
@@ -163,9 +163,6 @@ class RankingModel(
         with self.distribute_strategy.scope():
             metrics = metrics_by_task(metrics, self.tasks)
             weighted_metrics = metrics_by_task(weighted_metrics, self.tasks)
-            metrics, weighted_metrics = with_weights(
-                metrics, weighted_metrics, self._rows.labels.skipping
-            )
         super().compile(
             optimizer=default_optimizer(self) if optimizer is None else optimizer,
             loss=loss,

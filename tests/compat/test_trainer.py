@@ -13,6 +13,7 @@ from rankup_keras.compat.trainer import (
     loss_of_step,
     skip_validation,
     start_at_epoch,
+    take_direction,
     track_loss,
 )
 
@@ -127,3 +128,16 @@ def test_a_step_takes_the_losses_that_it_is_given():
     assert float(given) == pytest.approx(own + 3.0)
     track_loss(model, given, 2)
     assert float(model.get_metrics_result()["loss"]) == pytest.approx(float(given))
+
+
+def test_early_stopping_reads_the_direction_of_a_metric():
+    for other, better in ((keras.metrics.AUC(), True), (keras.metrics.MeanSquaredError(), False)):
+        metric = keras.metrics.MeanMetricWrapper(keras.losses.mean_absolute_error, name="m")
+        take_direction(metric, other)
+        model = Notes()
+        model.compile("sgd", "mse", metrics=[metric])
+        stopping = keras.callbacks.EarlyStopping("val_m", mode="auto", patience=3)
+        stopping.set_model(model)
+        model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+        stopping._set_monitor_op()
+        assert bool(stopping.monitor_op(1.0, 0.0)) == better

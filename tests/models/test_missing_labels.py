@@ -10,7 +10,7 @@ import tensorflow as tf
 import rankup_keras as rk
 
 ROWS = 60
-TASKS = ["click", rk.Task("buy", missing_labels="skip")]
+TASKS = ["click", rk.Task("buy", weight=0.5, missing_labels="skip")]
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,47 @@ def test_forms_of_missing_labels_train_alike(rows):
     assert np.isfinite(losses).all()
 
 
+def log_losses(labels, scores):
+    return -np.log(np.where(labels == 1, scores, 1 - scores.astype("float64")))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_of_an_epoch_are_those_of_its_rows_with_labels(model, rows, weighted):
+    # A batch without labels, one with a single one, and two others.
+    rows = {**rows, "buy": np.where(np.arange(ROWS) < 29, np.nan, rows["buy"])}
+    rows["buy"][29] = 1
+    known = ~np.isnan(rows["buy"])
+    weights = np.linspace(0, 3, ROWS).astype("float32") if weighted else np.ones(ROWS)
+    kwargs = {"batch_size": 15, "verbose": 0, "sample_weight": weights if weighted else None}
+    found = model.evaluate(rows, return_dict=True, **kwargs)
+    scores = {name: column[:, 0] for name, column in model.predict(rows, verbose=0).items()}
+    click = np.mean(weights * log_losses(rows["click"], scores["click"]))
+    buy = np.mean((weights * log_losses(rows["buy"], scores["buy"]))[known])
+    assert found["click_loss"] == pytest.approx(click, abs=1e-5)
+    assert found["buy_loss"] == pytest.approx(buy, abs=1e-5)
+    assert found["loss"] == pytest.approx(click + 0.5 * buy, abs=1e-5)
+    model.optimizer.learning_rate = 0.0
+    fitted = model.fit(rows, shuffle=False, epochs=2, **kwargs).history
+    assert fitted["loss"] == pytest.approx([found["loss"]] * 2, abs=1e-5)
+    assert fitted["buy_loss"] == pytest.approx([found["buy_loss"]] * 2, abs=1e-5)
+    # Metrics count sample weights where they were asked to, and only there.
+    y, p = rows["buy"][known], scores["buy"][known].astype("float64")
+    assert found["buy_log_loss"] == pytest.approx(sklearn.metrics.log_loss(y, p), abs=1e-5)
+    wanted = sklearn.metrics.roc_auc_score(y, np.round(p, 6))
+    assert found["buy_auc"] == pytest.approx(wanted, abs=1e-3)
+    wanted = sklearn.metrics.mean_squared_error(y, p, sample_weight=weights[known])
+    assert found["buy_mse"] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_the_loss_of_one_task(rows):
+    model = make(rows, [rk.Task("buy", missing_labels="skip", label="buy")])
+    rows = {**rows, "buy": np.where(np.arange(ROWS) < 29, np.nan, rows["buy"])}
+    known = ~np.isnan(rows["buy"])
+    scores = model.predict(rows, verbose=0)["buy"][:, 0]
+    found = model.evaluate(rows, batch_size=15, verbose=0)
+    assert found[0] == pytest.approx(log_losses(rows["buy"], scores)[known].mean(), abs=1e-5)
+
+
 def test_a_batch_without_labels_and_sample_weights(model, rows):
     none = {**rows, "buy": np.full(ROWS, np.nan)}
     logs = model.test_on_batch(none, return_dict=True)
@@ -146,6 +187,7 @@ def test_files_and_reload(rows, tmp_path, model):
     model.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras")
     assert again.tasks[1].missing_labels == "skip"
+    assert again.evaluate(rows, verbose=0) == pytest.approx(model.evaluate(rows, verbose=0))
     again.train_on_batch(rows)
     assert np.isfinite(again.evaluate(rows, verbose=0)).all()
 

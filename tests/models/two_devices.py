@@ -52,7 +52,7 @@ def main():
 
 
 def with_half_of_the_labels(rows, strategy):
-    """A step's update, where labels are all in the second half of the batch."""
+    """A step's loss and update, where labels are all in the second half of the batch."""
     rows = {**rows, "click": np.where(np.arange(12) < 6, np.nan, 1.0)}
     features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)]).adapt(rows)
     keras.utils.set_random_seed(0)
@@ -61,9 +61,9 @@ def with_half_of_the_labels(rows, strategy):
         model = rk.RankMixer(features, [task], token_dim=4, num_tokens=2, num_blocks=1)
         model.compile(rk.optimizers.Split("sgd", "sgd"), jit_compile=False)
     before = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
-    model.fit(rows, batch_size=12, shuffle=False, verbose=0)
+    history = model.fit(rows, batch_size=12, shuffle=False, verbose=0).history
     after = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
-    return [a - b for a, b in zip(after, before, strict=True)]
+    return [np.array(history["loss"]), *(a - b for a, b in zip(after, before, strict=True))]
 
 
 main()

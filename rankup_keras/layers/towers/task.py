@@ -30,7 +30,7 @@ class Task:
             binary cross-entropy.
         missing_labels: what a label that is missing (NaN, null) does. `"refuse"` (default): an
             error. `"skip"`: loss and metrics of this task leave the row out; the loss is the mean
-            over the batch's rows that have a label. Its metrics then count sample weights.
+            over the batch's rows that have a label, and that of an epoch over the epoch's.
         after: name of the task without which this one cannot happen, as a purchase without
             a click. The tower then gives the probability of this task *given* the other, and the
             output, which loss and metrics see on all rows, is the product of the two:
