@@ -1,5 +1,8 @@
 """Vocabularies that grow: against a plain Python form of the rules, and by property."""
 
+import pathlib
+import re
+
 import hypothesis
 import numpy as np
 import pyarrow as pa
@@ -10,6 +13,8 @@ from hypothesis import strategies as st
 
 import rankup_keras as rk
 from rankup_keras.features import count_values, grow
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def adapted(values, **kwargs):
@@ -236,3 +241,33 @@ def test_days_and_ledgers_that_are_none(arguments, message):
         arguments = {**arguments, "ledger": grow(features, {"ad": ["a"]}, day=5).ledger}
     with pytest.raises(ValueError, match=message):
         grow(features, {"ad": ["a"]}, **arguments)
+
+
+@pytest.mark.parametrize("counter", ["duckdb", "pyspark"])
+def test_counts_that_the_guide_lets_others_make(counter, tmp_path, monkeypatch):
+    pytest.importorskip(counter, reason=f"{counter} is of an extra")
+    guide = (ROOT / "docs/daily.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    code = next(block for block in blocks if counter in block)
+    rng = np.random.default_rng(0)
+    rows = {
+        "ad_id": pa.array([f"å{k}" if k else None for k in rng.integers(0, 9, 90)]),
+        "user_id": pa.array([int(k) << 40 if k else None for k in rng.integers(0, 9, 90)]),
+    }
+    (tmp_path / "logs/day18").mkdir(parents=True)
+    for part in range(2):
+        half = pa.table(rows).slice(45 * part, 45)
+        pq.write_table(half, tmp_path / f"logs/day18/part{part}.parquet")
+    monkeypatch.chdir(tmp_path)
+    exec(code, names := {})
+    if "SparkSession" in names:
+        names["SparkSession"].getActiveSession().stop()
+    features = rk.FeatureSet([rk.Categorical("ad_id"), rk.Categorical("user_id", dtype="int64")])
+    features.adapt({"ad_id": ["å1", "å99"], "user_id": [1 << 40, 7]})
+    files = [f"counts_{name}.parquet" for name in rows]
+    ours, theirs = (grow(features, data, day=18) for data in (pa.table(rows), files))
+    assert theirs.changes == ours.changes
+    order = [("feature", "ascending"), ("value", "ascending")]
+    assert theirs.ledger.sort_by(order).equals(ours.ledger.sort_by(order))
+    for name in rows:
+        assert words(theirs.features, name) == words(ours.features, name)
