@@ -111,4 +111,5 @@ format: $(VENV)/installed-test
 clean:
 	rm -rf $(VENV) build dist .cache *.egg-info runs .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf notebooks/saved_models
 	find saved_models -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
