@@ -18,7 +18,7 @@ class SkipsMissingLabels:
     # In a function, or Keras would save its sums with the model.
     _label_losses: Any = staticmethod(lambda: None)
 
-    def compile(self, metrics: Any = None, weighted_metrics: Any = None, **kwargs: Any) -> None:
+    def compile(self, *args: Any, **kwargs: Any) -> None:
         model: Any = self
         skipping = self._rows.labels.skipping
         tasks = [task.name for task in model.tasks]
@@ -26,12 +26,10 @@ class SkipsMissingLabels:
             own = LossesOfLabelledRows(
                 tasks, skipping, kwargs.get("loss"), kwargs.get("loss_weights")
             )
-            metrics = _of_labelled_rows(metrics, skipping)
-            weighted_metrics = _of_labelled_rows(weighted_metrics, skipping)
+            for name in ("metrics", "weighted_metrics"):
+                kwargs[name] = _of_labelled_rows(kwargs.get(name), skipping)
         self._label_losses = lambda: own if own.losses else None
-        super().compile(  # type: ignore[misc]
-            metrics=metrics, weighted_metrics=weighted_metrics, **kwargs
-        )
+        super().compile(*args, **kwargs)  # type: ignore[misc]
 
     @property
     def metrics(self) -> list[Any]:
