@@ -192,7 +192,7 @@ def _judge(
         return Column(name, "skip", "it has one value only")
     if not distinct:
         return Column(name, "skip", "it has no value in the rows that were read")
-    if kind == "text" and numbers is None and _grouped(values):
+    if kind == "text" and (_grouped(values) if numbers is None else _point_groups(values)):
         told = f"its numbers have thousands separators. {NO_GROUPS}"
         return Column(name, "skip", f"{told} If 1,234 is a fraction, set csv: {{decimal: ','}}")
     if why := _names_rows(lower, sample, numbers, distinct, known):
@@ -335,6 +335,18 @@ def _grouped(values: pa.Array) -> bool:
     plain_number = pc.match_substring_regex(text, r"^\s*[-+]?\d*[.,]?\d+\s*$")
     grouped = pc.or_(*forms)
     return bool(pc.any(grouped).as_py() and pc.all(pc.or_(grouped, plain_number)).as_py())
+
+
+def _point_groups(values: pa.Array) -> bool:
+    """Whether points seem to part thousands: 1.234 beside 532, and never 1.5 or 0.125."""
+    text = pc.utf8_trim_whitespace(values.drop_null()).to_pylist()
+    pointed = [value for value in text if "." in value]
+    whole = [value for value in text if re.fullmatch(r"[-+]?\d{1,3}", value)]
+    return (
+        len(pointed) >= 20
+        and len(whole) >= 5
+        and all(re.match(GROUPED[","], value) for value in pointed)
+    )
 
 
 def _as_numbers(array: pa.Array, decimal: str = ".") -> np.ndarray | None:
