@@ -89,9 +89,13 @@ def test_a_batch_is_as_long_as_its_longest_row(whole):
 
 
 def test_what_passes_would_change_is_refused():
-    with pytest.raises(ValueError, match="`rows_per_pass` must be positive"):
-        make_model(rows_per_pass=0)
-    with pytest.raises(ValueError, match="must be a mean over all rows"):
-        make_model(rows_per_pass=2, loss=keras.losses.BinaryCrossentropy(reduction="sum"))
+    for rows in (0, 2.5, "8", True):
+        with pytest.raises(ValueError, match="`rows_per_pass` must be a whole number"):
+            check_passes(rows, None, ())
+    for reduction in ("sum", "none", None, "mean_with_sample_weight"):
+        loss = {"click": keras.losses.BinaryCrossentropy(reduction=reduction)}
+        with pytest.raises(ValueError, match="must be a mean over all rows"):
+            check_passes(2, loss, ())
+    check_passes(np.int64(2), {"click": "mse", "buy": keras.losses.Huber()}, ())
     with pytest.raises(ValueError, match="skip missing labels"):
         check_passes(2, None, {"click"})
