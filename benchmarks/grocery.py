@@ -18,12 +18,12 @@ import pyarrow as pa
 import rankup_keras as rk
 from benchmarks.quality_data import Part, Problem
 
-BASKETS, NEGATIVES, SEED = 25_000, 3, 0
+BASKETS, NEGATIVES, SEED = 15_000, 3, 0
 PEOPLE = ["age", "income", "household_size", "kids_count"]
 LABEL = "bought"
 
 
-def problem(reads: str, length: int = 50) -> Problem:
+def problem(reads: str, length: int = 100) -> Problem:
     """The rows with their household's newest `length` purchases, as ids alone or as events."""
     features: list[Any] = [
         *(rk.Categorical(name, side="user") for name in ("household_id", "store_id", *PEOPLE)),
