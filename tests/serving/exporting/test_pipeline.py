@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from rankup_keras.serving import export, load_session, versions
+from rankup_keras.serving.exporting import signatures
+from rankup_keras.serving.exporting.writing import read_saved_model
 from tests.serving import stand_in
 
 FEW = {"signatures": ["serving_default"]}
@@ -36,6 +38,18 @@ def test_user_columns_can_be_named(tmp_path):
         got = loaded.run({**rows, "item_id": rows["item_id"][:1]}, "rank")
     want = stand_in.predict(model, {**rows, "item_id": rows["item_id"][[0] * 5]})
     np.testing.assert_allclose(got["click"], want["click"], atol=1e-6)
+
+
+def test_an_export_is_traced_once_and_keeps_no_gradients(tmp_path, monkeypatch):
+    traced = []
+    scores = signatures._Functions._model_scores
+    monkeypatch.setattr(
+        signatures._Functions, "_model_scores", lambda *args: traced.append(1) or scores(*args)
+    )
+    path = export(stand_in.make_small(), tmp_path / "m", signatures=["serving_default", "classify"])
+    assert traced == [1]
+    functions = read_saved_model(path).meta_graphs[0].graph_def.library.function
+    assert not [f.signature.name for f in functions if "grad" in f.signature.name]
 
 
 @pytest.mark.processes
