@@ -1,7 +1,4 @@
 import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -9,6 +6,7 @@ import pytest
 from rankup_keras.serving import export, load_session, versions
 from rankup_keras.serving.exporting import signatures
 from rankup_keras.serving.exporting.writing import read_saved_model
+from tests.helpers.workers import run_code
 from tests.serving import stand_in
 
 FEW = {"signatures": ["serving_default"]}
@@ -55,16 +53,12 @@ def test_an_export_is_traced_once_and_keeps_no_gradients(tmp_path, monkeypatch):
 @pytest.mark.processes
 def test_an_export_needs_no_serving_api(tmp_path):
     """With warm-up records, in a process that has neither the API nor gRPC."""
-    code = f"""
+    code = """
 import sys
 sys.modules["tensorflow_serving"] = sys.modules["grpc"] = None
-sys.path.insert(0, {str(pathlib.Path(__file__).parents[3])!r})
 from tests.serving import stand_in
 from rankup_keras.serving import export
-path = export(stand_in.make_small(), {str(tmp_path / "m")!r}, warmup=stand_in.small_rows(5))
+path = export(stand_in.make_small(), "m", warmup=stand_in.small_rows(5))
 assert (path / "assets.extra" / "tf_serving_warmup_requests").is_file()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_code(code, tmp_path)
