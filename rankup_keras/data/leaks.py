@@ -170,7 +170,7 @@ def _of_values(column: str, label: str, view: _View, y: np.ndarray) -> Leak | No
         rows, share = int(counts[only].sum()), float(own[only].sum() / own.sum())
         often = int(np.argmax(np.where(only, counts, 0)))
         named = show(view.values[often].as_py())
-        if side == 1 and _is_flag(view) and str(view.values[often]).lower() in _TRUE:
+        if side == 1 and _is_flag(view) and _word(view.values[often]) in _TRUE:
             why = f"is {named} only where {label!r} is 1 ({rows:,} rows), as a later label is"
             return Leak(column, label, "later label", rows / len(y), why)
         if share >= SHARE:
@@ -183,8 +183,14 @@ def _of_values(column: str, label: str, view: _View, y: np.ndarray) -> Leak | No
 
 
 def _is_flag(view: _View) -> bool:
-    texts = {str(value).lower() for value in view.values if value.is_valid}
+    texts = {_word(value) for value in view.values if value.is_valid}
     return len(texts) <= 2 and texts <= {*_TRUE, *_FALSE}
+
+
+def _word(value: pa.Scalar) -> str:
+    # Text of files is read as bytes.
+    value = value.as_py()
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).lower()
 
 
 def _best_auc(view: _View, y: np.ndarray) -> float:
