@@ -1,6 +1,6 @@
 """Metrics of a model with several tasks, and the groups that some of them rank within."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,15 +9,37 @@ import numpy as np
 from rankup_keras.compat.trainer import in_compiled_order
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.towers import Task
-from rankup_keras.metrics import AUC, GAUC, LabelledRows
+from rankup_keras.metrics import AUC, GAUC, Calibration, LabelledRows, NormalizedEntropy
+
+NAMED: dict[str, Callable[[], keras.metrics.Metric]] = {
+    "auc": AUC,
+    "calibration": Calibration,
+    "log_loss": lambda: keras.metrics.BinaryCrossentropy(name="log_loss"),
+    "ne": NormalizedEntropy,
+    "normalized_entropy": NormalizedEntropy,
+}
+# Names that Keras's `compile` takes and `keras.metrics.get` does not.
+_OF_KERAS = {"accuracy", "acc", "crossentropy", "ce"}
 
 
 def metrics_by_task(metrics: Any, tasks: Sequence[Task]) -> Any:
     """A list of metrics as one for every task, each with counts of its own; others as they are.
 
-    `"auc"` is this package's `AUC` in all of them, since that of Keras is wrong of rare positives.
+    Names of `NAMED` are this package's metrics in all of them: Keras's own AUC is wrong of rare
+    positives.
+
+    Raises:
+        ValueError: a name of no metric, or of no task.
     """
     metrics = keras.tree.map_structure(_named, metrics)
+    names = [task.name for task in tasks]
+    if isinstance(metrics, Mapping) and not set(metrics) <= set(names):
+        raise ValueError(
+            f"`metrics` must be a dict from tasks to metrics, or a list. Tasks: {names}. "
+            f"Received: {list(metrics)}."
+        )
+    if metrics is not None and _is_metric(metrics):
+        metrics = [metrics]
     if not isinstance(metrics, list | tuple) or not all(map(_is_metric, metrics)):
         return metrics
     return {task.name: [_copy(metric) for metric in metrics] for task in tasks}
@@ -55,7 +77,21 @@ class GroupedMetrics:
 def _named(metric: Any) -> Any:
     if isinstance(metric, LabelledRows):  # as a saved model has them
         metric = metric.metric
-    return AUC() if isinstance(metric, str) and metric.lower() == "auc" else metric
+    if not isinstance(metric, str):
+        return metric
+    if metric.lower() in NAMED:
+        return NAMED[metric.lower()]()
+    if metric.lower() == "gauc":
+        raise ValueError("A GAUC needs the feature to rank within: `rk.metrics.GAUC('user')`.")
+    if metric not in _OF_KERAS:
+        try:
+            keras.metrics.get(metric)
+        except ValueError:
+            raise ValueError(
+                f"There is no metric {metric!r}. Names: {', '.join(NAMED)}, and those of "
+                "`keras.metrics`, such as 'binary_accuracy'."
+            ) from None
+    return metric
 
 
 def _is_metric(metric: Any) -> bool:
