@@ -95,10 +95,15 @@ def test_all_ways_evaluate_and_predict_alike(model):
 def test_no_rows(model):
     none = {name: column[:0] for name, column in tiny.make_rows().items()}
     scores = model.predict(none, verbose=0)
-    assert {name: values.shape for name, values in scores.items()} == {
-        "click": (0, 1),
-        "buy": (0, 1),
-    }
+    assert {n: values.shape for n, values in scores.items()} == {"click": (0, 1), "buy": (0, 1)}
+
+
+def test_a_direct_call_takes_encoded_rows(model):
+    rows = tiny.make_rows()
+    for raw in (rows, pd.DataFrame({"age": rows["age"]})):
+        with pytest.raises(ValueError, match=r"a dict of \['encoded_ids.*`model\(model.encode"):
+            model(raw)
+    assert model(model.encode(rows))["click"].shape == (tiny.ROWS, 1)
 
 
 def test_weights_of_samples_and_tasks():
@@ -159,7 +164,12 @@ def without(columns, name):
     [
         (lambda x, y: (x, without(y, "buy")), ValueError, r"Tasks \['buy'\] have no labels"),
         (lambda x, y: ({**x, "click": y["click"]}, None), ValueError, r"\['buy'\] have no labels"),
-        (lambda x, y: (x, None), ValueError, r"Tasks \['click', 'buy'\] have no labels"),
+        (lambda x, y: (x, None), ValueError, r"no labels: .* none of the name 'click'\. `Task\("),
+        (
+            lambda x, y: ({k: v[:0] for k, v in x.items()}, {"click": [], "buy": []}),
+            ValueError,
+            "There are no rows to train on",
+        ),
         (lambda x, y: (x, y["buy"]), ValueError, "Labels must be a dict with one entry for each"),
         (
             lambda x, y: (x, {**y, "buy": y["buy"] * 2}),
@@ -167,7 +177,11 @@ def without(columns, name):
             r"Labels of task 'buy' must lie in \[0, 1\].*such as 2.0",
         ),
         (lambda x, y: (x, {**y, "buy": [None] * tiny.ROWS}), ValueError, "such as nan"),
-        (lambda x, y: (x, {**y, "buy": ["no"] * tiny.ROWS}), TypeError, "'buy' must be numbers"),
+        (
+            lambda x, y: (x, {**y, "buy": ["no"] * tiny.ROWS}),
+            TypeError,
+            "numbers. Received: 'no'. `Task",
+        ),
         (
             lambda x, y: (x, {**y, "buy": np.zeros((tiny.ROWS, 2))}),
             ValueError,

@@ -216,6 +216,7 @@ def test_encoded_names_with_other_dtypes_or_shapes_are_refused(model, change):
 
 
 @pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
-def test_batches_of_no_rows_are_refused(model, call):
-    with pytest.raises(ValueError, match=r"`batch_size` must be positive. Received: batch_size=0"):
-        getattr(model, call)({**tiny.make_rows(), **tiny.make_labels()}, batch_size=0)
+@pytest.mark.parametrize("size", [0, 16.0])
+def test_batches_of_no_number_of_rows_are_refused(model, call, size):
+    with pytest.raises(ValueError, match=rf"`batch_size` must be a positive.*batch_size={size}"):
+        getattr(model, call)({**tiny.make_rows(), **tiny.make_labels()}, batch_size=size)
