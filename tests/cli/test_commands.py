@@ -110,13 +110,15 @@ def test_predictions_in_both_formats_agree_with_the_export(trained, capfd):
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
     rows = click_table().filter(pa.array([v == "test" for v in click_table()["split"].to_pylist()]))
     assert main(["export", "clicks.yaml", "--json"]) == 0
+    exported = pathlib.Path(_json(capfd)["export"])
+    assert exported.parts[-4:] == ("clicks", "export", "clicks", "1")  # served by the run's name
     raw = {
         "user_id": np.array(rows["user_id"].to_pylist(), object),
         "item_id": rows["item_id"].to_numpy(),
         "price": rows["price"].to_numpy().astype(np.float32),
         "tags": np.array([[*t, "", ""][:2] for t in rows["tags"].to_pylist()], object),
     }
-    with load_session(_json(capfd)["export"]) as session:
+    with load_session(exported) as session:
         served = session.run(raw)
     np.testing.assert_allclose(served["label_click"].reshape(-1), scores[0], atol=1e-5)
     assert main(["serve", "clicks.yaml", "--write", "serving", "--clients", "50", "--json"]) == 0
