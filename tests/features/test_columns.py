@@ -263,7 +263,7 @@ def test_wrong_type(column, spec, message):
 @pytest.mark.parametrize(
     ("column", "spec", "message"),
     [
-        ([[1, 2], [3]], INT, " must have one .* not a list. .* give `max_length`, for past actions"),
+        ([[1, 2], [3]], INT, " must have one .* not a list. .* give `max_length`, for past"),
         ([[1, 2], [3, 4]], FLOAT, " must have one value per row, not a list"),
         (np.array(["a"]), STRINGS, r" must have a list of .* Split it first, as `rows\[name\]"),
         (np.array(5.0), FLOAT, r" must have one or two dimensions. Received shape \(\)"),
