@@ -89,7 +89,9 @@ def ends_of_a_split_are_readable(data: Data) -> Found:
     from rankup_keras.data.row_filters import Between
 
     split = data.split
-    for part in PARTS if split is not None and split.time is not None else ():
+    if split is None or split.time is None:
+        return
+    for part in PARTS:
         ends = getattr(split, part)
         if not isinstance(ends, list) or len(ends) != 2 or ends == [None, None]:
             continue

@@ -208,8 +208,8 @@ def _judge(
     if kind == "text" and numbers is None and distinct > _AMOUNTS:
         shown = values.drop_null()[:1000].to_pylist()
         if with_units(shown):
-            why = f"its numbers have a unit, as in {show(shown[0])}; write number and unit apart"
-            return Column(name, "skip", why)
+            told = f"its numbers have a unit, as in {show(shown[0])}; write number and unit apart"
+            return Column(name, "skip", told)
     if _REQUEST.search(lower) and distinct > max(_AMOUNTS, _MANY * known):
         told = f"it names requests, and later ones have values of their own; `by: {name}` within"
         return Column(name, "skip", f"{told} `split` keeps the rows of one together")

@@ -30,8 +30,11 @@ def arguments_of(name: str) -> dict[str, tuple[Any, Any]]:
     body = next(n.body for n in _tree(file).body if isinstance(n, ast.ClassDef) and n.name == name)
     init = next((n for n in body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
     if init is None:
-        fields = [n for n in body if isinstance(n, ast.AnnAssign)]
-        given = [(ast.unparse(n.target), n.annotation, n.value) for n in fields]
+        given: list[tuple[str, ast.expr | None, ast.expr | None]] = [
+            (ast.unparse(n.target), n.annotation, n.value)
+            for n in body
+            if isinstance(n, ast.AnnAssign)
+        ]
     else:
         own = init.args.args[1:]
         defaults = [None] * (len(own) - len(init.args.defaults)) + init.args.defaults

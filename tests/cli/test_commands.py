@@ -64,7 +64,9 @@ def test_the_run_folder_has_everything(trained):
     epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
     kept = json.loads((run / "summary.json").read_text())["kept_epoch"]
-    assert f"Kept the weights of epoch {kept} of 2" in (run / "log.txt").read_text()
+    log = (run / "log.txt").read_text()
+    assert f"Kept the weights of epoch {kept} of 2" in log
+    assert log.count("Goes on in epoch 2: what comes before is passed over") == 1
     page = (run / "report.html").read_text()
     assert f"2, kept: {kept}" in page
     assert "user_id" in page  # the fields that a token is made of

@@ -76,8 +76,8 @@ def test_all_ways_evaluate_and_predict_alike(model):
     rows, labels = tiny.make_rows(), tiny.make_labels()
     whole = {**rows, **labels}
     expected = model.evaluate(rows, labels, verbose=0, return_dict=True)
-    dataset = tiny.as_dataset(rows, labels)
-    for x in (whole, tiny.as_dataset(whole), dataset, (rows, labels)):
+    dataset = tiny.as_dataset(rows, labels, batch=32)
+    for x in (whole, tiny.as_dataset(whole, batch=32), dataset, (rows, labels)):
         actual = model.evaluate(x, verbose=0, return_dict=True)
         for name, value in expected.items():
             np.testing.assert_allclose(actual[name], value, atol=1e-5, err_msg=name)
