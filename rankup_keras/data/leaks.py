@@ -13,7 +13,7 @@ from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
 from rankup_keras.features.columns import as_mapping
 from rankup_keras.features.conversion import decoded, numbers_in_text, show
-from rankup_keras.features.target import family
+from rankup_keras.features.target import family, missing_columns_error
 from rankup_keras.metrics.exact import auc
 
 # Rows of files that are looked at, from so many of their stretches at most.
@@ -102,8 +102,12 @@ def find_leaks(
         columns, truth = _sampled(rows)
     else:
         given = as_mapping(rows)
-        named = labels if isinstance(labels, Mapping) else {name: given[name] for name in labels}
-        truth = {name: _as_array(values) for name, values in named.items()}
+        if not isinstance(labels, Mapping):
+            names = list(labels)
+            if missing := [name for name in names if name not in given]:
+                raise missing_columns_error(missing, list(given))
+            labels = {name: given[name] for name in names}
+        truth = {name: _as_array(values) for name, values in labels.items()}
         columns = {name: _as_array(given[name]) for name in given if name not in truth}
     views = {name: view for name, array in columns.items() if (view := _View.of(array)) is not None}
     found = []

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from rankup_keras.features.alignment import misaligned
 from rankup_keras.features.conversion import convert, decoded, show
+from rankup_keras.features.instants import check_unit
 from rankup_keras.features.target import ARROW, PADDING, Target, family, missing_columns_error
 from rankup_keras.features.tensors import (
     check_castable,
@@ -315,7 +316,9 @@ def check_types(data: Any, targets: Mapping[str, Target]) -> None:
     for name, target in targets.items():
         if name in table and not isinstance(table[name], tf.SparseTensor):
             column = table[name]
-            arrow_column(column[:100] if getattr(column, "ndim", 1) else column, target)
+            first = arrow_column(column[:100] if getattr(column, "ndim", 1) else column, target)
+            if target.unit is not None:
+                check_unit(name, first, target.unit)
 
 
 def is_integer_column(data: Any, name: str) -> bool:

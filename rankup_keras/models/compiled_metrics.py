@@ -32,17 +32,27 @@ def metrics_by_task(metrics: Any, tasks: Sequence[Task]) -> Any:
         ValueError: a name of no metric, or of no task.
     """
     metrics = keras.tree.map_structure(_named, metrics)
-    names = [task.name for task in tasks]
-    if isinstance(metrics, Mapping) and not set(metrics) <= set(names):
-        raise ValueError(
-            f"`metrics` must be a dict from tasks to metrics, or a list. Tasks: {names}. "
-            f"Received: {list(metrics)}."
-        )
+    if isinstance(metrics, Mapping):
+        check_by_task("metrics", metrics, tasks)
     if metrics is not None and _is_metric(metrics):
         metrics = [metrics]
     if not isinstance(metrics, list | tuple) or not all(map(_is_metric, metrics)):
         return metrics
     return {task.name: [_copy(metric) for metric in metrics] for task in tasks}
+
+
+def check_by_task(argument: str, given: Any, tasks: Sequence[Task]) -> None:
+    """Refuses what is given by task for tasks that are not there, or in an order.
+
+    Keras would take the tasks in the order of their names, not in theirs.
+    """
+    names = [task.name for task in tasks]
+    unknown = isinstance(given, Mapping) and not set(given) <= set(names)
+    if unknown or (isinstance(given, list | tuple) and len(names) > 1):
+        raise ValueError(
+            f"`{argument}` must be given by task, as a dict with keys among {names}. "
+            f"Received: {given!r:.200}."
+        )
 
 
 class GroupedMetrics:

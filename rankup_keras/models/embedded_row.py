@@ -83,11 +83,6 @@ class EmbeddedRow:
         table_sets: Mapping[str, Sequence[str] | None] | None = None,
         joined: bool = False,
     ) -> None:
-        if not isinstance(features, FeatureSet):
-            raise TypeError(
-                "`features` must be an adapted FeatureSet, as `FeatureSet([...]).adapt(rows)` "
-                f"makes it. Received: {type(features).__name__}."
-            )
         features.freeze(settings["name"])
         self.features, self.settings, self.dtype = features, settings, settings["dtype"]
         self.inputs: dict[str, Any] = {

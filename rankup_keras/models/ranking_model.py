@@ -13,7 +13,11 @@ from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import EntireSpace, Task
 from rankup_keras.models import vocabulary_digest
-from rankup_keras.models.compiled_metrics import GroupedMetrics, metrics_by_task
+from rankup_keras.models.compiled_metrics import (
+    GroupedMetrics,
+    check_by_task,
+    metrics_by_task,
+)
 from rankup_keras.models.compiled_steps import CompiledSteps
 from rankup_keras.models.lower_blocks import TrainsLowerBlocks
 from rankup_keras.models.missing_labels import SkipsMissingLabels
@@ -156,6 +160,8 @@ class RankingModel(
                 not, a `GAUC` of a feature that is not there, or `rows_per_pass` that is not
                 positive or with a loss that is no mean over rows.
         """
+        check_by_task("loss", loss, self.tasks)
+        check_by_task("loss_weights", loss_weights, self.tasks)
         if loss is None:
             loss = {task.name: task.loss for task in self.tasks}
             loss_weights = loss_weights or {task.name: task.weight for task in self.tasks}
@@ -229,6 +235,11 @@ class RankingModel(
                 several tasks, or a strategy's replicas cannot share a batch.
             TypeError: a column has another type than its feature declares.
         """
+        if not 0 <= validation_split < 1:
+            raise ValueError(
+                "`validation_split` must be a share of the rows, 0 or more and less than 1. "
+                f"Received: validation_split={validation_split}."
+            )
         x, y, sample_weight = self._rows.examples(x, y, sample_weight, class_weight)
         if isinstance(x, Mapping):
             if not len(next(iter(x.values()))):

@@ -74,8 +74,3 @@ def test_a_feature_of_any_kind(row):
     assert row.feature("shared", "genres").shape == (None, 4)
     with pytest.raises(ValueError, match="holds no single-valued or multi-valued field 'history'"):
         row.feature("shared", "history")
-
-
-def test_what_is_no_feature_set_is_refused():
-    with pytest.raises(TypeError, match=r"`features` must be an adapted FeatureSet.*list"):
-        EmbeddedRow([], {"name": "model", "dtype": None})

@@ -98,14 +98,6 @@ def test_no_rows(model):
     assert {n: values.shape for n, values in scores.items()} == {"click": (0, 1), "buy": (0, 1)}
 
 
-def test_a_direct_call_takes_encoded_rows(model):
-    rows = tiny.make_rows()
-    for raw in (rows, pd.DataFrame({"age": rows["age"]})):
-        with pytest.raises(ValueError, match=r"a dict of \['encoded_ids.*`model\(model.encode"):
-            model(raw)
-    assert model(model.encode(rows))["click"].shape == (tiny.ROWS, 1)
-
-
 def test_weights_of_samples_and_tasks():
     rows, labels = tiny.make_rows(), tiny.make_labels()
     weights = np.r_[np.ones(tiny.ROWS // 2), np.zeros(tiny.ROWS // 2)]
