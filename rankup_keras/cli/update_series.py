@@ -66,9 +66,7 @@ class Series:
         ours = _marks(data)
         for path, *mark in data:
             if ours[_mark(mark)] != path and has_rows(path):
-                raise RunError(
-                    f"{path} has the same rows as {ours[_mark(mark)]}. Give them once."
-                )
+                raise RunError(f"{path} has the same rows as {ours[_mark(mark)]}. Give them once.")
         for line in (line for line in self.days if not line["refused"]):
             theirs = _marks(line["data"])
             if theirs.keys() == ours.keys() and asked in (None, str(line["day"]), line.get("date")):
