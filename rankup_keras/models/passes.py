@@ -109,7 +109,7 @@ def _with_none(values: Sequence[Any], known: Sequence[bool]) -> list[Any]:
     return [next(given) if there else None for there in known]
 
 
-def check_passes(rows: int, losses: Any, skipping: Collection[str]) -> None:
+def check_passes(rows: Any, losses: Any, skipping: Collection[str]) -> None:
     """Refuses what passes of so many rows would change."""
     if isinstance(rows, bool) or not isinstance(rows, numbers.Integral) or rows < 1:
         raise ValueError(
