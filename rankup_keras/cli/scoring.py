@@ -37,7 +37,7 @@ def score(model: Any, files: Files, batch_size: int) -> Scored:
         columns = item[0] if isinstance(item, tuple) else item
         return model(model.features(columns), training=False)
 
-    compiled = tf.function(predict, input_signature=[files.packer.signature])
+    compiled = tf.function(predict, input_signature=[files.packer.signature], autograph=False)
     dtypes = {name: spec.dtype for name, spec in files.packer.signature.items()}
     for table in files.tables(batch_size):
         packed = files.packer.pack(table)

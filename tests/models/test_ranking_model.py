@@ -1,10 +1,7 @@
 """What models take and give: raw rows in every form, labels, weights, saving."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -16,8 +13,6 @@ import tensorflow as tf
 import rankup_keras as rk
 from tests.helpers.workers import Program
 from tests.models import tiny
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -296,14 +291,10 @@ def test_saved_models_score_raw_rows_in_another_process(tmp_path):
         model.compile()
         model.save(paths[-1])
         expected[paths[-1]] = model.predict(rows, verbose=0)
-    script = str(ROOT / "tests/models/reload.py")
-    subprocess.run(
-        [sys.executable, script, str(tmp_path / "rows.json"), *paths],
-        check=True,
-        timeout=300,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    script = pathlib.Path(__file__).with_name("reload.py")
+    program = Program(script, tmp_path / "rows.json", *paths)
+    errors = program.communicate()[1]
+    assert program.poll() == 0, errors[-3000:]
     for path in paths:
         scores = np.load(f"{path}.npz")
         for task, values in expected[path].items():
