@@ -158,7 +158,7 @@ def grow(
         for number, (name, lookup) in enumerate(features.lookups.items()):
             if name not in owners:
                 continue
-            known = pa.array(lookup.vocabulary(), pa.string())
+            known = pa.chunked_array([*lookup.pieces()], pa.string()).combine_chunks()
             values = known
             if name not in fixed:
                 feature: Any = owners[name]
@@ -181,7 +181,8 @@ def grow(
 
 
 def _of(table: pa.Table, name: str) -> pa.Table:
-    return table.filter(pc.equal(table["feature"], name))
+    own = pc.equal(table["feature"], name)
+    return table if pc.all(own).as_py() else table.filter(own)
 
 
 def _today(

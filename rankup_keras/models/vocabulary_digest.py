@@ -30,9 +30,11 @@ def digests(features: FeatureSet) -> dict[str, str]:
     """Feature → digest of its vocabulary in the order of ids, of those that have one."""
     found = {}
     for name, lookup in features.lookups.items():
-        if lookup not in _digests and (values := lookup.vocabulary()):
-            text = "\n".join([str(lookup.oov_buckets), *values])
-            _digests[lookup] = hashlib.sha256(text.encode()).hexdigest()
+        if lookup not in _digests and not lookup.is_empty:
+            digest = hashlib.sha256(str(lookup.oov_buckets).encode())
+            for text in lookup.texts():
+                digest.update(b"\n" + text)
+            _digests[lookup] = digest.hexdigest()
         if lookup in _digests:
             found[name] = _digests[lookup]
             _living[_digests[lookup]] = lookup
@@ -51,7 +53,7 @@ def adopt(features: FeatureSet, wanted: Mapping[str, str]) -> None:
     """
     for name, lookup in features.lookups.items():
         source = _living.get(wanted.get(name, ""))
-        if source is not None and not lookup.vocabulary():
+        if source is not None and lookup.is_empty:
             with tempfile.TemporaryDirectory() as folder:
                 source.save_assets(folder)
                 lookup.load_assets(folder)

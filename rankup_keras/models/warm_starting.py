@@ -9,12 +9,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import tensorflow as tf
 
 from rankup_keras.compat.optimizers import slots_of
 from rankup_keras.features import Categorical, FeatureSet
+from rankup_keras.features.value_book import former_places
 from rankup_keras.layers.embeddings import FieldEmbedding, TableView
 from rankup_keras.layers.tokens import TaskTokens
 from rankup_keras.layers.towers import TaskTowers
@@ -23,7 +22,7 @@ from rankup_keras.models.warm_start_report import WarmStart
 from rankup_keras.optimizers import Split
 
 # Rows that are moved at once: a table is never copied whole.
-PIECE = 1 << 20
+PIECE = 1 << 16
 
 
 def warm_start(
@@ -154,10 +153,8 @@ def row_origins(name: str, new: FeatureSet, old: FeatureSet) -> np.ndarray:
     # Missing and unknown values first, then the vocabulary in its order.
     special = 1 + min(ours.oov_buckets, theirs.oov_buckets)
     found[:special] = np.arange(special)
-    values, former = (pa.array(f.lookups[name].vocabulary(), pa.string()) for f in (new, old))
-    at = pc.index_in(values, former)
-    place = at.fill_null(0).to_numpy() + 1 + theirs.oov_buckets
-    found[1 + ours.oov_buckets :] = np.where(at.is_valid().to_numpy(False), place, -1)
+    place = former_places(*(features.lookups[name].pieces() for features in (new, old)))
+    found[1 + ours.oov_buckets :] = np.where(place < 0, -1, place + 1 + theirs.oov_buckets)
     return found
 
 
