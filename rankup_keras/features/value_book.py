@@ -18,7 +18,7 @@ LEDGER = pa.schema(
 
 
 def former_places(values: Iterable[pa.Array], former: Iterable[pa.Array]) -> np.ndarray:
-    """The place that each of some values had among former ones, int64, -1 where it had none.
+    """The place that each of some values had among former ones, int32, -1 where it had none.
 
     Both hold a value once, and come in pieces that are equally long but for the last. Most values
     of a vocabulary stand where they stood, which a comparison tells; only the others are looked
@@ -27,17 +27,19 @@ def former_places(values: Iterable[pa.Array], former: Iterable[pa.Array]) -> np.
     found, rest, others = [], [], []
     start = 0
     for ours, theirs in itertools.zip_longest(values, former, fillvalue=pa.array([], pa.string())):
-        common, at = min(len(ours), len(theirs)), np.arange(max(len(ours), len(theirs)))
-        same = np.zeros(len(at), bool)
+        common, longest = min(len(ours), len(theirs)), max(len(ours), len(theirs))
+        same = np.zeros(longest, bool)
         same[:common] = pc.equal(ours.slice(0, common), theirs.slice(0, common)).to_numpy(False)
-        found.append(np.where(same, start + at, -1)[: len(ours)])
+        place = np.arange(start, start + len(ours), dtype=np.int32)
+        place[~same[: len(ours)]] = -1
+        found.append(place)
         for piece, moved in ((ours, rest), (theirs, others)):
             other = ~same[: len(piece)]
             moved.append((start + np.flatnonzero(other), piece.filter(pa.array(other))))
-        start += len(at)
+        start += longest
     places, left = _joined(rest)
     former_ones, candidates = _joined(others)
-    result = np.concatenate([np.empty(0, np.int64), *found])
+    result = np.concatenate([np.empty(0, np.int32), *found])
     at = pc.index_in(left, candidates).fill_null(-1).to_numpy()
     result[places] = np.append(former_ones, -1)[at]
     return result

@@ -165,6 +165,10 @@ class VocabularyLookup(keras.layers.Layer):
         """The vocabulary's values in the order of their ids, as strings."""
         return [value for piece in self.pieces() for value in piece.to_pylist()]
 
+    def values(self) -> pa.Array:
+        """The same as one array of strings."""
+        return pa.chunked_array([*self.pieces()], pa.string()).combine_chunks()
+
     def pieces(self) -> Iterator[pa.Array]:
         """The same as arrays of strings, `PIECE` values at a time."""
         for text in self.texts():

@@ -14,6 +14,7 @@ import numpy as np
 
 from rankup_keras.compat.legacy_hdf5 import writes_hdf5
 from rankup_keras.features import FeatureSet, VocabularyLookup
+from rankup_keras.models.large_files import large_local_file, save_through_disk
 
 KEY = "feature_set"
 # Settings of a feature that decide what its ids and numbers mean.
@@ -170,7 +171,10 @@ class KnowsVocabularies:
             ValueError: an HDF5 file, which has no place for vocabularies.
         """
         refuse_hdf5(str(filepath))
-        super().save(filepath, *args, **kwargs)  # type: ignore[misc]
+        if not (args or kwargs) and large_local_file(self, filepath):
+            save_through_disk(self, filepath)
+        else:
+            super().save(filepath, *args, **kwargs)  # type: ignore[misc]
 
     def load_weights(self: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Loads weights of the same features and vocabularies; see `keras.Model.load_weights`.
