@@ -13,7 +13,7 @@ LARGE = 1 << 26  # bytes
 
 
 def large_local_file(model: Any, path: str | os.PathLike) -> bool:
-    """Whether `save_through_disk` is to write a model: it is large, and the file is of this disk."""
+    """Whether `save_through_disk` is to write a model: it is large, and the file a local one."""
     if not str(path).endswith(".keras") or not Path(path).parent.is_dir():
         return False
     variables = [*model.variables, *(model.optimizer.variables if model.optimizer else [])]

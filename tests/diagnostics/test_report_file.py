@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from rankup_keras.callbacks import EffectiveRank
-from rankup_keras.diagnostics import rank_profile, read_profiles, report
+from rankup_keras.diagnostics import rank_profile, read_profiles, reliability, report
 from rankup_keras.diagnostics import token_relations as relations_of
 from tests.diagnostics.networks import Tied, column_rows, rows, token_network
 
@@ -92,7 +92,9 @@ def run(tmp_path_factory):
     model, callback = train(folder)
     relations = relations_of(model, column_rows(200), ["tokens"], clusters=4)
     page = folder / "page.html"
-    report(callback, page, title="A <run> & more", relations=relations)
+    click, share, city = [0, 1, 1, 0], [0.1, 0.6, 0.8, 0.3], ["a<b>", "c", "a<b>", "d"]
+    told = {"click": reliability(click, share, segments=city, bins=3, by="city")}
+    report(callback, page, title="A <run> & more", relations=relations, calibration=told)
     return folder, callback, page.read_text(encoding="utf-8")
 
 

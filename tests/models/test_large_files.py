@@ -28,9 +28,11 @@ def content(path):
         weights = {}
         with h5py.File(io.BytesIO(file.read("model.weights.h5"))) as store:
             store.visititems(
-                lambda name, item: weights.update({name: item[()].tobytes()})
-                if isinstance(item, h5py.Dataset)
-                else None
+                lambda name, item: (
+                    weights.update({name: item[()].tobytes()})
+                    if isinstance(item, h5py.Dataset)
+                    else None
+                )
             )
         names = sorted(set(file.namelist()) - {"model.weights.h5", "metadata.json"})
         return {**{name: file.read(name) for name in names}, **weights}
