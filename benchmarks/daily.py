@@ -12,7 +12,7 @@ equal days. Every day is scored before it is trained on, by three models:
 - *cold*: a new model, trained on yesterday's rows alone.
 
 Printed: AUC and normalized entropy of the task `like` by day, mean and deviation over seeds, and
-the seconds that a day's training took. Results stay in `results/daily.json`.
+the seconds that a day's training took, the median. Results stay in `results/daily.json`.
 """
 
 import argparse
@@ -120,17 +120,23 @@ def main() -> None:
     rows = rows_in_order()
     lives = [life(rows, o.days, o.epochs, seed) for seed in range(o.seeds)]
     measuring.record("daily", {f"{o.days} days, {o.epochs} epochs, {o.seeds} seeds": lives})
-    print("| day | " + " | ".join(f"{n}, AUC | NE | s" for n in lives[0]) + " |")
-    print("|---" * (1 + 3 * len(lives[0])) + "|")
-    for day in [*range(o.days), None]:
+    print(table(lives, o.days))
+
+
+def table(lives: list[dict[str, Any]], count: int) -> str:
+    """Means and deviations over seeds, a line per day and one for all."""
+    lines = ["| day | " + " | ".join(f"{n}, AUC | NE | s" for n in lives[0]) + " |"]
+    lines.append("|---" * (1 + 3 * len(lives[0])) + "|")
+    for day in [*range(count), None]:
         cells = []
         for name in lives[0]:
             days = [x[name] if day is None else [x[name][day]] for x in lives]
-            for key, places in (("auc", 4), ("ne", 4), ("seconds", 1)):
+            for key in ("auc", "ne"):
                 means = [np.mean([d[key] for d in one]) for one in days]
-                spread = f" ± {np.std(means):.4f}" if key != "seconds" else ""
-                cells.append(f"{np.mean(means):.{places}f}{spread}")
-        print(f"| {'all' if day is None else day + 1} | {' | '.join(cells)} |", flush=True)
+                cells.append(f"{np.mean(means):.4f} ± {np.std(means, ddof=1):.4f}")
+            cells.append(f"{np.median([d['seconds'] for one in days for d in one]):.1f}")
+        lines.append(f"| {'all' if day is None else day + 1} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

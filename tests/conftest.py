@@ -45,8 +45,12 @@ hypothesis.settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that start processes come first: they take longest, and would be waited for last."""
-    slow = {item.path for item in items if item.get_closest_marker("processes")}
+    """Files that take longest come first, as those that start processes: nobody waits for them."""
+    slow = {
+        item.path
+        for item in items
+        if item.get_closest_marker("processes") or item.get_closest_marker("long")
+    }
     items.sort(key=lambda item: item.path not in slow)
 
 

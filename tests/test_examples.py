@@ -37,6 +37,7 @@ SETUP: dict = {
     "rankup_keras.datasets.movielens_32m": lambda: public_sets.write_movielens_20m(HERE / "ml-32m"),
 }  # fmt: skip
 
+pytestmark = pytest.mark.long
 OBJECTS = public_objects()
 EXAMPLES = {name: code for name, value in OBJECTS.items() if (code := example(value))}
 

@@ -2,8 +2,6 @@
 
 import pathlib
 import re
-import subprocess
-import sys
 import textwrap
 
 import keras
@@ -12,7 +10,9 @@ import pandas as pd
 import pytest
 
 import rankup_keras
+from tests.helpers.workers import run_code
 
+pytestmark = pytest.mark.processes
 README = pathlib.Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 ROWS = 1000
@@ -67,10 +67,7 @@ def padded(lists) -> np.ndarray:
 def run_elsewhere(code: str, folder: pathlib.Path) -> dict[str, np.ndarray]:
     """Runs code in a process of its own, which leaves its scores in `scores.npz`."""
     script = "import numpy as np\nrows = dict(np.load('rows.npz'))\n" + textwrap.dedent(code)
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_code(script, folder)
     return dict(np.load(folder / "scores.npz"))
 
 

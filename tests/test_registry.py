@@ -20,6 +20,8 @@ pytestmark = pytest.mark.processes
 
 def run(code: str, folder: pathlib.Path = ROOT) -> str:
     """What a fresh process prints; warnings are errors there."""
+    # Keras imports these two for wrappers and pictures, where they are; that takes seconds.
+    code = f"import sys; sys.modules.update(sklearn=None, matplotlib=None); {code}"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-W", KERAS_WARNS, "-c", code],
         cwd=folder,

@@ -11,9 +11,8 @@ from typing import Any
 import pydantic
 
 from rankup_keras.cli.failures import ConfigError, nearest
-from rankup_keras.cli.settings import PARTS, Config, Data, Feature, Task, Training
+from rankup_keras.cli.settings import PARTS, SCHEMA, Config, Data, Feature, Task, Training
 from rankup_keras.cli.yaml_file import Location, YamlFile
-from rankup_keras.data.row_filters import Between
 
 Found = Iterator[tuple[Location, str]]
 
@@ -21,20 +20,30 @@ Found = Iterator[tuple[Location, str]]
 def load(path: Path, changes: list[str] | None = None) -> tuple[Config, YamlFile]:
     """Reads and checks a configuration; raises `ConfigError` with every problem."""
     file = YamlFile(path, changes or [])
+    return _checked(file, None), file
+
+
+def check_schema(path: Path, changes: list[str] | None = None) -> None:
+    """Raises `ConfigError` with every problem that can be told without TensorFlow."""
+    _checked(YamlFile(path, changes or []), SCHEMA)
+
+
+def _checked(file: YamlFile, context: str | None) -> Any:
+    problems, sections, config = [], {}, None
     try:
-        config = Config.model_validate(file.content)
-        problems, sections = [], dict(config)
+        config = Config.model_validate(file.content, context=context)
+        sections = dict(config)
     except pydantic.ValidationError as error:
         problems = [file.problem(at, message) for at, message in _wrong_types(file, error)]
-        sections = _sections_without(error, file.content)
-    for check in CHECKS:
+        sections = _sections_without(error, file.content, context)
+    for check in CHECKS if context == SCHEMA else (*CHECKS, ends_of_a_split_are_readable):
         names = inspect.signature(check).parameters
         if names.keys() <= sections.keys():
             found = check(*(sections[name] for name in names))
             problems += [file.problem(at, message) for at, message in found]
     if problems:
         raise ConfigError(problems)
-    return config, file
+    return config
 
 
 def rows_have_one_source(data: Data) -> Found:
@@ -64,8 +73,6 @@ def split_is_by_values_or_by_shares(data: Data) -> Found:
             if value is not None and (len(ends) != 2 or ends == [None, None]):
                 message = "With `time`, give where a part begins and where it ends, such as "
                 yield (*at, part), f"{message}[2024-01-01, 2024-02-01] or [2024-02-01, null]."
-            elif ends:
-                yield from _readable_ends(split.time, ends, (*at, part))
         return
     if any(None in parts[part] for part in lists):
         yield at, "A value of `column` is null; null is an end of a range with `time`."
@@ -77,11 +84,21 @@ def split_is_by_values_or_by_shares(data: Data) -> Found:
         yield at, f"The shares add up to {sum(shares.values()):g}, more than 1."
 
 
-def _readable_ends(column: str, ends: list[Any], at: Location) -> Found:
-    try:
-        Between(column, *(str(end) if hasattr(end, "isoformat") else end for end in ends))
-    except ValueError as error:
-        yield at, str(error)
+def ends_of_a_split_are_readable(data: Data) -> Found:
+    """Times of a form that rows are compared with."""
+    from rankup_keras.data.row_filters import Between
+
+    split = data.split
+    if split is None or split.time is None:
+        return
+    for part in PARTS:
+        ends = getattr(split, part)
+        if not isinstance(ends, list) or len(ends) != 2 or ends == [None, None]:
+            continue
+        try:
+            Between(split.time, *(str(end) if hasattr(end, "isoformat") else end for end in ends))
+        except ValueError as error:
+            yield ("data", "split", part), str(error)
 
 
 def names_of_features_differ(features: list[Feature]) -> Found:
@@ -107,7 +124,7 @@ def names_of_tasks_differ(tasks: list[Task]) -> Found:
 def labels_are_no_features(tasks: list[Task], features: list[Feature]) -> Found:
     """A model that reads the label learns nothing else."""
     names = {feature.name for feature in features}
-    for number, label in enumerate(task.make().label for task in tasks):
+    for number, label in enumerate(task.label or task.name for task in tasks):
         if label in names:
             yield ("tasks", number), f"The label {label!r} is a feature as well."
 
@@ -197,13 +214,14 @@ def _wrong_types(file: YamlFile, error: pydantic.ValidationError) -> Found:
             yield at, f"The value {' or '.join(told)}. Received: {value}."
 
 
-def _sections_without(error: pydantic.ValidationError, content: Any) -> dict[str, Any]:
+def _sections_without(error: pydantic.ValidationError, content: Any, context: Any) -> dict:
     """The sections that have no error, to be checked further."""
     wrong = {item["loc"][0] for item in error.errors()}
     fields = {name: f for name, f in Config.model_fields.items() if name not in wrong}
     types: Any = {name: (field.annotation, field) for name, field in fields.items()}
     rest = pydantic.create_model("Rest", **types)
-    return dict(rest.model_validate({k: v for k, v in content.items() if k in fields}))
+    rows = {key: value for key, value in content.items() if key in fields}
+    return dict(rest.model_validate(rows, context=context))
 
 
 def _in_file(content: Any, item: Any) -> Location:

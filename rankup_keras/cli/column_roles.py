@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rankup_keras.cli.amounts import grouped, with_units
 from rankup_keras.cli.label_columns import Label, find_labels, plain
 from rankup_keras.cli.list_columns import (
     as_lists,
@@ -27,7 +28,7 @@ from rankup_keras.data.leaks import find_leaks
 from rankup_keras.data.parquet_source import ParquetSource
 from rankup_keras.data.paths import Paths, format_of, resolve_paths
 from rankup_keras.data.tfrecord_source import TFRecordSource
-from rankup_keras.features.conversion import GROUPED, NO_GROUPS, NO_NUMBER, decimal_commas
+from rankup_keras.features.conversion import NO_GROUPS, NO_NUMBER, decimal_commas, show
 from rankup_keras.features.positive import Positive
 from rankup_keras.features.target import family
 
@@ -38,6 +39,15 @@ _NUMBER = re.compile(
     r"(^|_)(age|price|count|num|amount|score|rating|mean|rate|ctr|sum|duration|dwell|length|ms)s?(_|$)"
 )
 _INDEX = re.compile(r"^$|^unnamed_\d+$|^index$|^index_level_\d+$|^row(_?(id|number|num|nr))?$")
+# What one request has: later ones come with values of their own.
+_REQUEST = re.compile(
+    r"(^|_)(session|request|req|impression|imp|search|query|visit|trace|auction|bid|transaction)"
+    r"_?(id|uuid|guid|key|hash|token)$|^session$"
+)
+# Share of distinct values from which on such a column names requests, not kinds of them.
+_MANY = 0.02
+# Values of numbers with a unit; fewer are as good as categories.
+_AMOUNTS = 50
 _SPLITS = {"train", "training", "valid", "validation", "val", "dev", "test", "eval"}
 # From as many rows on, a value of its own in every row says that the column names rows.
 _ENOUGH = 100
@@ -192,9 +202,17 @@ def _judge(
         return Column(name, "skip", "it has one value only")
     if not distinct:
         return Column(name, "skip", "it has no value in the rows that were read")
-    if kind == "text" and numbers is None and _grouped(values):
+    if kind == "text" and numbers is None and grouped(values):
         told = f"its numbers have thousands separators. {NO_GROUPS}"
         return Column(name, "skip", f"{told} If 1,234 is a fraction, set csv: {{decimal: ','}}")
+    if kind == "text" and numbers is None and distinct > _AMOUNTS:
+        shown = values.drop_null()[:1000].to_pylist()
+        if with_units(shown):
+            told = f"its numbers have a unit, as in {show(shown[0])}; write number and unit apart"
+            return Column(name, "skip", told)
+    if _REQUEST.search(lower) and distinct > max(_AMOUNTS, _MANY * known):
+        told = f"it names requests, and later ones have values of their own; `by: {name}` within"
+        return Column(name, "skip", f"{told} `split` keeps the rows of one together")
     if why := _names_rows(lower, sample, numbers, distinct, known):
         return Column(name, "skip", why)
     if numbers is None:
@@ -327,16 +345,6 @@ def _as_text(array: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(array, pa.array(["", "\\N"])), pa.scalar(None, pa.string()), array)
 
 
-def _grouped(values: pa.Array) -> bool:
-    """Whether values of text are numbers, some of them with thousands separators."""
-    text = values.drop_null()
-    text = text.filter(pc.invert(pc.is_in(pc.utf8_trim_whitespace(text), pa.array(NO_NUMBER))))
-    forms = [pc.match_substring_regex(text, form) for form in GROUPED.values()]
-    plain_number = pc.match_substring_regex(text, r"^\s*[-+]?\d*[.,]?\d+\s*$")
-    grouped = pc.or_(*forms)
-    return bool(pc.any(grouped).as_py() and pc.all(pc.or_(grouped, plain_number)).as_py())
-
-
 def _as_numbers(array: pa.Array, decimal: str = ".") -> np.ndarray | None:
     """The column as numbers, or `None` where a value is not a number."""
     if family(array.type) == "text":
@@ -367,4 +375,7 @@ def _leave_out_leaks(columns: list[Column], sample: Sample) -> None:
     rows = {name: sample.array(name) for name in features}
     for leak in find_leaks(rows, labels) if rows else ():
         features[leak.column].role = "skip"
-        features[leak.column].why = f"it {leak.reason}: is it known beforehand?"
+        ask = "is it known beforehand?"
+        if leak.kind == "later label":
+            ask = f"if it is to be predicted, give --label {leak.column} as well"
+        features[leak.column].why = f"it {leak.reason}; {ask}"

@@ -15,7 +15,6 @@ from rankup_keras.cli import failures, serving_commands, update_command
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import Output
 from rankup_keras.cli.startup import load_tensorflow
-from rankup_keras.cli.yaml_file import YamlFile
 
 if TYPE_CHECKING:
     from rankup_keras.cli.project import Project
@@ -86,8 +85,10 @@ def _on_project(*examples: str) -> Callable[[Callable[..., None]], Callable[...,
     def add(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(**given: Any) -> None:
-            # A file that is missing or no YAML is told at once, before TensorFlow is loaded.
-            YamlFile(given["config"], given["changes"] or [])
+            # Most of what is wrong with a file can be told at once, before TensorFlow is loaded.
+            from rankup_keras.cli.checks import check_schema
+
+            check_schema(given["config"], given["changes"])
             load_tensorflow()
             project = _open_project(**{name: given.pop(name) for name in shared})
             function(project, **given)
@@ -130,7 +131,7 @@ def init(
     load_tensorflow()
     from rankup_keras.cli.checks import load
     from rankup_keras.cli.column_roles import read_columns
-    from rankup_keras.cli.starter import default_path, starter
+    from rankup_keras.cli.starter import default_path, starter, summary
 
     csv: dict[str, Any] = {}
     if delimiter is not None:
@@ -151,7 +152,7 @@ def init(
     load(path)
     out.result(
         {"config": str(path), "columns": {c.name: c.role for c in found.columns}},
-        f"Wrote {path}. Look it over, then: rankup-keras train {path}",
+        summary(path, found),
     )
 
 

@@ -19,6 +19,11 @@ _LABEL = re.compile(
     r"(^|_)(label|target|click|clicked|conversion|converted|purchase|purchased|buy|bought|like|liked|y)"
     r"(_|$)"
 )
+# Names of outcomes that may as well be known beforehand.
+_OUTCOME = re.compile(
+    r"(^|_)(book|booked|booking|order|ordered|paid|install|installed|download|downloaded|subscribe"
+    r"|subscribed|sign_?up|signed_up|share|shared|follow|followed|favorite|watched|played|cart)(_|$)"
+)
 _WEAK = re.compile(r"^(is|has|did)_")
 _RATING = re.compile(r"(^|_)(rating|ratings|stars|score)(_|$)")
 _ASKED = re.compile(r"(.+?)\s*(>=|<=|>|<|=)\s*(.+)")
@@ -70,6 +75,8 @@ def find_labels(sample: Sample, names: Sequence[str], asked: Sequence[str]) -> l
     guessed = {name: label for name, label in guessed.items() if label and 0 < label.rate < 1}
     binary = [name for name, label in guessed.items() if not label.why.startswith("a rating")]
     found = [name for name in binary if _LABEL.search(plain(name))]
+    outcomes = [n for n in binary if n not in found and _OUTCOME.search(plain(n))]
+    found += [n for n in outcomes if not found or _follows(sample, guessed, n, found)]
     if not found:
         ratings = [n for n in guessed if n not in binary and _RATING.search(plain(n))]
         weak = [name for name in binary if _WEAK.match(plain(name))]
@@ -78,6 +85,23 @@ def find_labels(sample: Sample, names: Sequence[str], asked: Sequence[str]) -> l
         found = binary
         guessed[binary[0]].why += "; the only column of two such values"
     return [guessed[name] for name in found]
+
+
+def _follows(sample: Sample, labels: dict[str, Label], name: str, firsts: list[str]) -> bool:
+    """Whether a column is positive only where a label is, as a purchase after a click."""
+    own = _positives(sample, labels[name])
+    return own.sum() >= 10 and any(
+        not np.any(own & ~_positives(sample, labels[first])) for first in firsts
+    )
+
+
+def _positives(sample: Sample, label: Label) -> np.ndarray:
+    values, _ = _rule(label).of_arrow(sample.array(label.name))
+    return np.asarray(values.to_numpy(zero_copy_only=False) > 0.5)
+
+
+def _rule(label: Label) -> Positive:
+    return Positive("> 0.5" if label.positive is None else label.positive)
 
 
 def _asked(sample: Sample, names: Sequence[str], item: str) -> Label:
@@ -152,8 +176,7 @@ def _counted(sample: Sample, name: str, label: Any) -> Any:
     if label is None:
         return None
     label.name = name
-    rule = Positive("> 0.5" if label.positive is None else label.positive)
-    labels, problems = rule.of_arrow(sample.array(name))
+    labels, problems = _rule(label).of_arrow(sample.array(name))
     values = labels.to_numpy(zero_copy_only=False)
     label.missing = int(np.isnan(values).sum())
     if label.missing < len(values):

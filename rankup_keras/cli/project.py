@@ -133,7 +133,9 @@ class Project:
         """Compiles with the configuration's optimizer and its metrics, save some."""
         training = self.config.training
         names = [name for name in training.metrics if name not in leave_out]
-        metrics = {task.name: [self._metric(name) for name in names] for task in self.tasks}
+        metrics = [
+            rk.metrics.GAUC(str(training.gauc_by)) if name == "gauc" else name for name in names
+        ]
         if isinstance(training.optimizer, SplitOptimizer):
             optimizer = rk.optimizers.Split(**training.optimizer.model_dump())
         else:
@@ -141,15 +143,6 @@ class Project:
         if training.learning_rate is not None:
             optimizer.learning_rate = training.learning_rate
         model.compile(optimizer=optimizer, metrics=metrics)
-
-    def _metric(self, name: str) -> Any:
-        if name == "auc":
-            return rk.metrics.AUC()
-        if name == "log_loss":
-            return keras.metrics.BinaryCrossentropy(name="log_loss")
-        if name == "gauc":
-            return rk.metrics.GAUC(str(self.config.training.gauc_by))
-        return {"ne": rk.metrics.NormalizedEntropy, "calibration": rk.metrics.Calibration}[name]()
 
 
 def _bound(value: Any) -> Any:

@@ -17,7 +17,7 @@ from rankup_keras import durable
 from rankup_keras.cli.failures import RunError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key
-from rankup_keras.diagnostics.reliability import Reliability, reliability
+from rankup_keras.diagnostics.calibration import Reliability, reliability
 from rankup_keras.metrics import exact
 from rankup_keras.models.labels import with_certain_negatives
 from rankup_keras.models.sampled_labels import weights_of_all
@@ -39,7 +39,7 @@ def score(model: Any, files: Files, batch_size: int) -> Scored:
         columns = item[0] if isinstance(item, tuple) else item
         return model(model.features(columns), training=False)
 
-    compiled = tf.function(predict, input_signature=[files.packer.signature])
+    compiled = tf.function(predict, input_signature=[files.packer.signature], autograph=False)
     dtypes = {name: spec.dtype for name, spec in files.packer.signature.items()}
     for table in files.tables(batch_size):
         packed = files.packer.pack(table)

@@ -1,8 +1,7 @@
 """What a configuration may hold, as types."""
 
 import datetime as dt
-import inspect
-import typing
+import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
@@ -10,9 +9,10 @@ import pydantic
 from pydantic import Field
 
 import rankup_keras as rk
-from rankup_keras.data.csv_options import CsvOptions
-from rankup_keras.models import PRESETS
+from rankup_keras.cli import signatures
 
+# The context of a validation that calls no constructor.
+SCHEMA = "schema"
 PARTS = ("train", "validation", "test")
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -32,9 +32,12 @@ class Section(pydantic.BaseModel):
 
 
 class Arguments(Section):
-    """The keyword arguments of a class, as its constructor declares and accepts them."""
+    """The keyword arguments of a class, as its constructor declares and accepts them.
 
-    owner: ClassVar[Any]
+    The constructor needs TensorFlow. Validation with the context `SCHEMA` does without both.
+    """
+
+    owner: ClassVar[str]
 
     @pydantic.model_serializer
     def given(self) -> dict[str, Any]:
@@ -49,12 +52,13 @@ class Arguments(Section):
         preset = given.pop("preset", None)
         if preset:
             return rk.from_preset(preset, *arguments, **given)
-        return self.owner(*arguments, **given)
+        return operator.attrgetter(self.owner)(rk)(*arguments, **given)
 
     @pydantic.model_validator(mode="after")
-    def accepted(self) -> "Arguments":
+    def accepted(self, info: pydantic.ValidationInfo) -> "Arguments":
         """Lets the constructor check what types do not say."""
-        self.make()
+        if info.context != SCHEMA:
+            self.make()
         return self
 
 
@@ -64,27 +68,24 @@ class ModelArguments(Arguments):
     preset: str | None = None
 
     @pydantic.model_validator(mode="after")
-    def accepted(self) -> "ModelArguments":
+    def accepted(self, info: pydantic.ValidationInfo) -> "ModelArguments":
         """Checks what is beside the model's own arguments."""
         if {"type", "preset"} <= self.model_fields_set:
             raise ValueError("Give `type` or `preset`, not both.")
         return self
 
 
-def _arguments(name: str, owner: Any, base: type[Arguments] = Arguments, **fields: Any) -> Any:
+def _arguments(name: str, owner: str, base: type[Arguments] = Arguments, **fields: Any) -> Any:
     """The arguments of a class as a section, those left out that a configuration cannot hold."""
-    hints = typing.get_type_hints(owner.__init__)
-    for key, parameter in inspect.signature(owner).parameters.items():
-        if parameter.kind is not parameter.VAR_KEYWORD and key not in ("features", "tasks"):
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[key] = (hints.get(key, Any), default)
+    found = signatures.arguments_of(owner)
+    fields |= {key: item for key, item in found.items() if key not in ("features", "tasks")}
     made = pydantic.create_model(name, __base__=base, **fields)
     made.owner = owner
     return made
 
 
 def _one_of(
-    classes: Mapping[str, Any], base: type[Arguments] = Arguments, default: str = ""
+    classes: Mapping[str, str], base: type[Arguments] = Arguments, default: str = ""
 ) -> Any:
     """Sections of the arguments of one class among some, which `type` or `preset` names."""
 
@@ -110,9 +111,8 @@ def _written_task(task: Any) -> Any:
     return task
 
 
-FEATURES: tuple[Any, ...] = (
-    rk.Categorical, rk.Numeric, rk.History, rk.Events, rk.Timestamp, rk.Pretrained,
-)  # fmt: skip
+FEATURES = ("Categorical", "Numeric", "History", "Events", "Timestamp", "Pretrained")
+MODELS = ("RankUp", "RankMixer", "RankElastor", "MixFormer", "HyFormer", "DLRM", "DCNv2")
 
 if TYPE_CHECKING:
     from typing import Any as Csv
@@ -120,19 +120,11 @@ if TYPE_CHECKING:
     from typing import Any as Model
     from typing import Any as Task
 else:
-    MODELS = (
-        rk.RankUp, rk.RankMixer, rk.RankElastor, rk.MixFormer, rk.HyFormer, rk.DLRM, rk.DCNv2,
-    )  # fmt: skip
-    Feature = _one_of({feature.__name__.lower(): feature for feature in FEATURES})
-    Model = _one_of(
-        {model.__name__: model for model in MODELS}
-        | {name: model for name, (model, _) in PRESETS.items()},
-        ModelArguments,
-        "RankUp",
-    )
-    Csv = _arguments("Csv", CsvOptions)
+    Feature = _one_of({name.lower(): name for name in FEATURES})
+    Model = _one_of({n: n for n in MODELS} | signatures.presets(), ModelArguments, "RankUp")
+    Csv = _arguments("Csv", "data.CsvOptions")
     Task = Annotated[
-        _arguments("Task", rk.Task),
+        _arguments("Task", "Task"),
         pydantic.BeforeValidator(_written_task),
     ]
 

@@ -8,13 +8,14 @@ from typing import Any
 from rankup_keras.cli.column_roles import Column, Found
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.label_columns import plain
-from rankup_keras.cli.settings import FEATURES
 
 # Distinct values in the sample from which on a column is hashed.
 MANY = 20_000
 # Rows below which there are too few to part, and below which the shares are larger.
 FEW, SOME = 100, 1000
 _USER = re.compile(r"^(user|user_?id|uid|member_?id|visitor_?id)$")
+# Where a row was shown, which mostly follows from the scores.
+_SHOWN = re.compile(r"(^|_)(position|pos|rank|slot)(_|$)")
 _FEATURES = {"categorical", "numeric", "list", "history", "vector", "events"}
 
 
@@ -156,13 +157,12 @@ def _feature(column: Column, user: str | None) -> list[str]:
         return [f"  # {name} is left out: {column.why}"]
     if column.role == "time":
         why = f"{column.why}; a time itself teaches nothing of later ones"
-        offer = ["  # give its hour or weekday as columns of their own, or split by it"]
-        if any(kind.__name__ == "Timestamp" for kind in FEATURES):
-            unit = f", unit: {column.unit}" if column.unit else ""
-            offer = [f"  # - {{type: timestamp, name: {name}{unit}}}  # its hour and weekday"]
-        return [f"  # {name} is left out: {why}", *offer]
+        unit = f", unit: {column.unit}" if column.unit else ""
+        offer = f"  # - {{type: timestamp, name: {name}{unit}}}  # its hour and weekday"
+        return [f"  # {name} is left out: {why}", offer]
+    shown = "; is it known before the ranking?" if _SHOWN.search(plain(column.name)) else ""
     if column.role == "numeric":
-        return [f"  - {{type: numeric, name: {name}}}  # {column.why}"]
+        return [f"  - {{type: numeric, name: {name}}}  # {column.why}{shown}"]
     if column.role == "vector":
         return [f"  - {{type: pretrained, name: {name}, dim: {column.length}}}"]
     if column.role == "history":
@@ -180,7 +180,24 @@ def _feature(column: Column, user: str | None) -> list[str]:
     if column.distinct > MANY or column.lines:
         dtype, many = ", dtype: string", f", hash_buckets: {10 * min(MANY, column.distinct)}"
     seen = f"{column.distinct:,} values"
-    return [f"  - {{type: categorical, name: {name}{dtype}{many}{side}}}  # {column.why}, {seen}"]
+    why = f"{column.why}, {seen}{shown}"
+    return [f"  - {{type: categorical, name: {name}{dtype}{many}{side}}}  # {why}"]
+
+
+def summary(path: Path, found: Found) -> str:
+    """What was guessed, and where it says why, in a few lines for people."""
+    labels = [f"{c.name} ({c.rate:.1%} positive)" for c in found.columns if c.role == "label"]
+    features = sum(column.role in _FEATURES for column in found.columns)
+    left = [c.name for c in found.columns if c.role == "skip" or (c.role == "time" and not c.of)]
+    some = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
+    lines = [
+        *found.told,
+        f"To predict: {', '.join(labels)}",
+        f"Features: {features} of {len(found.columns)} columns",
+        *([f"Left out, the file says why: {some}"] if left else []),
+        f"Wrote {path}. Look it over, then: rankup-keras train {path}",
+    ]
+    return "\n".join(lines)
 
 
 def _events(column: Column) -> list[str]:

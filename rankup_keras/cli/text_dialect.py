@@ -58,7 +58,7 @@ def sniff(file: Path, kind: str, given: dict[str, Any]) -> tuple[dict[str, Any],
     rows = list(csv.reader(lines, delimiter=delimiter))
     if "header" not in found and "columns" not in found and not _has_header(rows):
         found["header"] = False
-        told.append("The first line is data: there is no header.")
+        told.append("The first line is data: there is no header. --columns names the columns.")
     if found.get("header") is False and "columns" not in found:
         found["columns"] = [f"column_{number + 1}" for number in range(len(rows[0]))]
     body = rows[1:] if found.get("header", True) else rows

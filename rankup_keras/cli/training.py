@@ -61,6 +61,10 @@ def _train(project: Project, resume: bool, overwrite: bool, data_changed: bool) 
     out.say(f"{model.name}: {model.count_params():,} parameters")
     out.say("Building the training step: the first step takes some seconds, the others do not")
     run.note(f"{model.name}, {model.count_params()} parameters, {found.rows} rows")
+    if state is not None and state["epoch"] < config.training.epochs:
+        text = f"Goes on in epoch {state['epoch'] + 1}: what comes before is passed over"
+        out.say(text)
+        run.note(text)
     begun = time.perf_counter()
     with _warnings_told(project):
         ranks = _fit(project, model, data_changed)

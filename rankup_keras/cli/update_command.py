@@ -30,16 +30,19 @@ def update(
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
 ) -> None:
     """Go on with a day's rows; export the next version if it is no worse than the served one."""
-    load_tensorflow()
-    from rankup_keras.cli import updating
-    from rankup_keras.cli.project import Project
-
     folder, config = (run, run / "config.yaml") if run.is_dir() else (None, run)
     if not config.is_file():
         raise RunError(
             f"{run} is no run that can be updated: there is no {config.name}. Train first: "
             "rankup-keras train ads.yaml"
         )
+    from rankup_keras.cli.checks import check_schema
+
+    check_schema(config, changes)
+    load_tensorflow()
+    from rankup_keras.cli import updating
+    from rankup_keras.cli.project import Project
+
     out = Output(quiet, as_json)
     begun = time.perf_counter()
     found = updating.update(Project(config, changes, folder, out), data, day)

@@ -59,6 +59,7 @@ class Encoder:
                 tf.TensorSpec((None,), tf.int64),
                 tf.TensorSpec((len(self._columns),), tf.int32),
             ],
+            autograph=False,
         )
         lists: dict[str, tf.TensorSpec] = {t.name: t.spec() for t in self._events}
         for target, field in zip(self._columns, self._fields, strict=True):
@@ -67,7 +68,9 @@ class Encoder:
                 lists[target.name] = tf.TensorSpec((None, None, *hashes), tf.int32)
         lists |= {t.name: t.spec() for t in self._times}
         self._arrange_events = tf.function(
-            lambda raw: features.encode_events(raw, ids=raw), input_signature=[named(lists)]
+            lambda raw: features.encode_events(raw, ids=raw),
+            input_signature=[named(lists)],
+            autograph=False,
         )
 
     # Chunks, in Python

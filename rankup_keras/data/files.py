@@ -327,6 +327,7 @@ class Files:
             whole = self.rows // batch_size if drop_remainder else -(-self.rows // batch_size)
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(whole))
         arrange = self.arrange if encoder is None else encoder.arrange
+        arrange = tf.autograph.experimental.do_not_convert(arrange)
         dataset = dataset.map(arrange, num_parallel_calls=tf.data.AUTOTUNE)
         dataset = without_autotuner(dataset.prefetch(tf.data.AUTOTUNE))
         return tell_batches(dataset, batch_size, shard[1])

@@ -13,7 +13,7 @@ from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
 from rankup_keras.features.columns import as_mapping
 from rankup_keras.features.conversion import decoded, numbers_in_text, show
-from rankup_keras.features.target import family
+from rankup_keras.features.target import family, missing_columns_error
 from rankup_keras.metrics.exact import auc
 
 # Rows of files that are looked at, from so many of their stretches at most.
@@ -102,8 +102,12 @@ def find_leaks(
         columns, truth = _sampled(rows)
     else:
         given = as_mapping(rows)
-        named = labels if isinstance(labels, Mapping) else {name: given[name] for name in labels}
-        truth = {name: _as_array(values) for name, values in named.items()}
+        if not isinstance(labels, Mapping):
+            names = list(labels)
+            if missing := [name for name in names if name not in given]:
+                raise missing_columns_error(missing, list(given))
+            labels = {name: given[name] for name in names}
+        truth = {name: _as_array(values) for name, values in labels.items()}
         columns = {name: _as_array(given[name]) for name in given if name not in truth}
     views = {name: view for name, array in columns.items() if (view := _View.of(array)) is not None}
     found = []
@@ -170,7 +174,7 @@ def _of_values(column: str, label: str, view: _View, y: np.ndarray) -> Leak | No
         rows, share = int(counts[only].sum()), float(own[only].sum() / own.sum())
         often = int(np.argmax(np.where(only, counts, 0)))
         named = show(view.values[often].as_py())
-        if side == 1 and _is_flag(view) and str(view.values[often]).lower() in _TRUE:
+        if side == 1 and _is_flag(view) and _word(view.values[often]) in _TRUE:
             why = f"is {named} only where {label!r} is 1 ({rows:,} rows), as a later label is"
             return Leak(column, label, "later label", rows / len(y), why)
         if share >= SHARE:
@@ -183,8 +187,14 @@ def _of_values(column: str, label: str, view: _View, y: np.ndarray) -> Leak | No
 
 
 def _is_flag(view: _View) -> bool:
-    texts = {str(value).lower() for value in view.values if value.is_valid}
+    texts = {_word(value) for value in view.values if value.is_valid}
     return len(texts) <= 2 and texts <= {*_TRUE, *_FALSE}
+
+
+def _word(value: pa.Scalar) -> str:
+    # Text of files is read as bytes.
+    value = value.as_py()
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).lower()
 
 
 def _best_auc(view: _View, y: np.ndarray) -> float:

@@ -89,6 +89,7 @@ def by_length(
             found.append(tf.cast(tf.math.count_nonzero(ids, axis=1), tf.float32))
         return tf.add_n(found)
 
+    @tf.autograph.experimental.do_not_convert
     def arranged(element: Any, random: tf.Tensor) -> Any:
         rows = element[0] if isinstance(element, tuple) else element
         # Below one: equally long rows are shuffled.

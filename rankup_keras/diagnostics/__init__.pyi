@@ -1,3 +1,5 @@
+from .calibration import Reliability as Reliability
+from .calibration import reliability as reliability
 from .findings import Finding as Finding
 from .findings import find_problems as find_problems
 from .gap_attention import AttentionByGap as AttentionByGap
@@ -18,6 +20,4 @@ from .relations import label_information as label_information
 from .relations import token_cosine_similarity as token_cosine_similarity
 from .relations import token_mutual_information as token_mutual_information
 from .relations import token_relations as token_relations
-from .reliability import Reliability as Reliability
-from .reliability import reliability as reliability
 from .report_file import report as report

@@ -5,9 +5,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from rankup_keras.diagnostics.calibration import Reliability
 from rankup_keras.diagnostics.gap_attention import AttentionByGap
 from rankup_keras.diagnostics.record import RankProfile, read_profiles
-from rankup_keras.diagnostics.reliability import Reliability
 from rankup_keras.diagnostics.report_page import page
 from rankup_keras.diagnostics.report_sections import sections, summary
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rankup_keras.diagnostics import plots
+from rankup_keras.diagnostics.calibration import Reliability
 from rankup_keras.diagnostics.insights import read_run
 from rankup_keras.diagnostics.record import LayerRanks, RankProfile, TableRanks, control_of
-from rankup_keras.diagnostics.reliability import Reliability
 from rankup_keras.diagnostics.report_page import card, table
 from rankup_keras.diagnostics.token_sources import FAMILIES
 

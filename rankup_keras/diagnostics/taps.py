@@ -74,7 +74,9 @@ class Taps:
     def read_from(self, model: keras.Model) -> None:
         """Reads another model of the same layers from now on."""
         self._model = model
-        self._forward = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+        self._forward = tf.function(
+            lambda x: model(x, training=False), reduce_retracing=True, autograph=False
+        )
         self._tokens = {name: x.shape[1] for name, x in model.output.items()}
 
     def __call__(self, x: Any) -> dict[str, np.ndarray]:

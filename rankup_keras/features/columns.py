@@ -2,6 +2,7 @@
 
 import decimal
 import numbers
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,8 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from rankup_keras.features.alignment import misaligned
-from rankup_keras.features.conversion import convert, show
+from rankup_keras.features.conversion import convert, decoded, show
+from rankup_keras.features.instants import check_unit
 from rankup_keras.features.target import ARROW, PADDING, Target, family, missing_columns_error
 from rankup_keras.features.tensors import (
     check_castable,
@@ -31,10 +33,20 @@ def as_mapping(data: Any) -> Mapping[str, Any]:
     if isinstance(data, pa.Table | pa.RecordBatch):
         return _Columns(data.column_names, data.column)
     if hasattr(data, "columns") and hasattr(data, "iloc"):
+        if data.columns.nlevels > 1:
+            raise ValueError(
+                f"A column must have one name. Received a MultiIndex, as in {data.columns[0]!r}. "
+                "Join its levels first: `rows.columns = rows.columns.map('_'.join)`."
+            )
         return _Columns(map(str, data.columns), lambda place: data.iloc[:, place])
+    way = ""
+    if isinstance(data, str | os.PathLike):
+        way = " Files are read by pandas, or by `rk.data.Files`."
+    elif isinstance(data, list | np.ndarray):
+        way = " `pandas.DataFrame(rows)` gives columns their names."
     raise TypeError(
         "Raw rows must be a dict of columns, a pandas DataFrame, a pyarrow Table or a "
-        f"tf.data.Dataset of dicts. Received: {type(data).__name__}."
+        f"tf.data.Dataset of dicts. Received: {type(data).__name__}.{way}"
     )
 
 
@@ -131,7 +143,7 @@ def arrow_column(value: Any, target: Target) -> list[pa.Array]:
         try:
             target.check_type(array.type)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"Column {target.name!r} {error}") from None
+            raise type(error)(f"Column {target.name!r} {error}{_example(array)}") from None
         converted, problems = convert(array, target)
         for problem in problems[:1]:
             raise problem.error(
@@ -140,6 +152,13 @@ def arrow_column(value: Any, target: Target) -> list[pa.Array]:
         result.append(converted)
         first += len(part)
     return result
+
+
+def _example(array: pa.Array) -> str:
+    """The first value of a column of text: what is in the way of reading it as something else."""
+    values = decoded(array).drop_null()
+    text = len(values) and family(values.type) == "text"
+    return f" The first value is {show(values[0].as_py())}." if text else ""
 
 
 def _is_empty(array: pa.Array) -> bool:
@@ -297,7 +316,9 @@ def check_types(data: Any, targets: Mapping[str, Target]) -> None:
     for name, target in targets.items():
         if name in table and not isinstance(table[name], tf.SparseTensor):
             column = table[name]
-            arrow_column(column[:100] if getattr(column, "ndim", 1) else column, target)
+            first = arrow_column(column[:100] if getattr(column, "ndim", 1) else column, target)
+            if target.unit is not None:
+                check_unit(name, first, target.unit)
 
 
 def is_integer_column(data: Any, name: str) -> bool:

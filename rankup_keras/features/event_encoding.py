@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from rankup_keras.features import encoding
 from rankup_keras.features.events import Events
-from rankup_keras.features.timestamp import UNITS, Timestamp
+from rankup_keras.features.instants import UNITS
+from rankup_keras.features.timestamp import Timestamp
 
 DAY = 86_400
 YEAR = 365 * DAY

@@ -1,11 +1,17 @@
 """Dates with times, and text of them, as whole numbers."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 _DAY = r"^\d{4}-\d\d-\d\d"
 _ZONED = r":\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
+# Ticks in a second.
+UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+# Seconds since 1970 of 1980 and 2200; and of 2000 and 2100.
+_POSSIBLE, _LIKELY = (315_532_800, 7_258_118_400), (946_684_800, 4_102_444_800)
 
 
 def is_iso(text: pa.Array) -> pa.Array:
@@ -47,3 +53,29 @@ def since_1970(array: pa.Array, unit: str) -> pa.Array:
     if pa.types.is_timestamp(array.type):
         return array.cast(pa.timestamp(unit, array.type.tz), safe=False).cast(pa.int64())
     return array
+
+
+def check_unit(name: str, columns: Iterable[pa.Array], unit: str) -> None:
+    """Refuses whole numbers that are no times in their unit, but are in another one.
+
+    Args:
+        name: the column.
+        columns: its values, or lists of them, with -1 for what is missing.
+        unit: `"s"`, `"ms"`, `"us"` or `"ns"`.
+
+    Raises:
+        ValueError: the middle one of the values says so.
+    """
+    flat = [a if pa.types.is_integer(a.type) else a.flatten() for a in columns]
+    values = np.concatenate([np.asarray(array) for array in flat] or [np.zeros(0)])
+    known = values[values > 0]
+    if not len(known):
+        return
+    middle = int(np.sort(known)[len(known) // 2])
+    seconds = {other: middle / ticks for other, ticks in UNITS.items()}
+    likely = [other for other, at in seconds.items() if _LIKELY[0] <= at <= _LIKELY[1]]
+    if likely and not _POSSIBLE[0] <= seconds[unit] <= _POSSIBLE[1]:
+        raise ValueError(
+            f"Column {name!r} has times such as {middle}, which are no times in unit={unit!r}. "
+            f"Give unit={likely[0]!r}."
+        )

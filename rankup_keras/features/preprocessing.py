@@ -198,6 +198,8 @@ class Preprocessing(Layout):
                     told.add("once")
                     self.warn_of_events(counts)
 
+            # AutoGraph would rewrite all of the encoding, for seconds, to change nothing.
+            @tf.autograph.experimental.do_not_convert
             def encode(*item: Any) -> Any:
                 encoded, counts = self.encode_counted(item[0])
                 if self.of_type(Events):
@@ -215,7 +217,9 @@ class Preprocessing(Layout):
         spec = self.raw_spec()
         if self._encode_fn is None:
             # One trace for all batch sizes and history widths.
-            self._encode_fn = tf.function(self.encode_counted, input_signature=[named(spec)])
+            self._encode_fn = tf.function(
+                self.encode_counted, input_signature=[named(spec)], autograph=False
+            )
         counts = []
 
         def encode(part: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

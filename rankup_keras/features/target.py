@@ -104,7 +104,8 @@ class Target:
         if self.shape == "single" and depth:
             raise self.not_single(kind)
         if self.shape != "single" and depth != 1 and not (split_text and item == "text"):
-            raise ValueError(f"must have a list of values in every row. Received {kind}.")
+            way = " Split it first, as `rows[name].str.split('|')` does." if item == "text" else ""
+            raise ValueError(f"must have a list of values in every row. Received {kind}.{way}")
         iso = self.unit is not None and item == "text"
         if item not in _READABLE[self.strict, self.kind == "string"] and not iso:
             raise self.wrong_type(kind)

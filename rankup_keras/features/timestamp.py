@@ -7,9 +7,8 @@ import tensorflow as tf
 
 from rankup_keras._registry import serializable
 from rankup_keras.features.feature import Feature, Side, one_of
+from rankup_keras.features.instants import UNITS
 
-# Ticks in a second.
-UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 CYCLES = ("hour", "weekday")
 
 

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
+from rankup_keras.features import FeatureSet
+
 Model = TypeVar("Model", bound=type)
 
 SHARED = """\
@@ -57,8 +59,13 @@ def settings_of(constructor: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         TypeError: an argument that the model does not have, which Keras would
-            swallow.
+            swallow, or features that are no `FeatureSet`.
     """
+    if not isinstance(features := constructor.get("features"), FeatureSet | None):
+        raise TypeError(
+            "`features` must be an adapted FeatureSet, as `FeatureSet([...]).adapt(rows)` makes "
+            f"it. Received: {type(features).__name__}."
+        )
     outside = ("self", "__class__", "kwargs", "features", "tasks")
     settings = {
         name: value.item() if isinstance(value, np.generic) else value

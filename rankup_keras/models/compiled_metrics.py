@@ -1,6 +1,6 @@
 """Metrics of a model with several tasks, and the groups that some of them rank within."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,18 +9,50 @@ import numpy as np
 from rankup_keras.compat.trainer import in_compiled_order
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.towers import Task
-from rankup_keras.metrics import AUC, GAUC, LabelledRows
+from rankup_keras.metrics import AUC, GAUC, Calibration, LabelledRows, NormalizedEntropy
+
+NAMED: dict[str, Callable[[], keras.metrics.Metric]] = {
+    "auc": AUC,
+    "calibration": Calibration,
+    "log_loss": lambda: keras.metrics.BinaryCrossentropy(name="log_loss"),
+    "ne": NormalizedEntropy,
+    "normalized_entropy": NormalizedEntropy,
+}
+# Names that Keras's `compile` takes and `keras.metrics.get` does not.
+_OF_KERAS = {"accuracy", "acc", "crossentropy", "ce"}
 
 
 def metrics_by_task(metrics: Any, tasks: Sequence[Task]) -> Any:
     """A list of metrics as one for every task, each with counts of its own; others as they are.
 
-    `"auc"` is this package's `AUC` in all of them, since that of Keras is wrong of rare positives.
+    Names of `NAMED` are this package's metrics in all of them: Keras's own AUC is wrong of rare
+    positives.
+
+    Raises:
+        ValueError: a name of no metric, or of no task.
     """
     metrics = keras.tree.map_structure(_named, metrics)
+    if isinstance(metrics, Mapping):
+        check_by_task("metrics", metrics, tasks)
+    if metrics is not None and _is_metric(metrics):
+        metrics = [metrics]
     if not isinstance(metrics, list | tuple) or not all(map(_is_metric, metrics)):
         return metrics
     return {task.name: [_copy(metric) for metric in metrics] for task in tasks}
+
+
+def check_by_task(argument: str, given: Any, tasks: Sequence[Task]) -> None:
+    """Refuses what is given by task for tasks that are not there, or in an order.
+
+    Keras would take the tasks in the order of their names, not in theirs.
+    """
+    names = [task.name for task in tasks]
+    unknown = isinstance(given, Mapping) and not set(given) <= set(names)
+    if unknown or (isinstance(given, list | tuple) and len(names) > 1):
+        raise ValueError(
+            f"`{argument}` must be given by task, as a dict with keys among {names}. "
+            f"Received: {given!r:.200}."
+        )
 
 
 class GroupedMetrics:
@@ -55,7 +87,21 @@ class GroupedMetrics:
 def _named(metric: Any) -> Any:
     if isinstance(metric, LabelledRows):  # as a saved model has them
         metric = metric.metric
-    return AUC() if isinstance(metric, str) and metric.lower() == "auc" else metric
+    if not isinstance(metric, str):
+        return metric
+    if metric.lower() in NAMED:
+        return NAMED[metric.lower()]()
+    if metric.lower() == "gauc":
+        raise ValueError("A GAUC needs the feature to rank within: `rk.metrics.GAUC('user')`.")
+    if metric not in _OF_KERAS:
+        try:
+            keras.metrics.get(metric)
+        except ValueError:
+            raise ValueError(
+                f"There is no metric {metric!r}. Names: {', '.join(NAMED)}, and those of "
+                "`keras.metrics`, such as 'binary_accuracy'."
+            ) from None
+    return metric
 
 
 def _is_metric(metric: Any) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rankup_keras.compat.tf_data import batches_of
@@ -87,8 +88,12 @@ class CompiledSteps:
         return self._region
 
     def _expect(self, key: str, x: Any, batch_size: int | None) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}.")
+        if batch_size is not None and not (
+            isinstance(batch_size, int | np.integer) and batch_size > 0
+        ):
+            raise ValueError(
+                f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}."
+            )
         region = self.compiled_region()
         if region is None:
             return

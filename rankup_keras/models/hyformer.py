@@ -11,12 +11,7 @@ from rankup_keras.features import FeatureSet
 from rankup_keras.layers.divisibility import divisors, nearest
 from rankup_keras.layers.mixers import LayerNorm, PerTokenFFN
 from rankup_keras.layers.sequences import EventAttention, EventSwiGLU
-from rankup_keras.layers.tokens import (
-    PerTokenDense,
-    SequencePooling,
-    SliceTokenizer,
-    TokenAssembly,
-)
+from rankup_keras.layers.tokens import PerTokenDense, SequencePooling, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers
 from rankup_keras.models import token_streams
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
@@ -123,66 +118,41 @@ class HyFormer(RankingModel):
         num_tokens = _tokens(token_dim, queries, row.field_count(), num_tokens, len(fields))
         widths = {stream: x.shape[1] for stream, x in fields.items()}
         counts = token_streams.shares(num_tokens, widths)
-        rows = {}
-        for stream, x in fields.items():
-            x = row.drop(x, f"{stream}embedding_dropout")
-            layer = SliceTokenizer(
-                counts[stream], token_dim, name=f"{stream}tokenizer", dtype=policy
-            )
-            rows[stream] = layer(x)
+        rows = token_streams.of_fields(row, fields, counts, token_dim)
         owner = token_streams.USER if user_item_mask else token_streams.ALL
         events = [
             sequence.embedded(token_dim, f"sequence_{number}", policy)
             for number, sequence in enumerate(sequences, start=1)
         ]
         masks = [sequence.mask for sequence in sequences]
-        means = [
-            SequencePooling(dtype=policy)(x, mask) for x, mask in zip(events, masks, strict=True)
-        ]
-        flat = ops.reshape(rows[owner], (-1, counts[owner] * token_dim))
-        info = side_by_side([flat, *means])
-        hidden = keras.layers.Dense(queries * token_dim, "gelu", name="query_hidden", dtype=policy)(
-            info
-        )
-        hidden = ops.reshape(hidden, (-1, queries, token_dim))
-        q = PerTokenDense(token_dim, name="queries", dtype=policy)(hidden)
+        q = _queries(rows[owner], events, masks, queries, policy)
         rows[owner] = TokenAssembly(name="tokens", dtype=policy)([q, rows[owner]])
         for index in range(1, num_blocks + 1):
             block = f"block_{index}"
+            choice = {"num_heads": num_heads, **given, "kind": kind}
+            if index > 1 and kind == "longer":
+                choice["merge"] = 1  # events were merged in the first block
+            if kind == "swiglu":
+                choice = {"hidden": 4 * token_dim, "norm": "layer_norm", **given}
             decoded = []
             for number, sequence in enumerate(sequences):
                 name_of_events = f"{block}_events_{number + 1}"
                 if kind == "swiglu":
-                    settings_of_layer = {"hidden": 4 * token_dim, "norm": "layer_norm", **given}
-                    layer = EventSwiGLU(**settings_of_layer, name=name_of_events, dtype=policy)
+                    layer = EventSwiGLU(**choice, name=name_of_events, dtype=policy)
                     events[number] = layer(events[number])
                 else:
-                    choice = {"num_heads": num_heads, **given, "kind": kind}
-                    if index > 1 and kind == "longer":
-                        choice["merge"] = 1  # events were merged in the first block
                     events[number], masks[number] = encoded(
                         events[number], masks[number], choice, name_of_events, policy,
                         sequence.log_gap,
                     )  # fmt: skip
-                start = number * num_queries
-                own_queries = rows[owner][:, start : start + num_queries]
-                looks = LayerNorm(name=f"{block}_query_norm_{number + 1}", dtype=policy)
-                seen = LayerNorm(name=f"{block}_event_norm_{number + 1}", dtype=policy)
-                attention = EventAttention(
-                    num_heads, name=f"{block}_attention_{number + 1}", dtype=policy
+                own = rows[owner][:, number * num_queries : (number + 1) * num_queries]
+                found = _decoding(
+                    own, events[number], masks[number], num_heads, block, number + 1, policy
                 )
-                found = attention(looks(own_queries), seen(events[number]), masks[number])
-                decoded.append(own_queries + found)
+                decoded.append(own + found)
             decoded.append(rows[owner][:, queries:])
             rows[owner] = TokenAssembly(name=f"{block}_query", dtype=policy)(decoded)
-            before = token_streams.normed(rows, "layer_norm", f"{block}_{{}}norm", policy)
-            moved = token_streams.mixed(before, f"{block}_mixing", policy)
-            for stream, x in moved.items():
-                network = PerTokenFFN(
-                    expansion, name=f"{block}_{stream}network", dropout=dropout, dtype=policy
-                )
-                add = keras.layers.Add(name=f"{block}_{stream}ffn", dtype=policy)
-                rows[stream] = add([rows[stream], network(x)])
+            rows = _boosted(rows, expansion, dropout, block, policy)
         read = [ops.reshape(rows[owner][:, :queries], (-1, queries * token_dim))]
         if user_item_mask:
             item = rows[token_streams.ITEM]
@@ -193,6 +163,40 @@ class HyFormer(RankingModel):
         outputs = TaskTowers(names, tower_units, name="towers", dtype=policy)(pooled)
         config = as_config(settings, num_tokens=num_tokens)
         super().__init__(row.inputs, outputs, features, task_list, config, name=name, **kwargs)
+
+
+def _queries(fields: Any, events: list[Any], masks: list[Any], count: int, dtype: Any) -> Any:
+    """`Q = FFN_n([F_1; ...; F_M; mean S_1; ...; mean S_J])`, a network for each of `count`."""
+    means = [SequencePooling(dtype=dtype)(x, mask) for x, mask in zip(events, masks, strict=True)]
+    tokens, width = fields.shape[1:]
+    info = side_by_side([ops.reshape(fields, (-1, tokens * width)), *means])
+    hidden = keras.layers.Dense(count * width, "gelu", name="query_hidden", dtype=dtype)(info)
+    hidden = ops.reshape(hidden, (-1, count, width))
+    return PerTokenDense(width, name="queries", dtype=dtype)(hidden)
+
+
+def _decoding(
+    queries: Any, events: Any, mask: Any, num_heads: int, block: str, number: int, dtype: Any
+) -> Any:
+    """`MHA(LN Q_j, LN H_j)`."""
+    looks = LayerNorm(name=f"{block}_query_norm_{number}", dtype=dtype)
+    seen = LayerNorm(name=f"{block}_event_norm_{number}", dtype=dtype)
+    attention = EventAttention(num_heads, name=f"{block}_attention_{number}", dtype=dtype)
+    return attention(looks(queries), seen(events), mask)
+
+
+def _boosted(
+    rows: token_streams.Streams, expansion: float, dropout: float, block: str, dtype: Any
+) -> token_streams.Streams:
+    """`X + PFFN(Mix(LN X))`."""
+    before = token_streams.normed(rows, "layer_norm", f"{block}_{{}}norm", dtype)
+    found = {}
+    for stream, x in token_streams.mixed(before, f"{block}_mixing", dtype).items():
+        name = f"{block}_{stream}network"
+        network = PerTokenFFN(expansion, name=name, dropout=dropout, dtype=dtype)
+        add = keras.layers.Add(name=f"{block}_{stream}ffn", dtype=dtype)
+        found[stream] = add([rows[stream], network(x)])
+    return found
 
 
 def _tokens(token_dim: int, queries: int, fields: int, wanted: int | None, streams: int) -> int:

@@ -61,7 +61,8 @@ class Labels:
                 (0, 1].
             TypeError: labels are not numbers.
         """
-        if labels is None:
+        among = labels is None
+        if among:
             labels = {name: columns[key] for name, key in self.columns.items() if key in columns}
             for name in self.rules.keys() & labels.keys():
                 labels[name] = self.rules[name](labels[name])
@@ -74,13 +75,22 @@ class Labels:
             labels = dict.fromkeys(self.columns, labels)
         missing = [name for name in self.columns if name not in labels]
         if missing:
-            raise ValueError(
-                f"Tasks {missing} have no labels. Labels are given for: {sorted(labels)}."
-            )
+            raise ValueError(self._without(missing, columns if among else labels, among))
         check = _checked_tensor if tf.inside_function() else _checked_array
         checked = {n: check(n, labels[n], n in self.skipping) for n in self.columns}
         known = with_certain_negatives(checked, self.after)
         return with_rates(known, self.rates, labels, columns)
+
+    def _without(self, tasks: list[str], given: Mapping[str, Any], among: bool) -> str:
+        """What tasks lack, of labels by task or of columns that labels should be among."""
+        names = sorted(map(str, given))
+        if not among:
+            return f"Tasks {tasks} have no labels. Labels are given for: {names}."
+        return (
+            f"Tasks {tasks} have no labels: among the columns {names} there is none of the name "
+            f"{self.columns[tasks[0]]!r}. `Task({tasks[0]!r}, label=...)` names another one; "
+            "labels may also follow the rows, as `y` or in `(rows, labels)`."
+        )
 
     def class_weights(self, labels: Mapping[str, Any], class_weight: Mapping[int, float]) -> Any:
         """Each row's weight (rows,), that of its label's class.
@@ -184,8 +194,9 @@ def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
     try:
         array = np.asarray(labels, dtype=np.float32)
     except (TypeError, ValueError):
+        first = next(iter(np.ravel(np.asarray(labels, dtype=object))), None)
         raise TypeError(
-            f"Labels of task {name!r} must be numbers. Received: {labels!r:.80}."
+            f"Labels of task {name!r} must be numbers. Received: {first!r:.80}. {_rule(name)}"
         ) from None
     if array.ndim != 1 and array.shape[1:] != (1,):
         raise ValueError(
@@ -196,9 +207,13 @@ def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
     if wrong.size:
         raise ValueError(
             f"Labels of task {name!r} must lie in [0, 1]. Received {wrong.size} others, such as "
-            f"{wrong.flat[0]}.{_hint(name) if np.isnan(wrong).any() else ''}"
+            f"{wrong.flat[0]}.{_hint(name) if np.isnan(wrong).any() else ' ' + _rule(name)}"
         )
     return array.reshape(-1, 1)
+
+
+def _rule(name: str) -> str:
+    return f"`Task({name!r}, positive=...)` says which values of a column are positive."
 
 
 def _hint(name: str) -> str:

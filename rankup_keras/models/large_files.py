@@ -16,7 +16,7 @@ def large_local_file(model: Any, path: str | os.PathLike) -> bool:
     """Whether `save_through_disk` is to write a model: it is large, and the file a local one."""
     if not str(path).endswith(".keras") or not Path(path).parent.is_dir():
         return False
-    variables = [*model.variables, *(model.optimizer.variables if model.optimizer else [])]
+    variables = [*model.variables, *getattr(getattr(model, "optimizer", None), "variables", [])]
     return sum(4 * int(np.prod(v.shape)) for v in variables) >= LARGE
 
 

@@ -9,7 +9,6 @@ from rankup_keras.features import FeatureSet
 from rankup_keras.layers.divisibility import divisors, must_divide
 from rankup_keras.layers.mixers import PerTokenSwiGLU, Residual
 from rankup_keras.layers.sequences import EventSwiGLU, HeadAttention, MergedEvents
-from rankup_keras.layers.tokens import SliceTokenizer, TokenAssembly
 from rankup_keras.layers.towers import Task, TaskTowers, TokenPooling
 from rankup_keras.models import token_streams
 from rankup_keras.models.arguments import as_config, settings_of, with_shared_arguments
@@ -129,13 +128,8 @@ class MixFormer(RankingModel):
                 )
             heads = dict.fromkeys(fields, num_heads // 2)
         first = {stream: 0 if stream != token_streams.ITEM else num_heads // 2 for stream in fields}
-        streams = {}
-        for stream, x in fields.items():
-            x = row.drop(x, f"{stream}embedding_dropout")
-            layer = SliceTokenizer(
-                heads[stream], token_dim, name=f"{stream}tokenizer", dtype=policy
-            )
-            streams[stream] = TokenAssembly(name=f"{stream}tokens", dtype=policy)([layer(x)])
+        streams = token_streams.of_fields(row, fields, heads, token_dim)
+        streams = token_streams.assembled(streams, policy)
         width = num_heads * token_dim
         events = [
             sequence.embedded(width, f"sequence_{number}", policy)

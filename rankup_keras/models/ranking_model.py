@@ -13,7 +13,11 @@ from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import EntireSpace, Task
 from rankup_keras.models import vocabulary_digest
-from rankup_keras.models.compiled_metrics import GroupedMetrics, metrics_by_task
+from rankup_keras.models.compiled_metrics import (
+    GroupedMetrics,
+    check_by_task,
+    metrics_by_task,
+)
 from rankup_keras.models.compiled_steps import CompiledSteps
 from rankup_keras.models.lower_blocks import TrainsLowerBlocks
 from rankup_keras.models.missing_labels import SkipsMissingLabels
@@ -144,7 +148,9 @@ class RankingModel(
             loss: defaults to each task's own loss.
             loss_weights: defaults to each task's own weight.
             metrics: dict from task name to metrics; a list for every task to
-                have; defaults to each task's own metrics, AUC and log loss.
+                have; defaults to each task's own metrics, AUC and log loss. The names
+                `"auc"`, `"calibration"`, `"log_loss"` and `"ne"` are those of
+                `rankup_keras.metrics`, other names those of Keras.
             weighted_metrics: the same, of metrics that count sample weights.
                 Defaults to none.
             rows_per_pass: rows that go through the layers at once in training, less than a
@@ -156,9 +162,12 @@ class RankingModel(
 
         Raises:
             ValueError: an optimizer that wants the tables on a TPU trained in
-                another way than `TPUTables` said, a `GAUC` of a feature that is not there, or
-                `rows_per_pass` that is not positive or with a loss that is no mean over rows.
+                another way than `TPUTables` said, a metric that is not there or of a task that is
+                not, a `GAUC` of a feature that is not there, or `rows_per_pass` that is not
+                positive or with a loss that is no mean over rows.
         """
+        check_by_task("loss", loss, self.tasks)
+        check_by_task("loss_weights", loss_weights, self.tasks)
         if loss is None:
             loss = {task.name: task.loss for task in self.tasks}
             loss_weights = loss_weights or {task.name: task.weight for task in self.tasks}
@@ -232,8 +241,15 @@ class RankingModel(
                 several tasks, or a strategy's replicas cannot share a batch.
             TypeError: a column has another type than its feature declares.
         """
+        if not 0 <= validation_split < 1:
+            raise ValueError(
+                "`validation_split` must be a share of the rows, 0 or more and less than 1. "
+                f"Received: validation_split={validation_split}."
+            )
         x, y, sample_weight = self._rows.examples(x, y, sample_weight, class_weight)
         if isinstance(x, Mapping):
+            if not len(next(iter(x.values()))):
+                raise ValueError("There are no rows to train on.")
             _check_shared(batch_size or 32, self.distribute_strategy.num_replicas_in_sync)
         elif not isinstance(x, keras.utils.PyDataset):
             # Keras would warn that it cannot shuffle these, which nobody asked it to.
@@ -307,7 +323,8 @@ class RankingModel(
         """Raw rows → the model's inputs; see `FeatureSet.encode`. Encoded rows pass through."""
         return self._rows.inputs(x)
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        # Before Keras checks names and ranks, of which it says nothing that helps here.
         names = {tensor.name for tensor in self.inputs}
         if not isinstance(inputs, Mapping) or set(inputs) != names:
             received = sorted(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
@@ -315,7 +332,7 @@ class RankingModel(
                 f"A direct call takes encoded rows, a dict of {sorted(names)}: "
                 f"`model(model.encode(rows))`. `predict` takes raw rows. Received: {received}."
             )
-        return super().call(inputs, training=training, mask=mask)
+        return super().__call__(inputs, *args, **kwargs)
 
     # Saving
 

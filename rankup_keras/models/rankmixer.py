@@ -112,12 +112,8 @@ class RankMixer(RankingModel):
             streams, count = row.sides_with_sequences(sequence_encoder)
             total = choose_tokens(token_dim, count, num_tokens)
             counts = token_streams.shares(total, {s: t.shape[1] for s, t in streams.items()})
-            for stream, fields_of_stream in streams.items():
-                t = row.drop(fields_of_stream, f"{stream}embedding_dropout")
-                layer = SliceTokenizer(
-                    counts[stream], token_dim, name=f"{stream}tokenizer", dtype=policy
-                )
-                streams[stream] = TokenAssembly(name=f"{stream}tokens", dtype=policy)([layer(t)])
+            streams = token_streams.of_fields(row, streams, counts, token_dim)
+            streams = token_streams.assembled(streams, policy)
             settings_of_ffn = {"expansion": expansion}
             streams = token_streams.masked_stack(
                 streams, num_blocks, ffn, settings_of_ffn, policy, **block

@@ -64,6 +64,8 @@ class RawRows:
     ) -> tuple[Any, Any, Any]:
         """Inputs, labels and weights of rows in memory."""
         columns = as_mapping(x)
+        _check_order(x, y, "labels")
+        _check_order(x, sample_weight, "weights")
         labels = self.labels.read(y, columns)
         weights = self._weights(labels, sample_weight, class_weight)
         inputs = self.inputs(columns)
@@ -118,6 +120,24 @@ class RawRows:
                     f"`model.encode(rows)` makes it. Received: {found[1]} of shape {found[0]}."
                 )
         return True
+
+
+def _check_order(x: Any, given: Any, what: str) -> None:
+    """Refuses pandas' labels or weights of the same rows in another order: none looks at the index.
+
+    Other indexes say nothing, since rows are often numbered anew on one side only.
+    """
+    index = getattr(x, "index", None)
+    for values in given.values() if isinstance(given, Mapping) else (given,):
+        own = getattr(values, "index", None)
+        if not hasattr(index, "equals") or not hasattr(own, "equals") or index.equals(own):
+            continue
+        if index.is_unique and len(index) == len(own) and own.isin(index).all():
+            raise ValueError(
+                f"The index of the {what} is that of the rows in another order. Put them in the "
+                f"order of the rows, `{what}.loc[rows.index]`; or give `{what}.to_numpy()` if "
+                "they are in it."
+            )
 
 
 class EncodedBatches(keras.utils.PyDataset):

@@ -7,12 +7,34 @@ from keras import ops
 
 from rankup_keras.layers.mixers import ItemTokenMixing, Residual, TokenMixing, UserTokenMixing
 from rankup_keras.layers.mixers.residual import make_norm
+from rankup_keras.layers.tokens import SliceTokenizer, TokenAssembly
+from rankup_keras.models.embedded_row import EmbeddedRow
 from rankup_keras.models.layer_choice import LayerChoice
 from rankup_keras.models.stack import SIAMESE, ffn_layer
 
 USER, ITEM, ALL = "user_", "item_", ""
 # Tokens by stream: {"": all of them}, or {"user_": ..., "item_": ...}, the user's the first.
 Streams = dict[str, Any]
+
+
+def of_fields(
+    row: EmbeddedRow, fields: Mapping[str, Any], counts: Mapping[str, int], width: int
+) -> Streams:
+    """The fields of every stream, side by side, cut into tokens of a width."""
+    streams = {}
+    for stream, x in fields.items():
+        name = f"{stream}tokenizer"
+        tokenizer = SliceTokenizer(counts[stream], width, name=name, dtype=row.dtype)
+        streams[stream] = tokenizer(row.drop(x, f"{stream}embedding_dropout"))
+    return streams
+
+
+def assembled(streams: Streams, dtype: Any) -> Streams:
+    """Every stream behind the layer that names what enters the first block."""
+    return {
+        stream: TokenAssembly(name=f"{stream}tokens", dtype=dtype)([x])
+        for stream, x in streams.items()
+    }
 
 
 def count(streams: Streams) -> int:

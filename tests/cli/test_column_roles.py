@@ -135,3 +135,28 @@ def test_text_with_commas_is_no_number_or_list_in_silence():
     places = ["Paris, France", "Rome, Italy", "Bonn, Germany"]
     found = judged(text=True, place=[places[i % 3] for i in range(ROWS)])["place"]
     assert (found.role, "list_separator" in found.why) == ("categorical", True)
+
+
+def test_a_session_is_left_out_and_offered_for_the_split():
+    sessions = [f"s{i // 5}" for i in range(ROWS)]
+    found = judged(session_id=sessions, user_id=sessions, request_type=sessions)
+    assert {name: column.role for name, column in found.items() if name != "clicked"} == {
+        "session_id": "skip",
+        "user_id": "categorical",
+        "request_type": "categorical",
+    }
+    assert "`by: session_id` within `split`" in found["session_id"].why
+
+
+def test_amounts_with_a_currency_are_left_out_unless_they_are_few():
+    prices = [f"EUR {i / 7:.2f}" for i in range(ROWS)]
+    found = judged(text=True, price=prices, tier=[prices[i % 9] for i in range(ROWS)])
+    assert (found["price"].role, found["tier"].role) == ("skip", "categorical")
+    assert "a unit, as in 'EUR 0.00'" in found["price"].why
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_a_later_label_is_offered_as_a_task(text):
+    won = CLICKED * (np.arange(ROWS) % 3 == 0)
+    found = judged(won=pa.array([b"%d" % v for v in won]) if text else won)["won"]
+    assert (found.role, "give --label won as well" in found.why) == ("skip", True)

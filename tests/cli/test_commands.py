@@ -64,7 +64,9 @@ def test_the_run_folder_has_everything(trained):
     epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
     kept = json.loads((run / "summary.json").read_text())["kept_epoch"]
-    assert f"Kept the weights of epoch {kept} of 2" in (run / "log.txt").read_text()
+    log = (run / "log.txt").read_text()
+    assert f"Kept the weights of epoch {kept} of 2" in log
+    assert log.count("Goes on in epoch 2: what comes before is passed over") == 1
     page = (run / "report.html").read_text()
     assert f"2, kept: {kept}" in page
     assert "user_id" in page  # the fields that a token is made of
@@ -110,13 +112,15 @@ def test_predictions_in_both_formats_agree_with_the_export(trained, capfd):
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
     rows = click_table().filter(pa.array([v == "test" for v in click_table()["split"].to_pylist()]))
     assert main(["export", "clicks.yaml", "--json"]) == 0
+    exported = pathlib.Path(_json(capfd)["export"])
+    assert exported.parts[-4:] == ("clicks", "export", "clicks", "1")  # served by the run's name
     raw = {
         "user_id": np.array(rows["user_id"].to_pylist(), object),
         "item_id": rows["item_id"].to_numpy(),
         "price": rows["price"].to_numpy().astype(np.float32),
         "tags": np.array([[*t, "", ""][:2] for t in rows["tags"].to_pylist()], object),
     }
-    with load_session(_json(capfd)["export"]) as session:
+    with load_session(exported) as session:
         served = session.run(raw)
     np.testing.assert_allclose(served["label_click"].reshape(-1), scores[0], atol=1e-5)
     assert main(["serve", "clicks.yaml", "--write", "serving", "--clients", "50", "--json"]) == 0

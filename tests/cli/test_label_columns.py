@@ -52,6 +52,13 @@ def test_the_only_column_of_two_values_is_one():
     ]
 
 
+def test_an_outcome_is_a_label_alone_or_after_another_label():
+    click, other = [i % 2 for i in range(ROWS)], [i % 3 == 0 for i in range(ROWS)]
+    booked = [i % 4 == 1 for i in range(ROWS)]
+    assert list(_found(clicked=click, booked=booked, subscribed=other)) == ["clicked", "booked"]
+    assert list(_found(flag=click, booked=booked)) == ["booked"]
+
+
 def test_rules_that_are_asked_for():
     columns = {"views": list(range(ROWS)), "end": ["won", "lost"] * 50, "n>=0": [0, 1] * 50}
     found = _found(["views>=90", "end=won", "n>=0"], **columns)

@@ -1,5 +1,7 @@
 """The configuration to start from."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -8,7 +10,7 @@ import yaml
 from rankup_keras.cli import main
 from rankup_keras.cli.checks import load
 from rankup_keras.cli.column_roles import Column, Found
-from rankup_keras.cli.starter import default_path, starter
+from rankup_keras.cli.starter import default_path, starter, summary
 from tests.helpers.cli_inputs import click_table
 
 LABEL = Column("click", "label", "0 and 1")
@@ -119,3 +121,20 @@ def test_the_name_is_that_of_the_data():
 
 def test_numbers_alone_get_a_model_that_takes_them(place):
     assert _written(place, [LABEL, PRICE])[1]["model"]["type"] == "DCNv2"
+
+
+def test_where_a_row_was_shown_is_asked_about(place):
+    text, _ = _written(place, [LABEL, PRICE, Column("position", "categorical", "few", distinct=9)])
+    assert text.count("is it known before the ranking?") == 1
+
+
+def test_a_summary_names_what_is_left_out():
+    dull = [Column(f"x{i}", "skip", "why") for i in range(12)]
+    found = Found([LABEL, PRICE, *dull], 100, "csv", {}, ["Numbers have decimal commas."])
+    assert summary(Path("a.yaml"), found).splitlines() == [
+        "Numbers have decimal commas.",
+        "To predict: click (0.0% positive)",
+        "Features: 1 of 14 columns",
+        "Left out, the file says why: x0, x1, x2, x3, x4, x5, x6, x7, x8, x9 and 2 more",
+        "Wrote a.yaml. Look it over, then: rankup-keras train a.yaml",
+    ]

@@ -25,16 +25,39 @@ def run(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedPr
     )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["trian"]])
-def test_help_imports_nothing_heavy(arguments):
-    done = run(*arguments, python=("-X", "importtime"))
-    imported = {
+def imported(done: subprocess.CompletedProcess) -> set[str]:
+    return {
         line.rsplit("|", 1)[1].strip()
         for line in done.stderr.splitlines()
         if line.startswith("import time")
     }
-    assert "typer" in imported
-    assert not imported & {*HEAVY}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["trian"]])
+def test_help_imports_nothing_heavy(arguments):
+    found = imported(run(*arguments, python=("-X", "importtime")))
+    assert "typer" in found
+    assert not found & {*HEAVY}
+
+
+@pytest.mark.parametrize("command", ["train", "update"])
+def test_what_is_wrong_with_a_file_is_told_without_tensorflow(tmp_path, command):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "data: {path: a.csv, split: {train: 0.9, test: 0.2}}\n"
+        "tasks: [price]\n"
+        "features:\n"
+        "  - {type: numeric, name: price}\n"
+        "  - {type: categorical, name: user, hash_bucket: 10}\n"
+        "model: {type: RankUp, token_dim: wide}\n"
+    )
+    more = ["--data", "b.csv"] if command == "update" else []
+    done = run(command, str(path), *more, python=("-X", "importtime"))
+    assert done.returncode == 2
+    told = [line for line in done.stderr.splitlines() if line.startswith(str(path))]
+    assert [line.removeprefix(f"{path}:").split(":")[0] for line in told] == ["1", "5", "6"]
+    assert "The nearest valid name is 'hash_buckets'." in told[1]
+    assert not imported(done) & {*HEAVY}
 
 
 def test_version():

@@ -105,7 +105,7 @@ def test_the_page_is_whole_and_needs_nothing_else(run):
     assert checker.outside == []
     assert "script" not in checker.seen
     # 2 along the network, 2 over time, 1 of tokens, 1 loss, 5 spectra, 3 relations.
-    assert checker.seen.count("svg") == 14
+    assert checker.seen.count("svg") == 15
     assert "<title>A &lt;run&gt; &amp; more</title>" in run[2]
 
 
@@ -192,7 +192,7 @@ def test_a_real_browser_draws_every_picture(run, tmp_path, width):
     page.write_text(run[2].replace("</body>", PROBE + "</body>"), encoding="utf-8")
     found, console = ask_browser(browser, tmp_path, page, width)
     assert console == []
-    assert found["svgs"] == 14
+    assert found["svgs"] == 15
     assert found["empty"] == 0
     assert found["overflow"] <= 0
     assert found["cut"] == []

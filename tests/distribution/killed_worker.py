@@ -15,7 +15,9 @@ import numpy as np
 
 from rankup_keras import distribution
 from rankup_keras.callbacks.resume import Resume
+from rankup_keras.distribution import strategies
 
+strategies.HEARTBEAT_TIMEOUT = 8  # seconds, to be waited for here
 folder, epochs, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 strategy = distribution.strategy("multi_worker")
 keras.utils.set_random_seed(0)

@@ -243,7 +243,7 @@ def test_no_rows(spec, shape):
         ([1.0, float("inf")], INT, "must hold 64-bit integers"),
         ([1e30], INT, "must hold 64-bit integers"),
         ([2**70], INT, "must hold 64-bit integers"),
-        (["1"], FLOAT, "must hold numbers. Received string"),
+        (["€ 1"], FLOAT, "numbers. Received string. .* The first value is '€ 1'"),
         (np.array(["1"]), FLOAT, "must hold numbers. Received string"),
         (np.array(["2020-01-01"], "datetime64[s]"), FLOAT, "must hold numbers.*timestamp"),
         (["a", "b"], STRINGS, "multi-valued.*list of values. Received a row of type str: 'a'"),
@@ -263,9 +263,9 @@ def test_wrong_type(column, spec, message):
 @pytest.mark.parametrize(
     ("column", "spec", "message"),
     [
-        ([[1, 2], [3]], INT, " must have one value per row, not a list"),
+        ([[1, 2], [3]], INT, " must have one .* not a list. .* give `max_length`, for past"),
         ([[1, 2], [3, 4]], FLOAT, " must have one value per row, not a list"),
-        (np.array(["a"]), STRINGS, " must have a list of values in every row"),
+        (np.array(["a"]), STRINGS, r" must have a list of .* Split it first, as `rows\[name\]"),
         (np.array(5.0), FLOAT, r" must have one or two dimensions. Received shape \(\)"),
         ([[1.0, 2.0], [3.0]], VECTOR, ", row 1: The vector has 1 numbers; `dim` is 2"),
         ([[1.0, 2.0, 3.0]], VECTOR, ", row 0: The vector has 3 numbers; `dim` is 2"),
@@ -304,9 +304,13 @@ def test_wrong_tables():
         convert_columns({"x": [1], "a": [1]}, spec)
     with pytest.raises(ValueError, match=r"must have equal length.*\{'x': 1, 'y': 2\}"):
         convert_columns({"x": [1], "y": [1, 2]}, spec)
-    for data in ([1, 2], np.zeros((2, 2)), None, "rows.csv"):
-        with pytest.raises(TypeError, match="Raw rows must be a dict of columns"):
-            convert_columns(data, spec)
+    ways = {"DataFrame": [[1, 2], np.zeros((2, 2))], "rk.data.Files": ["rows.csv"], "": [None]}
+    for way, wrong in ways.items():
+        for data in wrong:
+            with pytest.raises(TypeError, match=f"Raw rows must be a dict of columns.*{way}"):
+                convert_columns(data, spec)
+    with pytest.raises(ValueError, match=r"Received a MultiIndex, as in \('a', 'x'\)"):
+        convert_columns(pd.concat({"a": pd.DataFrame({"x": [1]})}, axis=1), spec)
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,21 @@ def test_all_ways_agree(features, data):
     assert_same(features.encode(backwards), expected)
 
 
+def test_autograph_stays_out_of_the_encoding(features, monkeypatch):
+    """It would take seconds to read the source of the whole encoding, to change nothing."""
+    found, encode = set(), type(features).encode_counted
+
+    def spy(self, raw):
+        found.add(tf.__internal__.autograph.control_status_ctx().status.name)
+        return encode(self, raw)
+
+    monkeypatch.setattr(type(features), "encode_counted", spy)
+    monkeypatch.setattr(features, "_encode_fn", None)
+    features.encode(columns())
+    features.encode(as_dataset(columns()))
+    assert found == {"DISABLED"}
+
+
 def test_dataset_of_tuples_keeps_what_follows_the_columns(features):
     dataset = tf.data.Dataset.zip(as_dataset(columns(), 4), tf.data.Dataset.range(3))
     encoded, labels = next(iter(features.encode(dataset)))

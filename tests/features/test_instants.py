@@ -66,3 +66,27 @@ def test_times_of_events_and_wrong_ones(tmp_path):
     item = next(iter(files.dataset(2)))
     columns = item[0] if isinstance(item, tuple) else item
     np.testing.assert_array_equal(columns["past_time"], [[DAY - 2, DAY - 1]])
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "other"),
+    [("s", 1_700_000_000_000, "ms"), ("ms", 1_700_000_000, "s"), ("s", 1_700_000_000, None),
+     ("s", 17, None), ("ms", -1, None), ("us", 1_700_000_000_000_000, None)],
+)  # fmt: skip
+def test_a_unit_that_cannot_be_is_refused(unit, value, other):
+    features = rk.FeatureSet(
+        [
+            rk.Categorical("user"),
+            rk.Timestamp("now", unit),
+            rk.Events("seen", ids={"users": "user"}, time="at", request_time="now", max_length=2),
+        ]
+    )
+    now = 1_700_000_000 * {"s": 1, "ms": 10**3, "us": 10**6}[unit]
+    rows = {"user": ["a", "b"], "users": [["a"], ["b", "a"]], "now": [now, now]}
+    for name, values in (("now", [value, value]), ("at", [[value], [value, value]])):
+        given = {**rows, "at": [[now], [now, now]], name: values}
+        if other is None:
+            features.adapt(given)
+            continue
+        with pytest.raises(ValueError, match=f"'{name}'.* such as {value}.*Give unit='{other}'"):
+            features.adapt(given)

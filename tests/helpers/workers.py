@@ -44,14 +44,15 @@ class Program:
     Args:
         path: the file.
         arguments: those of its command line.
+        folder: where it runs; by default where this process does.
         environment: variables beside those of this process.
     """
 
-    def __init__(self, path, *arguments, **environment):
+    def __init__(self, path, *arguments, folder=".", **environment):
         self._folder = tempfile.TemporaryDirectory()
         self._said = [pathlib.Path(self._folder.name, name) for name in ("stdout", "stderr")]
         argv = [str(path), *map(str, arguments)]
-        self._process = _FORKS.Process(target=_run, args=(argv, environment, self._said))
+        self._process = _FORKS.Process(target=_run, args=(argv, folder, environment, self._said))
         self._process.start()
 
     def poll(self):
@@ -72,10 +73,11 @@ class Program:
         return said
 
 
-def _run(argv, environment, said):
+def _run(argv, folder, environment, said):
     for number, path in enumerate(said, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.environ.update(environment)
+    os.chdir(folder)
     sys.argv = argv
     runpy.run_path(argv[0], run_name="__main__")
 
@@ -92,6 +94,16 @@ def started_workers(count, path, *arguments):
     finally:
         for worker in workers:
             worker.kill()
+
+
+def run_code(code, folder, *arguments):
+    """Runs Python code in a process of its own, in a folder; an error there is one here."""
+    path = pathlib.Path(folder, "code_of_its_own.py").resolve()
+    path.write_text(code)
+    program = Program(path, *arguments, folder=folder)
+    said, errors = program.communicate()
+    assert program.poll() == 0, errors[-3000:]
+    return said
 
 
 def result_of(program, timeout=240):

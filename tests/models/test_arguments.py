@@ -80,3 +80,9 @@ def test_a_misspelt_argument_is_refused(model):
     with pytest.raises(TypeError, match=r"no argument 'zzz'. Its arguments: .*'embedding_dim'"):
         model(features, ["click"], zzz=4)
     assert not model(features, ["click"], trainable=False).trainable_weights
+
+
+@pytest.mark.parametrize("model", [rk.RankUp, rk.DCNv2])
+def test_what_is_no_feature_set_is_refused(model):
+    with pytest.raises(TypeError, match=r"`features` must be an adapted FeatureSet.*list"):
+        model([rk.Categorical("user")], ["click"])

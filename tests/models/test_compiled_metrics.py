@@ -4,7 +4,7 @@ import keras
 import pytest
 
 import rankup_keras as rk
-from rankup_keras.models.compiled_metrics import metrics_by_task
+from rankup_keras.models.compiled_metrics import check_by_task, metrics_by_task
 
 TASKS = [rk.Task("click"), rk.Task("buy")]
 
@@ -31,11 +31,46 @@ def test_the_name_auc_is_that_of_this_package_in_every_form():
     }
 
 
+def test_names_of_this_package_are_taken_where_keras_takes_names():
+    names = ["auc", "calibration", "log_loss", "ne"]
+    for metrics in (names, {"click": names, "buy": names[:1]}):
+        found = metrics_by_task(metrics, TASKS)
+        assert [metric.name for metric in found["click"]] == names
+        assert type(found["click"][3]) is rk.metrics.NormalizedEntropy
+    assert [metric.name for metric in metrics_by_task("ne", TASKS)["buy"]] == ["ne"]
+    assert metrics_by_task({"click": [abs, "accuracy", "mse"]}, TASKS)["click"][1:] == [
+        "accuracy",
+        "mse",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        (["nee"], "There is no metric 'nee'. Names: auc, calibration, log_loss, ne"),
+        ({"click": ["gauc"]}, r"needs the feature to rank within: `rk.metrics.GAUC\('user'\)`"),
+        ({"clik": ["ne"]}, r"keys among \['click', 'buy'\]. Received: {'clik'"),
+    ],
+)
+def test_what_is_no_metric_or_no_task_is_told(metrics, message):
+    with pytest.raises(ValueError, match=message):
+        metrics_by_task(metrics, TASKS)
+
+
+def test_losses_and_weights_have_the_names_of_tasks():
+    for given in (None, "mse", {"click": 2.0}, {"click": 1.0, "buy": 2.0}):
+        check_by_task("loss_weights", given, TASKS)
+    check_by_task("loss_weights", [2.0], TASKS[:1])
+    for given in ([1.0, 2.0], {"clik": 2.0}):
+        with pytest.raises(ValueError, match=r"`loss_weights` must be given by task.*'click', 'b"):
+            check_by_task("loss_weights", given, TASKS)
+
+
 def test_groups_rank_in_batches_as_in_passes():
     rows = {"user": list("aabbbcc") * 3, "item": list("xyzxyzx") * 3, "click": [0, 1, 1] * 7}
     features = rk.FeatureSet([rk.Categorical("user"), rk.Categorical("item")]).adapt(rows)
     model = rk.RankMixer(features, ["click"], token_dim=4, num_blocks=1)
-    model.compile(metrics=["auc", rk.metrics.GAUC("user")])
+    model.compile(metrics=["auc", "ne", rk.metrics.GAUC("user")])
     wanted = model.evaluate(rows, verbose=0, return_dict=True)
     assert wanted["gauc"] > 0
     found = model.test_on_batch(rows, return_dict=True)

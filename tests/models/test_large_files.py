@@ -62,6 +62,8 @@ def test_a_file_has_every_variable_once(model, tmp_path):
 def test_what_is_not_for_the_disk(model, tmp_path, monkeypatch):
     monkeypatch.setattr(large_files, "LARGE", 1)
     assert large_files.large_local_file(model, tmp_path / "model.keras")
+    calibrated = rk.models.Calibrated(model, {})  # which is never compiled
+    assert large_files.large_local_file(calibrated, tmp_path / "model.keras")
     assert not large_files.large_local_file(model, "hf://someone/model.keras")
     assert not large_files.large_local_file(model, tmp_path / "model.h5")
     monkeypatch.setattr(large_files, "LARGE", 1 << 40)

@@ -126,6 +126,31 @@ def test_labels_of_another_length_than_the_rows_are_refused(model):
             method(rows, labels)
 
 
+def test_labels_and_weights_in_another_order_than_the_rows_are_refused(model):
+    rows = pd.DataFrame(tiny.make_rows())
+    labels = pd.DataFrame(tiny.make_labels())
+    weights = pd.Series(np.ones(tiny.ROWS))[::-1]
+    with pytest.raises(ValueError, match=r"index of the labels .* `labels.loc\[rows.index\]`"):
+        model.fit(rows[::-1], dict(labels), verbose=0)
+    with pytest.raises(ValueError, match="index of the weights is that of the rows in another"):
+        model.test_on_batch(rows, dict(labels), weights)
+    # Numbered anew on one side: by their places.
+    model.test_on_batch(rows[8:], dict(labels[8:].reset_index(drop=True)))
+
+
+def test_a_share_to_validate_on_is_below_1(model):
+    with pytest.raises(ValueError, match=r"less than 1. Received: validation_split=20"):
+        model.fit(tiny.make_rows(), tiny.make_labels(), validation_split=20)
+
+
+def test_a_direct_call_takes_encoded_rows(model):
+    rows = tiny.make_rows()
+    for raw in (rows, pd.DataFrame({"age": rows["age"]})):
+        with pytest.raises(ValueError, match=r"a dict of \['encoded_ids.*`model\(model.encode"):
+            model(raw)
+    assert model(model.encode(rows))["click"].shape == (tiny.ROWS, 1)
+
+
 def test_rows_are_encoded_once_per_batch(model, monkeypatch):
     counts = []
     encode = model.features.encode
@@ -216,6 +241,7 @@ def test_encoded_names_with_other_dtypes_or_shapes_are_refused(model, change):
 
 
 @pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
-def test_batches_of_no_rows_are_refused(model, call):
-    with pytest.raises(ValueError, match=r"`batch_size` must be positive. Received: batch_size=0"):
-        getattr(model, call)({**tiny.make_rows(), **tiny.make_labels()}, batch_size=0)
+@pytest.mark.parametrize("size", [0, 16.0])
+def test_batches_of_no_number_of_rows_are_refused(model, call, size):
+    with pytest.raises(ValueError, match=rf"`batch_size` must be a positive.*batch_size={size}"):
+        getattr(model, call)({**tiny.make_rows(), **tiny.make_labels()}, batch_size=size)

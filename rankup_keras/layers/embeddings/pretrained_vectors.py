@@ -170,6 +170,7 @@ class PretrainedVectors:
         if isinstance(data, Mapping):
             return {**data, self.feature: self.lookup(self._column(data, by))}
 
+        @tf.autograph.experimental.do_not_convert
         def add(columns: Mapping[str, Any], *rest: Any) -> Any:
             key = self._column(columns, by)
             vectors = tf.numpy_function(self.lookup, [key], tf.float32, stateful=False)

@@ -89,9 +89,9 @@ class Task:
                 f"named after it. Received: {name!r}. Name the column apart: "
                 f"Task({instead!r}, label={name!r})."
             )
-        if not weight > 0:
+        if not (isinstance(weight, numbers.Real) and weight > 0):
             raise ValueError(
-                f"`weight` of task {name!r} must be positive. Received: weight={weight}."
+                f"`weight` of task {name!r} must be a positive number. Received: weight={weight!r}."
             )
         if missing_labels not in ("refuse", "skip"):
             raise ValueError(

@@ -32,15 +32,22 @@ def write_saved_model(
     user_columns: Sequence[str] = (),
 ) -> None:
     """Traces the endpoints and writes them with what they use."""
+    # Traced once each: `keras.export.ExportArchive` would trace them again as it writes.
+    functions = {
+        name: tf.function(
+            endpoint.function, input_signature=[dict(endpoint.spec)], autograph=False
+        ).get_concrete_function()
+        for name, endpoint in endpoints.items()
+    }
+    written = tf.Module()
     # Not the model, whose variables would be written twice: those that endpoints use are tracked by
     # themselves, and those that none uses, from which kernels were precast, are left out.
-    archive = keras.export.ExportArchive()
-    archive.track(model.features)
-    for resource in _lookup_resources(model):
-        archive.track(resource)
-    for name, endpoint in endpoints.items():
-        archive.add_endpoint(name, endpoint.function, [dict(endpoint.spec)])
-    archive.write_out(str(place), verbose=False)
+    used = {id(v): v for function in functions.values() for v in function.variables}
+    written.used = list(used.values())
+    written.resources = _lookup_resources(model)
+    # Nobody trains what is served: the gradients of kernels are left out too.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(written, str(place), signatures=functions, options=options)
     # TensorFlow 2 calls every signature a predict one; a server started with
     # --enable_signature_method_name_check wants the real names.
     saved = read_saved_model(place)
@@ -69,7 +76,7 @@ def _lookup_resources(model: keras.Model) -> list[tf.saved_model.experimental.Tr
     """Lookup tables of the layers, also of those that a layer keeps in lists."""
     found = {
         id(part): part
-        for layer in nested_layers(model)
+        for layer in (model.features, *nested_layers(model))
         for part in tf.train.TrackableView(layer).descendants()
         if isinstance(part, tf.saved_model.experimental.TrackableResource)
     }

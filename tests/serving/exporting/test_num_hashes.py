@@ -36,6 +36,7 @@ def make_model():
         features,
         ["click"],
         token_dim=8,
+        num_blocks=1,
         embedding_dim=4,
         sequence_encoder="attention",
         embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0),
@@ -53,7 +54,8 @@ def test_training_and_serving_agree(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again.predict(rows, verbose=0)["click"], wanted)
-    place = export(model, tmp_path / "ranker", warmup=rows, batch_sizes=(1, 4))
+    both = ["serving_default", "rank"]
+    place = export(model, tmp_path / "ranker", warmup=rows, batch_sizes=(1, 4), signatures=both)
     with load_session(place) as session:
         np.testing.assert_allclose(session.run(rows)["click"], wanted[:, 0], atol=1e-6)
         side = ("user", "clicks", "code")

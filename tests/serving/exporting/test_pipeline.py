@@ -1,12 +1,12 @@
 import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from rankup_keras.serving import export, load_session, versions
+from rankup_keras.serving.exporting import signatures
+from rankup_keras.serving.exporting.writing import read_saved_model
+from tests.helpers.workers import run_code
 from tests.serving import stand_in
 
 FEW = {"signatures": ["serving_default"]}
@@ -38,19 +38,27 @@ def test_user_columns_can_be_named(tmp_path):
     np.testing.assert_allclose(got["click"], want["click"], atol=1e-6)
 
 
+def test_an_export_is_traced_once_and_keeps_no_gradients(tmp_path, monkeypatch):
+    traced = []
+    scores = signatures._Functions._model_scores
+    monkeypatch.setattr(
+        signatures._Functions, "_model_scores", lambda *args: traced.append(1) or scores(*args)
+    )
+    path = export(stand_in.make_small(), tmp_path / "m", signatures=["serving_default", "classify"])
+    assert traced == [1]
+    functions = read_saved_model(path).meta_graphs[0].graph_def.library.function
+    assert not [f.signature.name for f in functions if "grad" in f.signature.name]
+
+
 @pytest.mark.processes
 def test_an_export_needs_no_serving_api(tmp_path):
     """With warm-up records, in a process that has neither the API nor gRPC."""
-    code = f"""
+    code = """
 import sys
 sys.modules["tensorflow_serving"] = sys.modules["grpc"] = None
-sys.path.insert(0, {str(pathlib.Path(__file__).parents[3])!r})
 from tests.serving import stand_in
 from rankup_keras.serving import export
-path = export(stand_in.make_small(), {str(tmp_path / "m")!r}, warmup=stand_in.small_rows(5))
+path = export(stand_in.make_small(), "m", warmup=stand_in.small_rows(5))
 assert (path / "assets.extra" / "tf_serving_warmup_requests").is_file()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_code(code, tmp_path)

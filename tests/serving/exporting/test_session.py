@@ -1,6 +1,4 @@
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -8,6 +6,7 @@ import tensorflow as tf
 
 from rankup_keras.serving import SavedModelSession, SessionError, load_session
 from rankup_keras.serving.exporting.writing import read_saved_model
+from tests.helpers.workers import run_code
 from tests.serving import stand_in
 
 
@@ -297,20 +296,7 @@ for out, clusters in zip(outs, (False, True)):
 assert not any(name.startswith("rankup_keras") for name in sys.modules)
 """
     outs = ("plain.npz", "clusters.npz")
-    subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            code,
-            exported,
-            tmp_path / "rows.npz",
-            *map(tmp_path.joinpath, outs),
-        ],
-        timeout=200,
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    )
+    run_code(code, tmp_path, exported, tmp_path / "rows.npz", *outs)
     for out in outs:
         got = np.load(tmp_path / out)
         for task, want in stand_in.predict(model, rows).items():

@@ -151,7 +151,8 @@ def test_no_request_is_lost_while_versions_are_swapped(kind, tmp_path):
     def ask(server):
         count = 0
         with Client(server.address, server.name, retries=0, timeout=20) as client:
-            while not stop.is_set():
+            # A pause, so that the exports and the server of the same process get on.
+            while not stop.wait(0.005):
                 try:
                     got = client.predict(rows)["click"]
                 except Exception as error:

@@ -46,7 +46,8 @@ class Traffic:
 
     def ask(self):
         with Client(self.address, "m", label=self.label, timeout=30, retries=0) as client:
-            while not self.stopping.is_set():
+            # A pause, so that the server of the same process gets to load versions.
+            while not self.stopping.wait(0.005):
                 try:
                     got = client.predict(ROWS)["click"]
                 except ServingError as error:

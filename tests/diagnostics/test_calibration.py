@@ -5,7 +5,7 @@ import pytest
 import sklearn.calibration
 
 from rankup_keras.diagnostics import reliability
-from rankup_keras.diagnostics.reliability import SEGMENTS
+from rankup_keras.diagnostics.calibration import SEGMENTS
 from rankup_keras.metrics import exact
 
 

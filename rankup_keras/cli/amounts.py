@@ -1,0 +1,36 @@
+"""Numbers in text that are not read as numbers: with thousands separators, or with a unit."""
+
+import re
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rankup_keras.features.conversion import GROUPED, NO_NUMBER
+
+_NUMBER = r"[-+]?\d[\d.,' ]*"
+_SIGN = re.compile(rf"[$€£¥₹]\s?{_NUMBER}|{_NUMBER}[$€£¥₹%]")
+# Letters may also be those of a code, so that there has to be a fraction.
+_LETTERS = re.compile(rf"[A-Z]{{3}}\s?{_NUMBER}|{_NUMBER}[A-Za-z]{{1,3}}")
+_FRACTION = re.compile(r"\d[.,]\d")
+
+
+def grouped(values: pa.Array) -> bool:
+    """Whether values of text are numbers, some of them with thousands separators."""
+    text = values.drop_null()
+    text = text.filter(pc.invert(pc.is_in(pc.utf8_trim_whitespace(text), pa.array(NO_NUMBER))))
+    forms = [pc.match_substring_regex(text, form) for form in GROUPED.values()]
+    plain_number = pc.match_substring_regex(text, r"^\s*[-+]?\d*[.,]?\d+\s*$")
+    found = pc.or_(*forms)
+    return bool(pc.any(found).as_py() and pc.all(pc.or_(found, plain_number)).as_py())
+
+
+def with_units(values: Sequence[str]) -> bool:
+    """Whether values are numbers with a currency or another unit."""
+    values = [value.strip() for value in values if value.strip() not in NO_NUMBER]
+    forms = [_SIGN]
+    if any(_FRACTION.search(value) for value in values):
+        forms.append(_LETTERS)
+    return any(
+        sum(bool(form.fullmatch(value)) for value in values) > 0.98 * len(values) for form in forms
+    )

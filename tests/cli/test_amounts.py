@@ -1,0 +1,33 @@
+"""Numbers in text that are not read as numbers."""
+
+import pyarrow as pa
+import pytest
+
+from rankup_keras.cli.amounts import grouped, with_units
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["EUR 76.38", "USD 1,200.00", "GBP 9"],
+        ["€12", "€ 1.200", "$-3"],
+        ["12 %", "7.5%", "NA"],
+        ["1.5 kg", "12 kg"],
+    ],
+)
+def test_units(values):
+    assert with_units(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["ABC 123", "XYZ 77"], ["10115", "99"], ["12a", "13b"], ["EUR 1.5", "many"], ["v1.2", "u3.4"]],
+)
+def test_codes_have_none(values):
+    assert not with_units(values)
+
+
+def test_thousands_separators():
+    assert grouped(pa.array(["1,234", "56", "NA", None]))
+    assert not grouped(pa.array(["12", "56"]))
+    assert not grouped(pa.array(["1,234", "a"]))
