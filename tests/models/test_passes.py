@@ -99,7 +99,7 @@ def test_what_layers_add_to_the_loss():
     model = rk.RankMixer(features, ["click"], token_dim=4, num_tokens=2, num_blocks=1, ffn=experts)
     model.compile(rows_per_pass=3, jit_compile=False, metrics=["binary_crossentropy"])
     logs = model.fit(rows, batch_size=8, verbose=0).history
-    assert logs["loss"][0] > logs["binary_crossentropy"][0] + 0.01
+    assert logs["loss"][0] > logs["binary_crossentropy"][0] + 1e-3
 
 
 def test_what_passes_would_change_is_refused():
