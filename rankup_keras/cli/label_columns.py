@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rankup_keras.cli.failures import RunError
+from rankup_keras.cli.failures import RunError, nearest
 from rankup_keras.cli.sampling import Sample
 from rankup_keras.data.data_error import DataError
 from rankup_keras.features.conversion import NO_NUMBER
@@ -120,8 +120,9 @@ def _asked(sample: Sample, names: Sequence[str], item: str) -> Label:
         return _counted(sample, item, label)
     form = _ASKED.fullmatch(item)
     if form is None or form[1] not in names:
-        message = f"There is no column {form[1] if form else item!r} for a label. "
-        raise DataError(f"{message}Columns: {list(names)}.", sample.first)
+        name = form[1] if form else item
+        message = f"There is no column {name!r} for a label. {nearest(name, names)}"
+        raise DataError(message, sample.first)
     rule = form[3] if form[2] == "=" else f"{form[2]} {form[3]}"
     try:
         Positive(rule)

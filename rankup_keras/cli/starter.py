@@ -184,9 +184,18 @@ def _feature(column: Column, user: str | None) -> list[str]:
     return [f"  - {{type: categorical, name: {name}{dtype}{many}{side}}}  # {why}"]
 
 
+def _rule(label: Column) -> str:
+    """What is positive of a label: `rating >= 4`, `answer = yes`."""
+    rule = label.positive
+    if rule is None:
+        return label.name
+    values = " or ".join(rule) if isinstance(rule, list) else str(rule)
+    return f"{label.name} {'' if values[:1] in '<>' else '= '}{values}"
+
+
 def summary(path: Path, found: Found) -> str:
     """What was guessed, and where it says why, in a few lines for people."""
-    labels = [f"{c.name} ({c.rate:.1%} positive)" for c in found.columns if c.role == "label"]
+    labels = [f"{_rule(c)} ({c.rate:.1%} positive)" for c in found.columns if c.role == "label"]
     features = sum(column.role in _FEATURES for column in found.columns)
     left = [c.name for c in found.columns if c.role == "skip" or (c.role == "time" and not c.of)]
     some = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")

@@ -127,9 +127,9 @@ def _check_order(x: Any, given: Any, what: str) -> None:
 
     Other indexes say nothing, since rows are often numbered anew on one side only.
     """
-    index = getattr(x, "index", None)
+    index: Any = getattr(x, "index", None)
     for values in given.values() if isinstance(given, Mapping) else (given,):
-        own = getattr(values, "index", None)
+        own: Any = getattr(values, "index", None)
         if not hasattr(index, "equals") or not hasattr(own, "equals") or index.equals(own):
             continue
         if index.is_unique and len(index) == len(own) and own.isin(index).all():

@@ -72,7 +72,7 @@ def test_rules_that_are_asked_for():
     [
         ("views", RunError, "views>=5"),
         ("end", RunError, "which are positive"),
-        ("vews>=3", DataError, "'vews'"),
+        ("vews>=3", DataError, "no column 'vews' .* The nearest valid name is 'views'"),
         ("end>=4", RunError, "'won' is not a number"),
     ],
 )

@@ -88,7 +88,7 @@ def test_labels_with_rules_and_names_that_an_export_takes(place):
         Column("Rating", "label", "a rating", positive=">= 4"),
         Column("Clicked on Ad", "label", "0 and 1"),
         Column("点击", "label", "0 and 1"),
-        Column("end", "label", "yes and no", positive=["Yes", "yes"]),
+        Column("end", "label", "yes and no", positive=["Y", "y"]),
     ]
     _, config = _written(place, [*labels, PRICE])
     assert config["tasks"] == [
@@ -130,11 +130,16 @@ def test_where_a_row_was_shown_is_asked_about(place):
 
 def test_a_summary_names_what_is_left_out():
     dull = [Column(f"x{i}", "skip", "why") for i in range(12)]
-    found = Found([LABEL, PRICE, *dull], 100, "csv", {}, ["Numbers have decimal commas."])
+    more = [
+        Column("stars", "label", "", positive=">= 4"),
+        Column("end", "label", "", positive=["Y", "y"]),
+    ]
+    found = Found([LABEL, *more, PRICE, *dull], 100, "csv", {}, ["Numbers have decimal commas."])
+    rate = "(0.0% positive)"
     assert summary(Path("a.yaml"), found).splitlines() == [
         "Numbers have decimal commas.",
-        "To predict: click (0.0% positive)",
-        "Features: 1 of 14 columns",
+        f"To predict: click {rate}, stars >= 4 {rate}, end = Y or y {rate}",
+        "Features: 1 of 16 columns",
         "Left out, the file says why: x0, x1, x2, x3, x4, x5, x6, x7, x8, x9 and 2 more",
         "Wrote a.yaml. Look it over, then: rankup-keras train a.yaml",
     ]

@@ -127,7 +127,7 @@ def test_labels_of_another_length_than_the_rows_are_refused(model):
 
 
 def test_labels_and_weights_in_another_order_than_the_rows_are_refused(model):
-    rows = pd.DataFrame(tiny.make_rows())
+    rows = pd.DataFrame({name: list(column) for name, column in tiny.make_rows().items()})
     labels = pd.DataFrame(tiny.make_labels())
     weights = pd.Series(np.ones(tiny.ROWS))[::-1]
     with pytest.raises(ValueError, match=r"index of the labels .* `labels.loc\[rows.index\]`"):

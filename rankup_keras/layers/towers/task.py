@@ -89,7 +89,8 @@ class Task:
                 f"named after it. Received: {name!r}. Name the column apart: "
                 f"Task({instead!r}, label={name!r})."
             )
-        if not (isinstance(weight, numbers.Real) and weight > 0):
+        number: Any = weight
+        if not (isinstance(number, numbers.Real) and float(number) > 0):
             raise ValueError(
                 f"`weight` of task {name!r} must be a positive number. Received: weight={weight!r}."
             )
