@@ -118,7 +118,7 @@ def learn(project: Project, keep: Path | None = None) -> Statistics:
 def check_rates(project: Project) -> None:
     """Warns of sampling rates that are each row's own, by the first rows."""
     tasks = [task for task in project.tasks if isinstance(task.keep_rate, str)]
-    rows = next(project.parts["train"].tables(_LOOKED_AT), None) if tasks else None
+    rows: Any = next(project.parts["train"].tables(_LOOKED_AT), None) if tasks else None
     for task in tasks if rows is not None else ():
         columns = (f"label/{task.name}", f"rate/{task.keep_rate}")
         warn_of_own_rates(task.name, *(rows.column(name).to_numpy() for name in columns))
