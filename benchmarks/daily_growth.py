@@ -5,11 +5,19 @@
 
 A feature of integer ids grows by a tenth and loses a twentieth. Measured are the steps of
 `rk.models.next_day`, and writing the model and the ledger: seconds of each, and the most memory
-that all of them held above what yesterday's model and its ledger had taken, also as a multiple of
-the grown table's own size (float32, without the optimizer's slots). Linux only.
+held on the way, as multiples of the grown table with its optimizer's slots:
+
+- `times_the_table`: the new model, its warm start, and writing it, above what was held once the
+  vocabulary had grown. 1 is the new table itself. Yesterday's model is there, too, all the time.
+- `times_in_all`: everything above yesterday's model and its ledger. That has the new vocabulary,
+  its hash table, and the new ledger as well, whose size is that of the values' text and not of
+  the table.
+
+Linux only.
 """
 
 import argparse
+import gc
 import os
 import pathlib
 import tempfile
@@ -29,6 +37,11 @@ def held_mib(name: str) -> float:
     """Memory of this process: `VmRSS` now, `VmHWM` at most."""
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
     return next(int(x.split()[1]) / 1024 for x in lines if x.startswith(f"{name}:"))
+
+
+def restart_peak() -> None:
+    """Lets `VmHWM` begin anew."""
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
 def yesterday(rows: int, width: int) -> tuple[Any, pa.Table]:
@@ -67,11 +80,15 @@ def measured(rows: int, width: int) -> dict[str, Any]:
         seconds[step] = round(time.perf_counter() - begun, 2)
         begun = time.perf_counter()
 
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
+    restart_peak()
     before = held_mib("VmRSS")
     begun = time.perf_counter()
     grown = rk.features.grow(old.features, today, ledger, day=10, evict_after=5)
     done("grow")
+    gc.collect()
+    grown_mib, growing_mib = held_mib("VmRSS"), held_mib("VmHWM")
+    restart_peak()
+    begun = time.perf_counter()
     model = rk.models.rebuild(old, grown.features)
     done("rebuild")
     moved = rk.warm_start(model, old)
@@ -81,15 +98,18 @@ def measured(rows: int, width: int) -> dict[str, Any]:
         pq.write_table(grown.ledger, pathlib.Path(folder) / "ledger.parquet")
         done("write")
     table = moved.tables["ad"]
-    own = (table["kept"] + table["new"]) * width * 4 / 2**20
-    more = held_mib("VmHWM") - before
+    variables = [*model.trainable_variables[:1], *model.optimizer.embeddings.variables]
+    own = sum(4 * int(np.prod(v.shape)) for v in variables) / 2**20
+    peak = held_mib("VmHWM")
     return {
         **table,
         "seconds": seconds,
         "seconds_in_all": round(sum(seconds.values()), 2),
         "yesterday_mib": round(before),
-        "more_mib": round(more),
-        "times_the_table": round(more / own, 2),
+        "table_and_slots_mib": round(own),
+        "vocabulary_and_ledger_mib": round(grown_mib - before),
+        "times_the_table": round((peak - grown_mib) / own, 2),
+        "times_in_all": round((max(peak, growing_mib) - before) / own, 2),
     }
 
 

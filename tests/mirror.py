@@ -30,7 +30,6 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     "cli/__init__.py": ("tests/cli/test_interrupts.py", "what a process has beside its command"),
     "cli/update_command.py": ("tests/cli/test_updating.py", "what a day says and returns"),
     "models/warm_start_report.py": ("tests/models/test_warm_starting.py", "what it is told"),
-    "features/value_book.py": ("tests/features/test_growth.py", "the rules that it applies"),
     "data/source.py": ("tests/data/test_files.py", "what every reader of files has to offer"),
     "distribution/ahead_of_time/compiling.py": (
         "tests/distribution/tpu/test_ahead_of_time.py",

@@ -13,6 +13,8 @@ import rankup_keras as rk
 
 # As in pyproject.toml: Keras's own variables have NumPy 1's form of `__array__`.
 KERAS_WARNS = "ignore:__array__ implementation doesn:DeprecationWarning"
+# Keras imports these two for wrappers and pictures, where they are; that takes seconds.
+WITHOUT = "import sys; sys.modules.update(sklearn=None, matplotlib=None);"
 ROOT = pathlib.Path(__file__).parents[1]
 HEAVY = ("tensorflow", "keras", "numpy", "pandas", "matplotlib", "pyarrow")
 pytestmark = pytest.mark.processes
@@ -20,8 +22,6 @@ pytestmark = pytest.mark.processes
 
 def run(code: str, folder: pathlib.Path = ROOT) -> str:
     """What a fresh process prints; warnings are errors there."""
-    # Keras imports these two for wrappers and pictures, where they are; that takes seconds.
-    code = f"import sys; sys.modules.update(sklearn=None, matplotlib=None); {code}"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-W", KERAS_WARNS, "-c", code],
         cwd=folder,
@@ -66,12 +66,12 @@ def saved(tmp_path_factory) -> pathlib.Path:
     ],
 )
 def test_a_model_reloads_whatever_is_imported_first(saved, first):
-    code = f"{first}; print(type(keras.saving.load_model('model.keras')).__module__)"
+    code = f"{WITHOUT} {first}; print(type(keras.saving.load_model('model.keras')).__module__)"
     assert run(code, saved) == "rankup_keras.models.rankmixer\n"
 
 
 def test_every_registered_class_is_known_to_keras():
-    code = "import rankup_keras, keras, sys; print(*keras.saving.get_custom_objects())"
+    code = f"{WITHOUT} import rankup_keras, keras; print(*keras.saving.get_custom_objects())"
     known = set(run(code).split())
     package = rk.__path__[0]
     files = [path.read_text("utf-8").splitlines() for path in pathlib.Path(package).rglob("*.py")]

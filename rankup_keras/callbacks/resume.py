@@ -17,7 +17,7 @@ from rankup_keras.training.folder_lock import FolderLock
 from rankup_keras.training.resume_replay import Replay
 from rankup_keras.training.resume_store import CheckpointStore
 
-FORMAT = 2
+FORMAT = 3
 HOOKS = [
     f"on_{phase}_{moment}"
     for phase in ("train", "test", "predict")

@@ -130,14 +130,16 @@ def labels_are_no_features(tasks: list[Task], features: list[Feature]) -> Found:
 
 
 def gauc_has_groups(training: Training, features: list[Feature]) -> Found:
-    """GAUC ranks within the values of a feature."""
+    """GAUC ranks within the values of a feature, and calibration is told by those of one."""
     by, singles = training.gauc_by, _single_valued(features)
     if by is None and "gauc" in training.metrics:
         message = "The metric 'gauc' needs `gauc_by`, the feature to rank within, such as the user."
         yield ("training", "metrics"), message
-    if by is not None and by not in singles:
-        message = f"{by!r} is not a single-valued categorical feature. {nearest(by, singles)}"
-        yield ("training", "gauc_by"), message
+    for key in ("gauc_by", "calibration_by"):
+        by = getattr(training, key)
+        if by is not None and by not in singles:
+            message = f"{by!r} is not a single-valued categorical feature. {nearest(by, singles)}"
+            yield ("training", key), message
 
 
 def early_stopping_monitors_a_metric(training: Training, tasks: list[Task], data: Data) -> Found:

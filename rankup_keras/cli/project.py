@@ -74,6 +74,13 @@ class Project:
         except DataError as error:
             raise self._at_its_line(error) from error
 
+    @property
+    def told_apart(self) -> list[str]:
+        """Columns that metrics are told by."""
+        training = self.config.training
+        names = (training.gauc_by, training.calibration_by)
+        return list(dict.fromkeys(name for name in names if name is not None))
+
     def inputs(
         self, paths: Sequence[str], features: rk.FeatureSet, extra: Sequence[str], **rest: Any
     ) -> Files:
@@ -105,7 +112,11 @@ class Project:
                 (key, ("data", "split"))
                 for key in (data.split.column, data.split.time, data.split.by)
             ]
-        places += [(task.label, ("tasks", n)) for n, task in enumerate(self.tasks)]
+        places += [
+            (column, ("tasks", n))
+            for n, task in enumerate(self.tasks)
+            for column in (task.label, task.keep_rate)
+        ]
         places += [(item.name, ("features", n)) for n, item in enumerate(self.config.features)]
         at = next((place for column, place in places if column == name), None)
         return error if at is None else ConfigError([self.file.problem(at, str(error))])

@@ -2,10 +2,12 @@
 
 import json
 import operator
+from pathlib import Path
 from typing import Any
 
 import rankup_keras as rk
 from rankup_keras.cli.project import Project
+from rankup_keras.diagnostics.token_sources import token_sources
 
 
 def kept_epoch(project: Project) -> int | None:
@@ -23,13 +25,16 @@ def kept_epoch(project: Project) -> int | None:
     return kept
 
 
-def write_report(project: Project, ranks: Any, summary: dict[str, Any]) -> None:
+def write_report(
+    project: Project, ranks: Any, summary: dict[str, Any], calibration: dict[str, Any] | None = None
+) -> None:
     """Writes the page about a run, which ends with the epoch that was kept.
 
     Args:
         project: what was trained.
         ranks: the `EffectiveRank` callback after training.
         summary: the run's summary, whose metrics the page begins with.
+        calibration: each task's `Reliability`, on the rows for test, or else for validation.
     """
     kept = summary["kept_epoch"]
     about = {
@@ -48,4 +53,43 @@ def write_report(project: Project, ranks: Any, summary: dict[str, Any]) -> None:
         title=f"{summary['model']}: run {project.run.path.name}",
         about=about,
         tokens=ranks.tokens,
+        calibration=calibration,
+    )
+
+
+def write_day_report(
+    project: Project,
+    path: Path,
+    line: dict[str, Any],
+    profile: Any,
+    model: Any,
+    calibration: dict[str, Any],
+) -> None:
+    """Writes the page about a day's version, on the rows that were held out.
+
+    Args:
+        project: the run.
+        path: the file.
+        line: the day's line of the series.
+        profile: the model's `RankProfile`.
+        model: the model as it was trained.
+        calibration: each task's `Reliability`.
+    """
+    about = {
+        "run": str(project.run.path),
+        "day": str(line["day"]),
+        "rows": ", ".join(f"{rows:,} to {part}" for part, rows in line["rows"].items()),
+        "compared with": line["compared_with"],
+    }
+    for which, tasks in line["held"].items():
+        for task, values in tasks.items():
+            shown = (f"{name} {value:.4f}" for name, value in values.items() if value is not None)
+            about[f"{which}: {task}"] = ", ".join(shown)
+    rk.diagnostics.report(
+        [profile],
+        path,
+        title=f"{model.name}: run {project.run.path.name}, day {line['day']}",
+        about=about,
+        tokens=token_sources(model),
+        calibration=calibration,
     )

@@ -17,8 +17,10 @@ from rankup_keras import durable
 from rankup_keras.cli.failures import RunError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key
+from rankup_keras.diagnostics.calibration import Reliability, reliability
 from rankup_keras.metrics import exact
 from rankup_keras.models.labels import with_certain_negatives
+from rankup_keras.models.sampled_labels import weights_of_all
 
 METRICS: dict[str, Callable[..., float]] = {
     "auc": exact.auc,
@@ -47,23 +49,33 @@ def score(model: Any, files: Files, batch_size: int) -> Scored:
 
 
 def evaluate(
-    model: Any, files: Files, batch_size: int, group: str | None, scored: Scored | None = None
+    model: Any,
+    files: Files,
+    batch_size: int,
+    group: str | None,
+    scored: Scored | None = None,
+    segment: str | None = None,
+    calibration: dict[str, Reliability] | None = None,
 ) -> tuple[int, dict[str, dict[str, float]]]:
     """The number of rows, and by task the values of all metrics, exact ones.
 
-    Rows whose label is missing are left out of their task's metrics, NaN where no row is left.
+    Rows whose label is missing are left out of their task's metrics, NaN where no row is left. A
+    negative of a task with a `keep_rate` counts as the `1 / rate` rows that it stands for.
 
     All scores are held in memory, 8 bytes per row and task. `group` is the column to rank within,
     one of the files' extra columns. `scored` are other scores of the files' rows, as `score` gives
-    them, than those of the model.
+    them, than those of the model. `calibration` gets each task's reliability, by the values of the
+    extra column `segment` as well.
     """
     labels = {target.name: key(target) for target in files.targets if target.role == "label"}
     weights = [key(target) for target in files.targets if target.role == "weight"]
-    groups = [] if group is None else [f"extra/{group}"]
+    groups = [f"extra/{name}" for name in dict.fromkeys((group, segment)) if name is not None]
+    rates = {task.name: task.keep_rate for task in model.tasks if task.keep_rate is not None}
+    of_rows = sorted({f"rate/{rate}" for rate in rates.values() if isinstance(rate, str)})
     kept: list[pa.Table] = []
     scores: dict[str, list[np.ndarray]] = {task: [] for task in labels}
     for part, predicted in scored or score(model, files, batch_size):
-        kept.append(part.select([*labels.values(), *weights, *groups]))
+        kept.append(part.select([*labels.values(), *weights, *groups, *of_rows]))
         for task in scores:
             scores[task].append(predicted[task])
     if not kept:
@@ -71,7 +83,7 @@ def evaluate(
     table = pa.concat_tables(kept)
     weight = table.column(weights[0]).to_numpy() if weights else None
     group_ids = None
-    if groups:
+    if group is not None:
         group_ids = table.column(groups[0]).combine_chunks().dictionary_encode("encode").indices
     after = {task.name: task.after for task in model.tasks if task.after is not None}
     values = {task: table.column(label).to_numpy() for task, label in labels.items()}
@@ -80,10 +92,29 @@ def evaluate(
         known = ~np.isnan(y)
         y, p = y[known], np.concatenate(scores[task])[known]
         w = None if weight is None else weight[known]
+        if task in rates:
+            r = rates[task]
+            r = table.column(f"rate/{r}").to_numpy()[known] if isinstance(r, str) else r
+            w = weights_of_all(y, r) * (1 if w is None else w)
         found[task] = {n: metric(y, p, w) if len(y) else np.nan for n, metric in METRICS.items()}
         if group_ids is not None:
             found[task]["gauc"] = exact.gauc(y, p, group_ids.to_numpy()[known], w)
+        if calibration is not None and len(y):
+            values = None if segment is None else _texts(table.column(f"extra/{segment}"))[known]
+            calibration[task] = reliability(y, p, w, values, by=segment or "segment")
     return table.num_rows, found
+
+
+def _texts(column: pa.ChunkedArray) -> np.ndarray:
+    """Values of a column as text; a missing one is empty."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    coded = column.combine_chunks().dictionary_encode("encode")
+    names = [
+        v.decode(errors="replace") if isinstance(v, bytes) else "" if v is None else str(v)
+        for v in coded.dictionary.to_pylist()
+    ]
+    return np.array(names)[coded.indices.to_numpy()]
 
 
 # Text that spreadsheets take for a formula, whatever the quotes around it; numbers are none.

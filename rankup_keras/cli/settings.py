@@ -201,6 +201,7 @@ class Training(Section):
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     metrics: list[MetricName] = ["auc", "log_loss", "ne", "calibration"]
     gauc_by: str | None = None
+    calibration_by: str | None = None
     early_stopping: EarlyStopping | None = None
     checkpoint_every: Positive | None = None
     rank_log: bool = True

@@ -86,13 +86,14 @@ def _train(project: Project, resume: bool, overwrite: bool, data_changed: bool) 
         "kept_epoch": kept or run.epochs(),
         "seconds": round(seconds, 1),
     }
+    calibration: dict[str, Any] = {}
     for part in ("validation", "test"):
         if part in parts:
             out.say(f"Evaluating on the rows for {part}")
-            summary[part] = evaluate(project, model, part)[1]
+            summary[part] = evaluate(project, model, part, calibration)[1]
     durable.write_text(run.summary, json_text(summary, indent=1) + "\n")
     if ranks is not None and ranks.measured:
-        write_report(project, ranks, summary)
+        write_report(project, ranks, summary, calibration)
     run.note(f"done in {seconds:.1f} s")
     return summary
 
@@ -119,11 +120,20 @@ def _check_other_parts(project: Project) -> None:
         out.say(f"{project.bad_rows.count:,} malformed rows were left out, see bad_rows.jsonl")
 
 
-def evaluate(project: Project, model: Any, part: str) -> tuple[int, dict[str, dict[str, float]]]:
+def evaluate(
+    project: Project, model: Any, part: str, calibration: dict[str, Any] | None = None
+) -> tuple[int, dict[str, dict[str, float]]]:
     """The number of rows of a part and exact metrics on them, with the types of a trained model."""
-    group = project.config.training.gauc_by
-    files = project.files(part, model.features, [] if group is None else [group])
-    return scoring.evaluate(model, files, project.scoring_batch, group)
+    training = project.config.training
+    files = project.files(part, model.features, project.told_apart)
+    return scoring.evaluate(
+        model,
+        files,
+        project.scoring_batch,
+        training.gauc_by,
+        segment=training.calibration_by,
+        calibration=calibration,
+    )
 
 
 def _fit(project: Project, model: Any, data_changed: bool) -> Any:

@@ -35,6 +35,7 @@ class UpdateFolder:
         self.uncalibrated = self.place / run.uncalibrated.name
         self.ledger = self.place / run.ledger.name
         self.summary = self.place / run.summary.name
+        self.report = self.place / run.report.name
         self.bad_rows = self.place / run.bad_rows.name
         self.line = self.place / "day.json"
         self.export = self.place / "export" / base.resolve().name
@@ -79,7 +80,8 @@ class UpdateFolder:
         run = self.run
         if line["calibrated"] is None:
             run.uncalibrated.unlink(missing_ok=True)
-        for target in (run.uncalibrated, run.model, run.ledger, run.summary, run.bad_rows):
+        names = (run.uncalibrated, run.model, run.ledger, run.summary, run.bad_rows, run.report)
+        for target in names:
             if (done / target.name).exists():
                 os.replace(done / target.name, target)
                 run.note(f"update of day {line['day']}: {target.name} is in place")

@@ -15,6 +15,7 @@ from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.output import json_text
 from rankup_keras.cli.project import Project
 from rankup_keras.cli.run_folder import load_model
+from rankup_keras.cli.run_report import write_day_report
 from rankup_keras.cli.training import differing
 from rankup_keras.cli.update_folder import UpdateFolder
 from rankup_keras.cli.update_series import Series
@@ -26,8 +27,8 @@ from rankup_keras.data.statistics import scan
 _FREE = (
     "data", "export", "update", "run",
     *(f"training.{name}" for name in (
-        "batch_size", "epochs", "seed", "gauc_by", "early_stopping", "checkpoint_every",
-        "rank_log", "rank_rows",
+        "batch_size", "epochs", "seed", "gauc_by", "calibration_by", "early_stopping",
+        "checkpoint_every", "rank_log", "rank_rows",
     )),
 )  # fmt: skip
 _RULES = ("min_count", "decay", "evict_after", "evict_below", "moments_window", "fixed", "new_rows")
@@ -100,7 +101,13 @@ class Day:
         found = self._next_day(load_model(trainable, compiled=True))
         self._train(found.model, rows["train"], identity)
         final = self._finish(found.model)
-        new = self._measure(final, self.files(final.features, "compare"))
+        compared = self.files(final.features, "compare")
+        calibration: dict[str, Any] = {}
+        profile = self._profile(final, compared)
+        new = {
+            "metrics": self._metrics(final, compared, calibration=calibration),
+            "effective_rank": _means(profile),
+        }
         gate = self.settings.gate
         refused = [*update_gate.problems(gate, served, new["metrics"])]
         refused += update_gate.rank_problems(gate, before, new["effective_rank"])
@@ -135,6 +142,8 @@ class Day:
         }  # fmt: skip
         summary.pop("test", None)  # of another model
         durable.write_text(folder.summary, json_text(summary, indent=1) + "\n")
+        if profile is not None:
+            write_day_report(project, folder.report, line, profile, found.model, calibration)
         folder.decide(line)
         self._tell("decided")
         folder.take_over()
@@ -143,7 +152,6 @@ class Day:
     def files(self, features: rk.FeatureSet, part: str | None = None) -> Files:
         """The day's rows, or those of a part."""
         config = self.project.config
-        group = config.training.gauc_by
         where = []
         if part is not None:
             seed, by = config.training.seed, self.settings.holdout_by
@@ -151,7 +159,7 @@ class Day:
         return self.project.inputs(
             self.data,
             features,
-            [] if group is None else [group],
+            self.project.told_apart,
             tasks=self.project.tasks,
             weight=config.data.weight,
             where=where,
@@ -169,10 +177,12 @@ class Day:
         self.project.run.note(f"update of day {self.day}: {text}")
         self.project.out.say(f"Day {self.day}: {text}")
 
-    def _metrics(self, model: Any, files: Files, scored: Any = None) -> Any:
-        group = self.project.config.training.gauc_by
-        batch = self.project.scoring_batch
-        return scoring.evaluate(model, files, batch, group, scored)[1]
+    def _metrics(
+        self, model: Any, files: Files, scored: Any = None, calibration: Any = None
+    ) -> Any:
+        training, batch = self.project.config.training, self.project.scoring_batch
+        by = training.calibration_by
+        return scoring.evaluate(model, files, batch, training.gauc_by, scored, by, calibration)[1]
 
     def _measure(self, model: Any, files: Files) -> dict[str, Any]:
         return {
@@ -182,13 +192,17 @@ class Day:
 
     def _ranks(self, model: Any, files: Files) -> dict[str, float]:
         """Effective rank by layer; empty of models without tokens."""
+        return _means(self._profile(model, files))
+
+    def _profile(self, model: Any, files: Files) -> Any:
+        """The effective ranks; none of models without tokens."""
         model = getattr(model, "base", model)
         if not any(layer.name == "tokens" for layer in model.layers):
-            return {}
+            return None
         rows = self.project.config.training.rank_rows
         probe = files.dataset(rows).take(1)
-        found = rk.diagnostics.rank_profile(model, probe, samples=rows, table_rows=0)
-        return {name: layer.mean for name, layer in found.layers.items()}
+        label = f"day {self.day}"
+        return rk.diagnostics.rank_profile(model, probe, samples=rows, table_rows=0, label=label)
 
     def _served(self, old: Any, held: Files) -> tuple[Any, str]:
         """Metrics of the version that is served, or of yesterday's model where none is."""
@@ -274,6 +288,10 @@ class Day:
         times = update_gate.latencies([rk.serving.version_path(base), path], rows)
         self._tell("a call takes {:.2f} ms, {:.2f} ms of the one served".format(*times[::-1]))
         return path, update_gate.latency_problems(self.settings.gate, *times)
+
+
+def _means(profile: Any) -> dict[str, float]:
+    return {} if profile is None else {n: layer.mean for n, layer in profile.layers.items()}
 
 
 def _save(model: Any, path: Path) -> None:

@@ -223,7 +223,7 @@ class Encoder:
             encoded["encoded_vectors"] = tf.concat([clean_vectors(part) for part in parts], axis=1)
         labels, weights = {}, []
         for number, target in enumerate(self._beside, start=len(self._numeric)):
-            if target.role == "label":
+            if target.role in ("label", "rate"):
                 labels[target.name] = arrays["floats"][:, number]
             else:
                 weights.append(arrays["floats"][:, number])

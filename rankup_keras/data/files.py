@@ -29,6 +29,7 @@ from rankup_keras.data.schema import (
     check_schema,
     feature_targets,
     label_targets,
+    rate_targets,
 )
 from rankup_keras.data.source import Chunk, Source, Unit
 from rankup_keras.data.tfrecord_source import TFRecordSource
@@ -127,7 +128,8 @@ class Files:
             schemas = dict.fromkeys(schemas, schemas[self.paths[-1]])
         self.schema = _common_schema(schemas)
         text = self._source.text and transform is None
-        self.targets = feature_targets(features, self.schema, text) + label_targets(tasks)
+        self.targets = feature_targets(features, self.schema, text)
+        self.targets += [*label_targets(tasks), *rate_targets(tasks)]
         if weight is not None:
             self.targets.append(Target(weight, weight, "float32", role="weight"))
         for path, schema in schemas.items():
@@ -334,7 +336,8 @@ class Files:
         """Packed tensors → columns, labels and weights, within TensorFlow."""
         parts: dict[str, dict[str, tf.Tensor]] = {"feature": {}, "label": {}, "weight": {}}
         for target, tensor in self.packer.unpack(packed).items():
-            parts[target.role][target.name] = tensor
+            # Rates stand among the labels, which they belong to.
+            parts["label" if target.role == "rate" else target.role][target.name] = tensor
         if not parts["label"]:
             return parts["feature"]
         item = (parts["feature"], parts["label"])

@@ -55,6 +55,13 @@ def label_targets(tasks: Iterable[Task | str]) -> list[Target]:
     ]
 
 
+def rate_targets(tasks: Iterable[Task | str]) -> list[Target]:
+    """The targets of the columns of rates that tasks name, each once."""
+    rates = [task.keep_rate for task in tasks if isinstance(task, Task)]
+    columns = dict.fromkeys(rate for rate in rates if isinstance(rate, str))
+    return [Target(name, name, "float32", role="rate") for name in columns]
+
+
 def check_schema(
     targets: Sequence[Target], schema: pa.Schema, file: str, split_lists: bool
 ) -> None:

@@ -1,3 +1,5 @@
+from .calibration import Reliability as Reliability
+from .calibration import reliability as reliability
 from .findings import Finding as Finding
 from .findings import find_problems as find_problems
 from .gap_attention import AttentionByGap as AttentionByGap

@@ -235,6 +235,21 @@ def metrics(profiles: Sequence[RankProfile]) -> dict[str, Panel]:
     return {name: functools.partial(draw, name=name) for name in names}
 
 
+def reliability(bins: Sequence[tuple[float, float, int]]) -> Panel:
+    """Observed share by predicted probability, and where both are equal."""
+    predicted, observed = ([values[i] for values in bins] for i in (0, 1))
+
+    def draw(axes: Any) -> None:
+        high = 1.05 * max(*predicted, *observed, 1e-6)
+        axes.plot([0, high], [0, high], "--", color=_GREY)
+        axes.plot(predicted, observed, color=_BLUE, marker="o", ms=4)
+        axes.set(xlim=(0, high), ylim=(0, high), xlabel="predicted", ylabel="observed")
+        axes.locator_params(nbins=5)
+        _finish(axes)
+
+    return draw
+
+
 def relation_panels(relation: Any) -> dict[str, Panel]:
     """The matrices of a `TokenRelations`, and its label information where there is some."""
     # The diagonal is a token with itself and would set the scale alone.

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from rankup_keras.diagnostics.calibration import Reliability
 from rankup_keras.diagnostics.gap_attention import AttentionByGap
 from rankup_keras.diagnostics.record import RankProfile, read_profiles
 from rankup_keras.diagnostics.report_page import page
@@ -28,6 +29,7 @@ def report(
     attention: AttentionByGap | None = None,
     about: Mapping[str, str] | None = None,
     tokens: Sequence[tuple[str, str]] = (),
+    calibration: Mapping[str, Reliability] | None = None,
 ) -> str:
     """Writes one HTML page about a run: ranks, spectra, tables, metrics, and what they say.
 
@@ -48,6 +50,7 @@ def report(
         about: What to say of the run at the top: the model, its metrics. Defaults to nothing.
         tokens: Family and fields of every token, as `token_sources(model)` tells them; an
             `EffectiveRank` callback knows them by itself.
+        calibration: Task → what `reliability` returned, to be drawn as well.
 
     Returns:
         The path of the page.
@@ -79,7 +82,15 @@ def report(
     text = page(
         title or "Effective rank of a training run",
         summary(profiles),
-        sections(profiles, relations or {}, collapse_below, about or {}, tokens, attention),
+        sections(
+            profiles,
+            relations or {},
+            collapse_below,
+            about or {},
+            tokens,
+            attention,
+            calibration or {},
+        ),
     )
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

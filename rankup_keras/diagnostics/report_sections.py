@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rankup_keras.diagnostics import plots
+from rankup_keras.diagnostics.calibration import Reliability
 from rankup_keras.diagnostics.insights import read_run
 from rankup_keras.diagnostics.record import LayerRanks, RankProfile, TableRanks, control_of
 from rankup_keras.diagnostics.report_page import card, table
@@ -39,6 +40,7 @@ def sections(
     about: Mapping[str, str],
     tokens: Sequence[tuple[str, str]],
     attention: Any = None,
+    calibration: Mapping[str, Reliability] | None = None,
 ) -> Iterator[str]:
     """All sections of the page, in order."""
     last = profiles[-1]
@@ -66,6 +68,7 @@ def sections(
         dict(itertools.islice(plots.metrics(profiles).items(), _METRICS)),
         190,
     )
+    yield from _calibration(calibration or {})
     note = (
         "Mean share of each singular value of a sample's matrix, largest first, logarithmic. "
         "Dashed grey: untrained. A flat line is full rank; a steep one is a collapse."
@@ -110,6 +113,34 @@ def _small_charts(
     ]
     if charts:
         yield card(heading, note, f'<div class="small">{"".join(charts)}</div>', wide=True)
+
+
+def _calibration(calibration: Mapping[str, Reliability]) -> Iterator[str]:
+    note = (
+        "Share of positives by predicted probability, in bins of about as many rows. On the dashed "
+        "line predictions are what is observed; above it, too low."
+    )
+    panels = {task: plots.reliability(found.bins) for task, found in calibration.items()}
+    yield from _small_charts("Calibration", note, panels, 260)
+    for task, found in calibration.items():
+        head = ("rows", "predicted", "observed", "predicted / observed")
+        rows = [
+            (str(number), *_compared(count, predicted, observed))
+            for number, (predicted, observed, count) in enumerate(found.bins, start=1)
+        ]
+        yield card(f"Calibration of {task} by bin", "", table([("bin", *head), *rows]))
+        if found.segments:
+            rows = [
+                (name, *_compared(count, predicted, observed), f"{entropy:.4f}")
+                for name, (count, predicted, observed, entropy) in found.segments.items()
+            ]
+            heading = f"Calibration of {task} by {found.by}"
+            yield card(heading, "", table([(found.by, *head, "NE"), *rows]))
+
+
+def _compared(count: int, predicted: float, observed: float) -> tuple[str, ...]:
+    ratio = f"{predicted / observed:.3f}" if observed else ""
+    return f"{count:,}", f"{predicted:.4g}", f"{observed:.4g}", ratio
 
 
 def _insights(profiles: Sequence[RankProfile], collapse_below: float) -> str:

@@ -68,7 +68,7 @@ def convert(
         array = decoded(array)
     if target.shape == "single":
         result, problems = _scalars(array, target)
-        if target.role in ("label", "weight"):
+        if target.role in ("label", "rate", "weight"):
             problems = problems + _check_numbers(result, array, target, problems)
         return result, problems
     return _lists(array, target, separator)
@@ -249,6 +249,9 @@ def _check_numbers(
     if target.role == "label":
         good = (values == 0) | (values == 1) | (target.nullable & np.isnan(values))
         rule = "a label must be 0 or 1."
+    elif target.role == "rate":
+        good = (values > 0) & (values <= 1)
+        rule = "a `keep_rate` must lie in (0, 1]."
     else:
         good = (values >= 0) & np.isfinite(values)
         rule = "a weight must be a number, 0 or more."

@@ -155,33 +155,37 @@ def grow(
     with tempfile.TemporaryDirectory(prefix="rankup_keras_") as folder:
         vocabularies, dtypes = {}, {}
         owners = {f.name: f for f in grown.leaves(Categorical) if f.learns_vocabulary}
+
+        def placed(name: str, known: pa.Array) -> pa.Array:
+            """The vocabulary of a feature from now on; what it is made of is gone afterwards."""
+            if name in fixed:
+                return known
+            feature: Any = owners[name]
+            book = ValueBook(known, _of(ledger, name), day, min_count)
+            book.add(_of(counts, name), decay)
+            alive = book.alive(evict_after, evict_below, min_count, feature.max_tokens)
+            values, changes[name] = book.placed(alive)
+            if not len(values):
+                raise ValueError(
+                    f"No value of feature {name!r} would stay in its vocabulary. Evict later: "
+                    f"Received: evict_after={evict_after}, evict_below={evict_below}."
+                )
+            parts.append(book.ledger(name, values, evict_after))
+            return values
+
         for number, (name, lookup) in enumerate(features.lookups.items()):
-            if name not in owners:
-                continue
-            known = pa.array(lookup.vocabulary(), pa.string())
-            values = known
-            if name not in fixed:
-                feature: Any = owners[name]
-                book = ValueBook(known, _of(ledger, name), day, min_count)
-                book.add(_of(counts, name), decay)
-                alive = book.alive(evict_after, evict_below, min_count, feature.max_tokens)
-                values, changes[name] = book.placed(alive)
-                if not len(values):
-                    raise ValueError(
-                        f"No value of feature {name!r} would stay in its vocabulary. Evict later: "
-                        f"Received: evict_after={evict_after}, evict_below={evict_below}."
-                    )
-                parts.append(book.ledger(name, values, evict_after))
-            path = Path(folder) / f"{number}.txt"
-            write_vocabulary(pa.chunked_array([values.cast(pa.binary())]), path)
-            vocabularies[name], dtypes[name] = path, lookup.dtype_in
+            if name in owners:
+                vocabularies[name], dtypes[name] = Path(folder) / f"{number}.txt", lookup.dtype_in
+                write_vocabulary(placed(name, lookup.values()), vocabularies[name])
         moments = {f.name: moments[f.name] for f in grown.leaves(Numeric) if f.name in moments}
+        pa.default_memory_pool().release_unused()
         grown.set_statistics(vocabularies, moments, dtypes)
     return Grown(grown, pa.concat_tables([LEDGER.empty_table(), *parts]), changes)
 
 
 def _of(table: pa.Table, name: str) -> pa.Table:
-    return table.filter(pc.equal(table["feature"], name))
+    own = pc.equal(table["feature"], name)
+    return table if pc.all(own).as_py() else table.filter(own)
 
 
 def _today(

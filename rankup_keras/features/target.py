@@ -10,7 +10,7 @@ import tensorflow as tf
 
 Kind = Literal["string", "int64", "float32", "float64"]
 Shape = Literal["single", "list", "vector"]
-Role = Literal["feature", "label", "weight", "extra"]
+Role = Literal["feature", "label", "rate", "weight", "extra"]
 
 ARROW = {
     "string": pa.binary(),

@@ -1,5 +1,8 @@
 """A feature's values and their counts: which stay in its vocabulary, and in which order."""
 
+import itertools
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,36 +17,70 @@ LEDGER = pa.schema(
 )
 
 
+def former_places(values: Iterable[pa.Array], former: Iterable[pa.Array]) -> np.ndarray:
+    """The place that each of some values had among former ones, int32, -1 where it had none.
+
+    Both hold a value once, and come in pieces that are equally long but for the last. Most values
+    of a vocabulary stand where they stood, which a comparison tells; only the others are looked
+    up, since a hash table of all takes as much memory as their rows of a table of embeddings.
+    """
+    found, rest, others = [], [], []
+    start = 0
+    for ours, theirs in itertools.zip_longest(values, former, fillvalue=pa.array([], pa.string())):
+        common, longest = min(len(ours), len(theirs)), max(len(ours), len(theirs))
+        same = np.zeros(longest, bool)
+        same[:common] = pc.equal(ours.slice(0, common), theirs.slice(0, common)).to_numpy(False)
+        place = np.arange(start, start + len(ours), dtype=np.int32)
+        place[~same[: len(ours)]] = -1
+        found.append(place)
+        for piece, moved in ((ours, rest), (theirs, others)):
+            other = ~same[: len(piece)]
+            moved.append((start + np.flatnonzero(other), piece.filter(pa.array(other))))
+        start += longest
+    places, left = _joined(rest)
+    former_ones, candidates = _joined(others)
+    result = np.concatenate([np.empty(0, np.int32), *found])
+    at = pc.index_in(left, candidates).fill_null(-1).to_numpy()
+    result[places] = np.append(former_ones, -1)[at]
+    return result
+
+
+def _joined(parts: list[tuple[np.ndarray, pa.Array]]) -> tuple[np.ndarray, pa.Array]:
+    places = np.concatenate([np.empty(0, np.int64), *(places for places, _ in parts)])
+    return places, pa.chunked_array([v for _, v in parts], pa.string()).combine_chunks()
+
+
 class ValueBook:
     """Counts of one feature's values: those of the vocabulary, in order, then candidates."""
 
     def __init__(self, known: pa.Array, ledger: pa.Table, day: int, min_count: float) -> None:
-        found = pc.index_in(known, ledger["value"].combine_chunks())
-        at, noted = found.fill_null(0).to_numpy(), found.is_valid().to_numpy(False)
-        candidates = pc.invert(pc.is_in(ledger["value"], known)).combine_chunks()
+        noted = ledger["value"].combine_chunks()
+        at = former_places([known], [noted])
+        candidate = np.ones(len(noted), bool)
+        candidate[at[at >= 0]] = False
         self.known, self.day = len(known), day
-        self.values = pa.concat_arrays([known, ledger["value"].combine_chunks().filter(candidates)])
-        beyond = candidates.to_numpy(False)
-        count, seen = ledger["count"].to_numpy(), ledger["last_seen"].to_numpy()
-        if not len(ledger):
-            count, seen = np.zeros(1), np.zeros(1, np.int32)
-            beyond = np.zeros(1, bool)
-        self.count = np.concatenate([np.where(noted, count[at], min_count), count[beyond]])
-        self.seen = np.concatenate([np.where(noted, seen[at], day), seen[beyond]])
+        self.values = pa.concat_arrays([known, noted.filter(pa.array(candidate))])
+        # Without an entry, at -1, a value counts as seen today.
+        count = np.append(ledger["count"].to_numpy(), min_count)
+        seen = np.append(ledger["last_seen"].to_numpy(), np.int32(day))
+        self.count = np.concatenate([count[at], count[:-1][candidate]])
+        self.seen = np.concatenate([seen[at], seen[:-1][candidate]])
+        self.places = np.arange(len(known))
 
     def add(self, today: pa.Table, decay: float) -> None:
         """Takes today's counts, values unique or not."""
         summed = today.group_by("value", use_threads=False).aggregate([("count", "sum")])
         values, counts = summed["value"].combine_chunks(), summed["count_sum"].to_numpy()
-        at = pc.index_in(values, self.values)
-        old = at.is_valid().to_numpy(False)
+        at = pc.index_in(self.values, values)  # a hash table of today's alone
+        known, places = at.is_valid().to_numpy(False), at.drop_null().to_numpy()
         self.count *= decay
-        places = at.drop_null().to_numpy()
-        self.count[places] += counts[old]
-        self.seen[places] = self.day
-        self.values = pa.concat_arrays([self.values, values.filter(pc.is_null(at))])
-        self.count = np.concatenate([self.count, counts[~old].astype(np.float64)])
-        self.seen = np.concatenate([self.seen, np.full((~old).sum(), self.day)])
+        self.count[known] += counts[places]
+        self.seen[known] = self.day
+        new = np.ones(len(values), bool)
+        new[places] = False
+        self.values = pa.concat_arrays([self.values, values.filter(pa.array(new))])
+        self.count = np.concatenate([self.count, counts[new]])
+        self.seen = np.concatenate([self.seen, np.full(new.sum(), self.day, np.int32)])
 
     def alive(
         self, evict_after: int | None, evict_below: float, min_count: float, limit: int | None
@@ -86,18 +123,21 @@ class ValueBook:
             places[low] = places[movers]
             places = places[:size]
         change = {"kept": int(old.sum()), "added": len(new), "evicted": len(free)}
+        self.places = places
         return self.values.take(pa.array(places)), change
 
     def ledger(self, name: str, vocabulary: pa.Array, evict_after: int | None) -> pa.Table:
-        """What the next day needs: the vocabulary's values, and candidates that are not too old."""
+        """What the next day needs: the vocabulary, and candidates that are not too old.
+
+        The vocabulary's values come first and in its order, where the next day looks for them.
+        """
         fresh = np.ones(len(self.values), bool)
         if evict_after is not None:
             fresh = self.day - self.seen <= evict_after
-        kept = pc.or_(pc.is_in(self.values, vocabulary), pa.array(fresh))
-        columns = [
-            self.values.filter(kept),
-            pa.array(self.count).filter(kept),
-            pa.array(self.seen.astype(np.int32)).filter(kept),
-        ]
-        names = pa.array([name]).take(pa.array(np.zeros(len(columns[0]), np.int64)))
-        return pa.Table.from_arrays([names, *columns], schema=LEDGER)
+        fresh[self.places] = False
+        rest = np.flatnonzero(fresh)
+        order = np.concatenate([self.places, rest])
+        values = pa.chunked_array([vocabulary, self.values.take(pa.array(rest))])
+        names = pa.repeat(name, len(order))
+        columns = [names, values, pa.array(self.count[order]), pa.array(self.seen[order])]
+        return pa.Table.from_arrays(columns, schema=LEDGER)

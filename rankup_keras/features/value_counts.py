@@ -145,10 +145,13 @@ def _position(values: pa.ChunkedArray, pivot: object) -> int:
     return low
 
 
-def write_vocabulary(values: pa.ChunkedArray, path: Path) -> None:
+def write_vocabulary(values: pa.Array | pa.ChunkedArray, path: Path) -> None:
     """Writes one value per line, as a vocabulary file is read."""
+    if isinstance(values, pa.Array):
+        values = pa.chunked_array([values])
     if pa.types.is_integer(values.type):
-        values = values.cast(pa.string()).cast(pa.binary())
+        values = values.cast(pa.string())
+    values = values.cast(pa.binary())
     with path.open("wb") as file:
         if len(values) and values[0].as_py().startswith(codecs.BOM_UTF8):
             file.write(codecs.BOM_UTF8)  # of two, one is taken for the mark of the encoding

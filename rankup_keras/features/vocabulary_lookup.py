@@ -2,20 +2,24 @@
 
 import atexit
 import codecs
+import itertools
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
 from rankup_keras.compat.raw_inputs import take_raw_inputs
 
 _ASSET = "vocabulary.txt"
+PIECE = 1 << 18  # values that are read at once
+BLOCK = 1 << 20  # bytes
 _scratch: list[Path] = []
 
 
@@ -100,22 +104,25 @@ class VocabularyLookup(keras.layers.Layer):
 
     def _check_text(self, path: Path) -> None:
         """Takes the mark off that some programs put before UTF-8; refuses other encodings."""
-        content = path.read_bytes()
-        what = None
-        if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            what = "UTF-16"
-        else:
+        what, decoder = None, codecs.getincrementaldecoder("utf-8")()
+        with path.open("rb") as file:
+            mark = file.read(len(codecs.BOM_UTF8))
+            file.seek(0)
             try:
-                pa.array([content], pa.large_binary()).cast(pa.large_string())
-            except pa.ArrowInvalid:
+                for block in iter(lambda: file.read(BLOCK), b""):
+                    decoder.decode(block)
+                    what = what or ("no text" if b"\0" in block else None)
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError:
                 what = "no UTF-8"
-        if what is not None or b"\0" in content:
+        if mark[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            what = "UTF-16"
+        if what is not None:
             raise ValueError(
-                f"The vocabulary file of feature {self.feature!r} is {what or 'no text'}. Write "
-                "it as UTF-8."
+                f"The vocabulary file of feature {self.feature!r} is {what}. Write it as UTF-8."
             )
-        if content.startswith(codecs.BOM_UTF8):
-            path.write_bytes(content.removeprefix(codecs.BOM_UTF8))
+        if mark == codecs.BOM_UTF8:
+            path.write_bytes(path.read_bytes().removeprefix(mark))
 
     def _load(self, path: Path, count: int | None) -> int:
         dtype = tf.as_dtype(self.dtype_in)
@@ -156,11 +163,31 @@ class VocabularyLookup(keras.layers.Layer):
 
     def vocabulary(self) -> list[str]:
         """The vocabulary's values in the order of their ids, as strings."""
+        return [value for piece in self.pieces() for value in piece.to_pylist()]
+
+    def values(self) -> pa.Array:
+        """The same as one array of strings."""
+        return pa.chunked_array([*self.pieces()], pa.string()).combine_chunks()
+
+    def pieces(self) -> Iterator[pa.Array]:
+        """The same as arrays of strings, `PIECE` values at a time."""
+        for text in self.texts():
+            readable = text.decode("utf-8", errors="replace")
+            yield pc.split_pattern(pa.array([readable], pa.string()), "\n").values
+
+    def texts(self) -> Iterator[bytes]:
+        """The same as lines of UTF-8, `PIECE` at a time, no end after the last."""
         if self._path is None:
-            return []
+            return
         # As TensorFlow reads it: carriage returns are skipped, the last line may have no end.
-        text = self._path.read_bytes().decode("utf-8", errors="replace").replace("\r", "")
-        return text.removesuffix("\n").split("\n")
+        with self._path.open("rb") as file:
+            while lines := list(itertools.islice(file, PIECE)):
+                yield b"".join(lines).replace(b"\r", b"").removesuffix(b"\n")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no vocabulary yet."""
+        return self._path is None
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         if self._table is None:

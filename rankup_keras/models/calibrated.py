@@ -11,6 +11,7 @@ from rankup_keras._registry import serializable
 from rankup_keras.layers.towers import IsotonicCalibration, PlattScaling
 from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.models.raw_rows import RawRows
+from rankup_keras.models.sampled_labels import weights_of_all, without_rates
 
 METHODS = ("platt", "isotonic")
 
@@ -103,7 +104,8 @@ def calibrate(model: RankingModel, data: Any, method: str = "platt") -> Calibrat
     Args:
         model: a trained model; of a `Calibrated` one the `base` is calibrated anew.
         data: validation rows with labels, in memory, in any of the forms that `evaluate` takes,
-            with sample weights or without. Rows whose label is missing are left out.
+            with sample weights or without. Rows whose label is missing are left out; a negative
+            of a task with a `keep_rate` counts as the `1 / rate` rows that it stands for.
         method: `"platt"` (default), `σ(a logit(p) + b)` by maximum likelihood, for thousands of
             rows; `"isotonic"`, a rising curve, for tens of thousands.
 
@@ -147,9 +149,13 @@ def calibrate(model: RankingModel, data: Any, method: str = "platt") -> Calibrat
         weights = None if parts[0][2] is None else _joined([p[2] for p in parts])
     else:
         scores = model.predict(x, verbose=0)
+    labels, rates = without_rates(labels)
     fitted = {}
     for task in model.tasks:
         w = weights.get(task.name) if isinstance(weights, Mapping) else weights
+        if task.name in rates:
+            of_all = weights_of_all(labels[task.name], rates[task.name])
+            w = of_all if w is None else np.reshape(w, (-1, 1)) * of_all
         layer = _fit(scores[task.name], labels[task.name], w, method, task.name)
         if layer is not None:
             fitted[task.name] = layer

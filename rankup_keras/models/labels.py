@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras.layers.towers import Task
+from rankup_keras.models.sampled_labels import with_rates
 
 
 def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
@@ -39,6 +40,7 @@ class Labels:
         self.columns = {task.name: task.label for task in tasks}
         self.rules = {task.name: task.rule for task in tasks if task.rule is not None}
         self.skipping = {task.name for task in tasks if task.missing_labels == "skip"}
+        self.rates = {task.name: task.keep_rate for task in tasks if task.keep_rate is not None}
         self.after = {task.name: task.after for task in tasks if task.after is not None}
 
     def read(self, labels: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,10 +53,12 @@ class Labels:
 
         Returns:
             NumPy arrays; tensors inside of a `tf.data` pipeline. NaN where a label is missing, of
-            a task that skips these, and may be 1.
+            a task that skips these, and may be 1. Of a task with a `keep_rate`, (rows, 2): the
+            label and the rate.
 
         Raises:
-            ValueError: a task has no labels, or a label is not in [0, 1].
+            ValueError: a task has no labels or rates, or a label is not in [0, 1], a rate not in
+                (0, 1].
             TypeError: labels are not numbers.
         """
         among = labels is None
@@ -74,7 +78,8 @@ class Labels:
             raise ValueError(self._without(missing, columns if among else labels, among))
         check = _checked_tensor if tf.inside_function() else _checked_array
         checked = {n: check(n, labels[n], n in self.skipping) for n in self.columns}
-        return with_certain_negatives(checked, self.after)
+        known = with_certain_negatives(checked, self.after)
+        return with_rates(known, self.rates, labels, columns)
 
     def _without(self, tasks: list[str], given: Mapping[str, Any], among: bool) -> str:
         """What tasks lack, of labels by task or of columns that labels should be among."""

@@ -9,10 +9,11 @@ from keras import ops
 
 from rankup_keras.metrics import LabelledRows
 from rankup_keras.metrics.labelled_rows import known_labels
+from rankup_keras.models.sampled_labels import among_kept, without_rates
 
 
 class SkipsMissingLabels:
-    """What `RankingModel` has of missing labels, before `keras.Model` in its bases."""
+    """What `RankingModel` has of missing and sampled labels, before `keras.Model` in its bases."""
 
     _rows: Any = None
     # In a function, or Keras would save its sums with the model.
@@ -45,14 +46,17 @@ class SkipsMissingLabels:
         training: bool = True,
     ) -> Any:
         skipping = self._rows.labels.skipping
+        y, rates = without_rates(y)
+        y_pred = among_kept(y_pred, rates)
         if skipping and y is not None:
             y, sample_weight = labelled_rows(y, sample_weight, skipping)
         return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         own = self._label_losses()
+        y, rates = without_rates(y)
         if own is not None:
-            own.update_state(y, y_pred, sample_weight)
+            own.update_state(y, among_kept(y_pred, rates), sample_weight)
         return super().compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[misc]
 
     def get_metrics_result(self) -> dict[str, Any]:

@@ -96,6 +96,12 @@ class RankingModel(
                     "the model would read what it predicts. Take it out of the FeatureSet, or "
                     "name another column with `Task(name, label=...)`."
                 )
+            if isinstance(task.keep_rate, str) and task.keep_rate in features:
+                raise ValueError(
+                    f"`keep_rate` of task {task.name!r}, column {task.keep_rate!r}, is also a "
+                    "feature: how a row was sampled is not known when it is served. Take it out of "
+                    "the FeatureSet."
+                )
         after = {task.name: task.after for task in tasks if task.after is not None}
         if after and not self._in_entire_space:
             outputs = EntireSpace(after, name="entire_space")(outputs)

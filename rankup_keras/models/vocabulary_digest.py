@@ -14,6 +14,7 @@ import numpy as np
 
 from rankup_keras.compat.legacy_hdf5 import writes_hdf5
 from rankup_keras.features import FeatureSet, VocabularyLookup
+from rankup_keras.models.large_files import large_local_file, save_through_disk
 
 KEY = "feature_set"
 # Settings of a feature that decide what its ids and numbers mean.
@@ -30,9 +31,11 @@ def digests(features: FeatureSet) -> dict[str, str]:
     """Feature → digest of its vocabulary in the order of ids, of those that have one."""
     found = {}
     for name, lookup in features.lookups.items():
-        if lookup not in _digests and (values := lookup.vocabulary()):
-            text = "\n".join([str(lookup.oov_buckets), *values])
-            _digests[lookup] = hashlib.sha256(text.encode()).hexdigest()
+        if lookup not in _digests and not lookup.is_empty:
+            digest = hashlib.sha256(str(lookup.oov_buckets).encode())
+            for text in lookup.texts():
+                digest.update(b"\n" + text)
+            _digests[lookup] = digest.hexdigest()
         if lookup in _digests:
             found[name] = _digests[lookup]
             _living[_digests[lookup]] = lookup
@@ -51,7 +54,7 @@ def adopt(features: FeatureSet, wanted: Mapping[str, str]) -> None:
     """
     for name, lookup in features.lookups.items():
         source = _living.get(wanted.get(name, ""))
-        if source is not None and not lookup.vocabulary():
+        if source is not None and lookup.is_empty:
             with tempfile.TemporaryDirectory() as folder:
                 source.save_assets(folder)
                 lookup.load_assets(folder)
@@ -168,7 +171,10 @@ class KnowsVocabularies:
             ValueError: an HDF5 file, which has no place for vocabularies.
         """
         refuse_hdf5(str(filepath))
-        super().save(filepath, *args, **kwargs)  # type: ignore[misc]
+        if not (args or kwargs) and large_local_file(self, filepath):
+            save_through_disk(self, filepath)
+        else:
+            super().save(filepath, *args, **kwargs)  # type: ignore[misc]
 
     def load_weights(self: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Loads weights of the same features and vocabularies; see `keras.Model.load_weights`.

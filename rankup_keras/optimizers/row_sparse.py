@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from rankup_keras.compat.optimizers import ClipsNamedRows, slot
+from rankup_keras.compat.weight_files import write_variable
 from rankup_keras.compat.xla import in_xla
 from rankup_keras.kernels.program import has_accelerator
 
@@ -196,6 +197,10 @@ class RowSparse(ClipsNamedRows):
         if any(isinstance(g, tf.IndexedSlices) for g in grads):
             self._refuse_dense_passes()
         super().apply(grads, trainable_variables)  # type: ignore[misc]
+
+    def save_own_variables(self, store: Any) -> None:
+        for index, variable in enumerate(self.variables):  # type: ignore[attr-defined]
+            write_variable(store, str(index), variable)
 
     def _refuse_dense_passes(self) -> None:
         for option, problem in (

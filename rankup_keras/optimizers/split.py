@@ -178,7 +178,9 @@ class Split(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._own_variables = list(variables)
+        own_variables = list(variables)
+        # In a function, or Keras would track the model's weights as the optimizer's and save them.
+        self._trains = lambda: own_variables
         self._tables = [self.is_row_sparse(variable) for variable in variables]
         for part, wanted in ((self.embeddings, True), (self.dense, False)):
             own = [v for v, table in zip(variables, self._tables, strict=True) if table is wanted]
@@ -194,6 +196,16 @@ class Split(keras.optimizers.Optimizer):
     @property
     def variables(self):
         return [*super().variables, *self.embeddings.variables, *self.dense.variables]
+
+    def save_own_variables(self, store):
+        # Those of the parts are saved as the parts'.
+        for index, variable in enumerate(super().variables):
+            store[str(index)] = variable
+
+    def load_own_variables(self, store):
+        # Files of 0.1 hold weights and slots once more, behind these.
+        for index, variable in enumerate(super().variables):
+            variable.assign(store[str(index)])
 
     @property
     def learning_rate(self):
@@ -212,7 +224,7 @@ class Split(keras.optimizers.Optimizer):
     def apply(self, grads, trainable_variables=None):
         grads = list(grads)
         if trainable_variables is None:
-            trainable_variables = self._own_variables
+            trainable_variables = self._trains()
         variables = list(trainable_variables)
         if not grads:
             return

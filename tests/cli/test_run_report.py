@@ -5,6 +5,7 @@ import types
 
 import pytest
 
+import rankup_keras as rk
 from rankup_keras.cli.run_folder import RunFolder
 from rankup_keras.cli.run_report import kept_epoch, write_report
 from tests.diagnostics.profiles import profile_of
@@ -49,10 +50,12 @@ def test_the_report_ends_with_the_kept_epoch(tmp_path):
         "kept_epoch": 2, "test": {"click": {"auc": 0.71}},
     }  # fmt: skip
     ranks = types.SimpleNamespace(profiles=profiles, tokens=[("sparse", "user, city")])
-    write_report(project, ranks, summary)
+    told = rk.diagnostics.reliability([0, 1], [0.25, 0.5], segments=["de", "fr"], by="country")
+    write_report(project, ranks, summary, {"click": told})
     page = project.run.report.read_text()
     assert "<h1>rankup: run wide</h1>" in page
     assert "epoch 2" in page
     assert "epoch 3" not in page
-    for text in ("1,234 parameters", "3, kept: 2", "auc 0.7100", "user, city"):
+    wanted = ("1,234 parameters", "3, kept: 2", "auc 0.7100", "user, city", "click by country")
+    for text in wanted:
         assert text in page

@@ -45,6 +45,13 @@ def test_exact_metrics_with_weights_and_groups(columns, model, tmp_path):
     assert found["click"]["auc"] == pytest.approx(exact.auc(labels, scores, weights))
     assert found["click"]["log_loss"] == pytest.approx(exact.log_loss(labels, scores, weights))
     assert found["click"]["gauc"] == pytest.approx(exact.gauc(labels, scores, ids, weights))
+    told = {}
+    scoring.evaluate(model, files, 32, None, segment="user", calibration=told)
+    own = columns["user"] == "b"
+    rows, predicted, observed, _ = told["click"].segments["b"]
+    assert rows == own.sum()
+    assert predicted == pytest.approx(np.average(scores[own], weights=weights[own]))
+    assert observed == pytest.approx(np.average(labels[own], weights=weights[own]))
 
 
 def test_a_file_of_predictions_is_whole_or_not_there(columns, model, tmp_path):

@@ -12,7 +12,7 @@ from rankup_keras.training.resume_store import CheckpointStore
 from tests.helpers.days import copied, outcome, write_trained
 
 UPDATE = ["update", "runs/ads", "--data", "day1.parquet", "--quiet"]
-UPDATE += ["--set", "update.calibrate=platt"]
+UPDATE += ["--set", "update.calibrate=platt", "--set", "training.calibration_by=item"]
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,9 @@ def test_a_day_is_scored_ahead_and_grown_and_compared(updated):
     assert day["effective_rank"]["tokens"] >= 1
     assert versions(updated / "runs/ads/export/ads") == [1, 2]
     assert not list((updated / "runs/ads").glob(".*"))
+    page = (updated / "runs/ads/report.html").read_text()
+    for text in ("run ads, day 1", "Calibration of click by bin", "Calibration of click by item"):
+        assert text in page
 
 
 def test_days_follow_one_another(updated, tmp_path, monkeypatch, capfd):

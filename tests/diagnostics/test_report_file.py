@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from rankup_keras.callbacks import EffectiveRank
-from rankup_keras.diagnostics import rank_profile, read_profiles, report
+from rankup_keras.diagnostics import rank_profile, read_profiles, reliability, report
 from rankup_keras.diagnostics import token_relations as relations_of
 from tests.diagnostics.networks import Tied, column_rows, rows, token_network
 
@@ -92,7 +92,9 @@ def run(tmp_path_factory):
     model, callback = train(folder)
     relations = relations_of(model, column_rows(200), ["tokens"], clusters=4)
     page = folder / "page.html"
-    report(callback, page, title="A <run> & more", relations=relations)
+    click, share, city = [0, 1, 1, 0], [0.1, 0.6, 0.8, 0.3], ["a<b>", "c", "a<b>", "d"]
+    told = {"click": reliability(click, share, segments=city, bins=3, by="city")}
+    report(callback, page, title="A <run> & more", relations=relations, calibration=told)
     return folder, callback, page.read_text(encoding="utf-8")
 
 
@@ -103,7 +105,7 @@ def test_the_page_is_whole_and_needs_nothing_else(run):
     assert checker.outside == []
     assert "script" not in checker.seen
     # 2 along the network, 2 over time, 1 of tokens, 1 loss, 5 spectra, 3 relations.
-    assert checker.seen.count("svg") == 14
+    assert checker.seen.count("svg") == 15
     assert "<title>A &lt;run&gt; &amp; more</title>" in run[2]
 
 
@@ -190,7 +192,7 @@ def test_a_real_browser_draws_every_picture(run, tmp_path, width):
     page.write_text(run[2].replace("</body>", PROBE + "</body>"), encoding="utf-8")
     found, console = ask_browser(browser, tmp_path, page, width)
     assert console == []
-    assert found["svgs"] == 14
+    assert found["svgs"] == 15
     assert found["empty"] == 0
     assert found["overflow"] <= 0
     assert found["cut"] == []

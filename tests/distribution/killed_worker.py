@@ -17,8 +17,9 @@ from rankup_keras import distribution
 from rankup_keras.callbacks.resume import Resume
 from rankup_keras.distribution import strategies
 
-strategies.HEARTBEAT_TIMEOUT = 8  # seconds, to be waited for here
 folder, epochs, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+if seconds:  # a worker is to be lost, and to be waited for
+    strategies.HEARTBEAT_TIMEOUT = 10
 strategy = distribution.strategy("multi_worker")
 keras.utils.set_random_seed(0)
 with strategy.scope():

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
+from rankup_keras.compat.weight_files import write_variable
 from rankup_keras.kernels.program import on_host
 from rankup_keras.layers.embeddings import gather_and_pool
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
@@ -118,6 +119,10 @@ class FieldEmbedding(FieldLookup):
         views = self.table_views()
         for key, table in tables.items():
             views[key].assign(table)
+
+    def save_own_variables(self, store: Any) -> None:
+        for index, variable in enumerate(self.table_variables):
+            write_variable(store, str(index), variable)
 
     def restricted(self, names: Sequence[str], name: str | None = None) -> "FieldEmbedding":
         """A layer that looks up only some fields, in this layer's own variables.

@@ -58,11 +58,14 @@ def in_pieces(initializer: Any, elements: int = PIECE_ELEMENTS) -> Callable[...,
             return initializer((rows, width), dtype=dtype)
         kind = tf.as_dtype(dtype or keras.config.floatx())
         with tf.init_scope():
-            table = tf.Variable(tf.zeros((rows, width), kind), trainable=False)
+            table = tf.zeros((rows, width), kind)
             for index, start in enumerate(range(0, rows, step)):
                 stop = min(rows, start + step)
                 values = reseeded(initializer, index)((stop - start, width), dtype=kind.name)
-                table[start:stop].assign(tf.convert_to_tensor(values))
-            return table.read_value()
+                # Not a variable's slices, whose assignment copies all of it each time.
+                table = tf.raw_ops.InplaceUpdate(
+                    x=table, i=tf.range(start, stop), v=tf.convert_to_tensor(values, kind)
+                )
+            return table
 
     return initial

@@ -37,11 +37,17 @@ class Task:
             output, which loss and metrics see on all rows, is the product of the two:
             `p(buy) = p(click) p(buy | click)`. The label is 0 in rows without the other; one that
             is missing there (`missing_labels="skip"`) counts as 0.
+        keep_rate: the share of negatives that was kept in the rows to train on: a number in
+            (0, 1], or the column of it, where it depends on the row. Of a positive row it is the
+            rate at which a negative with the same features would have been kept, not the
+            positive's own, which is 1. The loss is that of `q`, `logit(q) = logit(p) - log(rate)`,
+            so that the output `p` is the probability on all rows, and serving needs no rates.
+            Rows with labels must have the column; metrics see `p`. Defaults to `None`, all.
 
     Raises:
         ValueError: a name that cannot be an output's, a weight that is not
-            positive, a `positive` that is no rule, a loss that Keras does not know, or another
-            `missing_labels`.
+            positive, a `positive` that is no rule, a loss that Keras does not know, another
+            `missing_labels`, or a `keep_rate` that is none, or beside a loss that corrects.
 
     Example:
 
@@ -61,6 +67,8 @@ class Task:
     References:
         - Ma et al., "Entire Space Multi-Task Model", SIGIR 2018, arXiv 1804.07931, equation 3
           (`after`).
+        - He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD 2014,
+          section 6.3 (`keep_rate`, the inverse of its correction).
     """
 
     def __init__(
@@ -72,6 +80,7 @@ class Task:
         missing_labels: str = "refuse",
         after: str | None = None,
         positive: Any = None,
+        keep_rate: float | str | None = None,
     ) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             instead = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(name)).strip("_") or "label"
@@ -98,6 +107,23 @@ class Task:
         self.rule = None if positive is None else Positive(positive, name)
         self.positive = None if self.rule is None else self.rule.rule
         self.loss: Any = keras.losses.get("BinaryCrossentropy" if loss is None else loss)
+        self.keep_rate = keep_rate
+        if keep_rate is not None:
+            self._check_rate(keep_rate)
+
+    def _check_rate(self, rate: Any) -> None:
+        number = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
+        column = isinstance(rate, str) and rate not in ("", self.label)
+        if not (0 < rate <= 1 if number else column):
+            raise ValueError(
+                f"`keep_rate` of task {self.name!r} must be a number in (0, 1], or the name of a "
+                f"column of such numbers. Received: keep_rate={rate!r}."
+            )
+        if hasattr(self.loss, "keep_rate"):
+            raise ValueError(
+                f"Give task {self.name!r} a `keep_rate` or a `DownsampledCrossentropy`, not both: "
+                f"each corrects for the rate. Received: keep_rate={rate!r}."
+            )
 
     def metrics(self) -> list[Any]:
         """The metrics that `compile` adds by default: AUC and log loss."""
@@ -112,6 +138,7 @@ class Task:
             "missing_labels": self.missing_labels,
             "after": self.after,
             "positive": self.positive,
+            "keep_rate": self.keep_rate,
         }
 
     @classmethod

@@ -1,0 +1,101 @@
+"""Whether probabilities are the shares that they say, from low to high and by segment."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from rankup_keras.metrics import exact
+
+SEGMENTS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Reliability:
+    """What `reliability` found; `report(calibration={task: ...})` draws it.
+
+    Attributes:
+        bins: (predicted mean, observed share, rows) of each bin, from low to high predictions.
+        segments: segment → (rows, predicted mean, observed share, normalized entropy), those of
+            the most rows first, `"others"` last.
+        by: name of the column of the segments.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    found = rk.diagnostics.reliability([0, 1, 1, 0], [0.1, 0.6, 0.8, 0.3], bins=2)
+    print(found.bins)
+    ```
+    """
+
+    bins: list[tuple[float, float, int]]
+    segments: dict[str, tuple[int, float, float, float]]
+    by: str = "segment"
+
+
+def reliability(
+    labels: Any,
+    scores: Any,
+    weights: Any = None,
+    segments: Any = None,
+    bins: int = 10,
+    by: str = "segment",
+) -> Reliability:
+    """Compares predicted with observed shares.
+
+    Args:
+        labels: 0 or 1, array (rows,).
+        scores: probabilities, array (rows,).
+        weights: array (rows,), or `None`.
+        segments: a value per row, such as the country, array (rows,), or `None`.
+        bins: int. Bins of about as many rows, by the quantiles of the scores; equal scores share
+            one. Defaults to 10.
+        by: name of the segments' column.
+
+    Returns:
+        A `Reliability`.
+
+    Raises:
+        ValueError: there are no rows, or not one of each per row.
+
+    Example:
+
+    ```python
+    import rankup_keras as rk
+
+    click, p, country = [0, 1, 1, 0], [0.1, 0.6, 0.8, 0.3], ["de", "fr", "de", "fr"]
+    print(rk.diagnostics.reliability(click, p, segments=country).segments["de"])
+    ```
+
+    References:
+        - Niculescu-Mizil and Caruana, "Predicting good probabilities with supervised learning",
+          ICML 2005, section 4 (reliability diagrams).
+    """
+    y, p = (np.asarray(a, np.float64).reshape(-1) for a in (labels, scores))
+    w = np.ones(len(y)) if weights is None else np.asarray(weights, np.float64).reshape(-1)
+    values = None if segments is None else np.asarray(segments).reshape(-1)
+    lengths = [len(a) for a in (y, p, w, values) if a is not None]
+    if not len(y) or len(set(lengths)) > 1:
+        raise ValueError(f"Give one of each per row, and some rows. Received: {lengths}.")
+    edges = np.unique(np.quantile(p, np.arange(1, bins) / bins))
+    place = np.searchsorted(edges, p, side="right")
+    found = {}
+    if values is not None:
+        names, own, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        for number in order[:SEGMENTS]:
+            found[str(names[number]) or "(empty)"] = _of(own == number, y, p, w)
+        if len(order) > SEGMENTS:
+            found["others"] = _of(np.isin(own, order[SEGMENTS:]), y, p, w)
+    of_bins = [_of(place == number, y, p, w) for number in np.unique(place)]
+    return Reliability([(p, y, rows) for rows, p, y, _ in of_bins], found, by)
+
+
+def _of(rows: np.ndarray, y: Any, p: Any, w: Any) -> tuple[int, float, float, float]:
+    y, p, w = y[rows], p[rows], w[rows]
+    if not w.any():
+        return len(y), np.nan, np.nan, np.nan
+    means = (float(np.average(values, weights=w)) for values in (p, y))
+    return len(y), *means, exact.normalized_entropy(y, p, w)
