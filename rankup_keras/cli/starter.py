@@ -250,14 +250,18 @@ def _model(features: list[Column]) -> list[str]:
     ]
 
 
+def batch_size_for(rows: int) -> int:
+    """At most 1024, and as many as leave a hundred steps: few rows take few steps to learn from."""
+    return next(size for size in (1024, 512, 256, 128, 64, 32) if rows >= 100 * size or size == 32)
+
+
 def _training(tasks: list[str], user: str | None, rows: int, validation: bool) -> list[str]:
     monitor = "val_auc" if len(tasks) == 1 else f"val_{tasks[0]}_auc"
     gauc = [f"  gauc_by: {_quoted(user)}  # ranks within the rows of a user"] if user else []
-    batch = next(size for size in (1024, 512, 256, 128, 64, 32) if rows >= 100 * size or size == 32)
     stopping = f"{{monitor: {_quoted(monitor)}, mode: max, patience: 2}}"
     return [
         "training:",
-        f"  batch_size: {batch}",
+        f"  batch_size: {batch_size_for(rows)}",
         "  epochs: 10",
         "  seed: 0",
         "  # optimizer: {embeddings: lazy_adam, dense: adam}  # the default; see docs/cli.md",
