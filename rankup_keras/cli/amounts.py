@@ -34,3 +34,15 @@ def with_units(values: Sequence[str]) -> bool:
     return any(
         sum(bool(form.fullmatch(value)) for value in values) > 0.98 * len(values) for form in forms
     )
+
+
+def point_groups(values: pa.Array) -> bool:
+    """Whether points seem to part thousands: 1.234 beside 532, and never 1.5 or 0.125."""
+    text = pc.utf8_trim_whitespace(values.drop_null()).to_pylist()
+    pointed = [value for value in text if "." in value]
+    whole = [value for value in text if re.fullmatch(r"[-+]?\d{1,3}", value)]
+    return (
+        len(pointed) >= 20
+        and len(whole) >= 5
+        and all(re.match(GROUPED[","], value) for value in pointed)
+    )

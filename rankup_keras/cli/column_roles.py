@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankup_keras.cli.amounts import grouped, with_units
+from rankup_keras.cli.amounts import grouped, point_groups, with_units
 from rankup_keras.cli.label_columns import Label, find_labels, plain
 from rankup_keras.cli.list_columns import (
     as_lists,
@@ -202,7 +202,7 @@ def _judge(
         return Column(name, "skip", "it has one value only")
     if not distinct:
         return Column(name, "skip", "it has no value in the rows that were read")
-    if kind == "text" and numbers is None and grouped(values):
+    if kind == "text" and (grouped(values) if numbers is None else point_groups(values)):
         told = f"its numbers have thousands separators. {NO_GROUPS}"
         return Column(name, "skip", f"{told} If 1,234 is a fraction, set csv: {{decimal: ','}}")
     if kind == "text" and numbers is None and distinct > _AMOUNTS:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from rankup_keras.cli.sampling import Sample
 from rankup_keras.cli.time_columns import unix_times
+from rankup_keras.features.conversion import GROUPED
 from rankup_keras.features.instants import instants_in_text, is_iso
 from rankup_keras.features.target import family
 
@@ -60,6 +61,10 @@ def _is_list(array: pa.Array, mark: str) -> bool:
     if len(several) < 0.05 * len(known) or len(whole) < 3 or len(several) < 3:
         return False
     if any(value[0] in "[{(" for value in several[:100]):
+        return False
+    # 1,234 and 12,345: not all ids of three digits, but numbers in groups of them.
+    grouped = all(any(re.match(form, v) for form in GROUPED.values()) for v in several)
+    if grouped and any(len(v.split(mark)[0].strip("+- ")) < 3 for v in several):
         return False
     parts = [part for value in known for part in value.split(mark)]
     # Times such as 10;30 and coordinates have parts as well, but as many in every value.

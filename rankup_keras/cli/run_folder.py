@@ -1,5 +1,6 @@
 """The files of a run folder."""
 
+import contextlib
 import json
 import shutil
 import time
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
 from rankup_keras import durable
@@ -72,7 +75,7 @@ class RunFolder:
         try:
             return read_yaml(self.config.read_text(encoding="utf-8"))[0]
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise _damaged(self.config, error) from error
+            raise damaged(self.config, error) from error
 
     def read_summary(self) -> dict[str, Any]:
         """What `train` has left there; empty where nothing is."""
@@ -83,7 +86,7 @@ class RunFolder:
             if not isinstance(found, dict):
                 raise ValueError("it holds no object")
         except ValueError as error:
-            raise _damaged(self.summary, error) from error
+            raise damaged(self.summary, error) from error
         return found
 
     def last_state(self) -> dict[str, Any] | None:
@@ -91,6 +94,28 @@ class RunFolder:
         store = CheckpointStore(self.checkpoints)
         number = store.newest_good()
         return None if number is None else store.state(number)
+
+    def trained_files(self) -> list[Any]:
+        """Fingerprint of the files whose rows `train` drew from; empty where that is not known.
+
+        Of files that were split by a column or by time, others may be left for later.
+        """
+        store = CheckpointStore(self.checkpoints)
+        for number in reversed(store.numbers()):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                data = store.state(number)["data"]
+                split = data["split"] or {}
+                return [] if split.get("column") or split.get("time") else data["files"]["train"]
+        return []
+
+    def read_ledger(self) -> pa.Table | None:
+        """Counts of values up to the last day; `None` before the first."""
+        if not self.ledger.is_file():
+            return None
+        try:
+            return pq.read_table(self.ledger)
+        except pa.ArrowException as error:
+            raise damaged(self.ledger, error) from error
 
     def clear(self) -> None:
         """Removes what a training leaves; exports and other files stay."""
@@ -164,7 +189,8 @@ def load_model(path: Path, compiled: bool = False) -> Any:
         ) from error
 
 
-def _damaged(path: Path, error: Exception) -> RunError:
+def damaged(path: Path, error: Exception) -> RunError:
+    """What is said of a file of a run that cannot be read."""
     first = " ".join(str(error).split())[:200]
     return RunError(
         f"{path} is damaged: {first}. Restore it from a backup, or train again with --overwrite."

@@ -87,7 +87,8 @@ class UpdateFolder:
                 run.note(f"update of day {line['day']}: {target.name} is in place")
         Series(run).write(line)
         run.note(f"update of day {line['day']}: its line is in {run.days.name}")
-        self._publish(done / "export" / self.export.name)
+        for exported in (done / "export").glob("*"):  # of that name, or of an earlier base path
+            self._publish(exported)
         run.note(f"update of day {line['day']}: exported {line['export']}")
         # Under the name of what may be thrown away, so that nothing half-removed is taken over.
         shutil.rmtree(self.place, ignore_errors=True)

@@ -19,6 +19,7 @@ from rankup_keras.cli.run_report import write_day_report
 from rankup_keras.cli.training import differing
 from rankup_keras.cli.update_folder import UpdateFolder
 from rankup_keras.cli.update_series import Series
+from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
 from rankup_keras.data.row_filters import Share
 from rankup_keras.data.statistics import scan
@@ -66,6 +67,7 @@ class Day:
         self.folder = UpdateFolder(project.run, project.export_path)
         self.folder.take_over()  # an update that was killed after it had been decided
         self.series = Series(project.run)
+        self.series.check_whole()
         self.asked, self.day = day, 0
 
     def run(self) -> dict[str, Any]:
@@ -74,7 +76,7 @@ class Day:
         old = run.load_model()
         whole = self.files(old.features)
         fingerprint = json.loads(json.dumps(whole.fingerprint))
-        done = self.series.trained_on(fingerprint, self.asked)
+        done = self.series.trained_on(fingerprint, self.asked, whole.has_rows)
         if done is not None:
             project.out.say(f"These rows were trained on already, as day {done['day']}")
             return _public(done)
@@ -91,7 +93,7 @@ class Day:
         if folder.begin(identity):
             self._tell("goes on where it stopped")
         project.bad_rows.path = folder.bad_rows
-        rows = {part: scan(self.files(old.features, part)).rows for part in self._parts()}
+        rows = self._counted(old.features)
         self._tell(", ".join(f"{number:,} rows to {part}" for part, number in rows.items()))
         ahead = folder.kept("ahead") or folder.keep("ahead", self._measure(old, whole))
         self._tell("scored ahead of training: " + _shown(ahead["metrics"]))
@@ -173,6 +175,27 @@ class Day:
         half = 1 - held / 2
         return {"train": (0.0, 1 - held), "calibrate": (1 - held, half), "compare": (half, 1.0)}
 
+    def _counted(self, features: rk.FeatureSet) -> dict[str, int]:
+        """Rows of each part, all of which are read and checked."""
+        rows = {}
+        for part in self._parts():
+            try:
+                rows[part] = scan(self.files(features, part)).rows
+            except DataError as error:
+                if error.file is not None:
+                    raise
+                rows[part] = 0
+        # Ranks are of two rows at least.
+        short = [part for part, number in rows.items() if number < 1 + (part == "compare")]
+        if short:
+            found = ", ".join(f"{number} to {part}" for part, number in rows.items())
+            raise RunError(
+                f"The {sum(rows.values()):,} rows are too few: {found}, of which `compare` needs "
+                "2. Add them to the rows of the next day, or share them otherwise with "
+                f"--set update.holdout=. It was {self.settings.holdout:g}."
+            )
+        return rows
+
     def _tell(self, text: str) -> None:
         self.project.run.note(f"update of day {self.day}: {text}")
         self.project.out.say(f"Day {self.day}: {text}")
@@ -216,11 +239,11 @@ class Day:
     def _next_day(self, old: Any) -> rk.models.NextDay:
         """Today's model, with yesterday's weights."""
         project, run = self.project, self.project.run
-        keras.utils.set_random_seed(project.config.training.seed + self.day)
+        keras.utils.set_random_seed((project.config.training.seed + self.day) % 2**32)
         found = rk.models.next_day(
             old,
             self.files(old.features, "train").dataset(project.scoring_batch),
-            pq.read_table(run.ledger) if run.ledger.exists() else None,
+            run.read_ledger(),
             day=self.day,
             **{name: getattr(self.settings, name) for name in _RULES},
         )
@@ -314,4 +337,5 @@ def _shown(metrics: Any) -> str:
 
 
 def _public(line: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in line.items() if name != "data"}
+    found = json.loads(json_text(line))  # where an undefined value is none
+    return {name: value for name, value in found.items() if name != "data"}

@@ -78,3 +78,14 @@ def slots_of(optimizer: Any, variable: Any) -> dict[str, Any]:
             if hasattr(item, "assign") and hasattr(item, "shape"):
                 found[name.lstrip("_")] = item
     return found
+
+
+def scalars_of(optimizer: Any) -> list[Any]:
+    """What an optimizer keeps that is of no variable, in its order: steps, rates, a loss's scale.
+
+    Names do not tell: Keras numbers some through a process, and calls a scalar's slots after it.
+    Those of an optimizer that it wraps are not among them. Read in Keras 3.15.1. It can go once
+    optimizers give their variables by what they are.
+    """
+    slots = {id(s) for v in optimizer._trainable_variables for s in slots_of(optimizer, v).values()}
+    return [v for v in optimizer._variables if not len(v.shape) and id(v) not in slots]

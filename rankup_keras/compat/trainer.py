@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 
@@ -96,6 +97,30 @@ def _build_compiled(model: Any) -> None:
             part.build(model.output, model.output)
 
 
+class StepsOfBatches:
+    """Mixed into a Functional model, takes a step of a batch that is there.
+
+    Behind the last batch of a dataset of unknown length TensorFlow runs what of a step hangs on no
+    data: optimizers counted a step more in every epoch, and an output's loss a batch of 0. Read in
+    Keras 3.15.1, which does so with its own models. It can go once their steps wait for data.
+    """
+
+    def train_step(self: Any, data: Any) -> Any:
+        """As in Keras, after the batch has come."""
+        with _once_there(data):
+            return super().train_step(data)  # type: ignore[misc]
+
+    def test_step(self: Any, data: Any) -> Any:
+        """As in Keras, after the batch has come."""
+        with _once_there(data):
+            return super().test_step(data)  # type: ignore[misc]
+
+
+def _once_there(data: Any) -> Any:
+    tensors = [x for x in keras.tree.flatten(data) if isinstance(x, tf.Tensor)]
+    return tf.control_dependencies(tensors[:1])  # one brings all
+
+
 def loss_of_step(
     model: Any,
     losses: Sequence[Any],
@@ -115,7 +140,8 @@ def loss_of_step(
     """
     compiled = model._compile_loss
     trackers = compiled._metrics if compiled is not None and not tracked else None
-    model._losses_override = list(losses)
+    # An empty list would ask for the model's own.
+    model._losses_override = list(losses) or [tf.zeros(())]
     if trackers is not None:
         compiled._metrics = [None] * len(trackers)
     try:

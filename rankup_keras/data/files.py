@@ -172,6 +172,12 @@ class Files:
         """Raises `DataError` where a file is no longer as it was when this object was made."""
         check_unchanged(self._marks)
 
+    def has_rows(self, path: str) -> bool:
+        """Whether one of the files has any row, malformed or not."""
+        units = [unit for unit in self.units if str(unit[0]) == path]
+        chunks = (chunk for unit in units for chunk in self._read(self._source, unit, CHUNK))
+        return any(chunk.batch.num_rows for chunk in chunks)
+
     @property
     def units(self) -> list[Unit]:
         """The stretches of all files that can be read by themselves."""

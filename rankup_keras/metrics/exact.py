@@ -8,10 +8,10 @@ EPSILON = 1e-7
 
 
 def log_loss(labels: Any, scores: Any, weights: Any = None) -> float:
-    """Mean of `-(y ln p + (1 - y) ln(1 - p))`, `p` kept within [1e-7, 1 - 1e-7]."""
+    """Mean of `-(y ln p + (1 - y) ln(1 - p))`, `p` within [1e-7, 1 - 1e-7]; of no weight NaN."""
     y, p, w = _arrays(labels, scores, weights)
     p = np.clip(p, EPSILON, 1 - EPSILON)
-    return float(np.average(-(y * np.log(p) + (1 - y) * np.log1p(-p)), weights=w))
+    return _mean(-(y * np.log(p) + (1 - y) * np.log1p(-p)), w)
 
 
 def normalized_entropy(labels: Any, scores: Any, weights: Any = None) -> float:
@@ -21,7 +21,7 @@ def normalized_entropy(labels: Any, scores: Any, weights: Any = None) -> float:
         - He et al., Practical Lessons from Predicting Clicks on Ads at Facebook, ADKDD 2014.
     """
     y, p, w = _arrays(labels, scores, weights)
-    rate = float(np.average(y, weights=w))
+    rate = _mean(y, w)
     if not 0 < rate < 1:
         return float("nan")
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
@@ -59,6 +59,10 @@ def gauc(labels: Any, scores: Any, groups: Any, weights: Any = None) -> float:
     values, sizes = _group_auc(index, y, p, w)
     known = np.isfinite(values)
     return float(np.average(values[known], weights=sizes[known])) if known.any() else float("nan")
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> float:
+    return float(np.average(values, weights=weights)) if weights.any() else float("nan")
 
 
 def _group_auc(

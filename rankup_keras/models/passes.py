@@ -1,5 +1,6 @@
 """A training step whose batch goes through the layers a few rows at a time."""
 
+import numbers
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from rankup_keras.compat import trainer
 from rankup_keras.models.compiled_region import CompiledRegion
 
 # Reductions of losses whose means over passes add up to that of a batch.
-MEANS = (None, "sum_over_batch_size", "mean")
+MEANS = ("sum_over_batch_size", "mean")
 
 
 class Passes(CompiledRegion):
@@ -108,11 +109,14 @@ def _with_none(values: Sequence[Any], known: Sequence[bool]) -> list[Any]:
     return [next(given) if there else None for there in known]
 
 
-def check_passes(rows: int, losses: Any, skipping: Collection[str]) -> None:
+def check_passes(rows: Any, losses: Any, skipping: Collection[str]) -> None:
     """Refuses what passes of so many rows would change."""
-    if rows < 1:
-        raise ValueError(f"`rows_per_pass` must be positive. Received: rows_per_pass={rows}.")
-    sums = [x for x in keras.tree.flatten(losses) if getattr(x, "reduction", None) not in MEANS]
+    if isinstance(rows, bool) or not isinstance(rows, numbers.Integral) or rows < 1:
+        raise ValueError(
+            f"`rows_per_pass` must be a whole number, 1 or more. Received: rows_per_pass={rows!r}."
+        )
+    # Keras takes the mean of what names and functions give.
+    sums = [x for x in keras.tree.flatten(losses) if getattr(x, "reduction", "mean") not in MEANS]
     if sums or skipping:
         what = f"tasks that skip missing labels {sorted(skipping)}" if skipping else f"loss={sums}"
         raise ValueError(

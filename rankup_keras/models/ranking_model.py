@@ -8,7 +8,11 @@ import keras
 import numpy as np
 
 from rankup_keras.compat.cloning import RefusesGraphClone
-from rankup_keras.compat.trainer import BuildsBeforeTracing, evaluates_within_fit
+from rankup_keras.compat.trainer import (
+    BuildsBeforeTracing,
+    StepsOfBatches,
+    evaluates_within_fit,
+)
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import EntireSpace, Task
@@ -28,6 +32,7 @@ from rankup_keras.models.raw_rows import RawRows
 
 class RankingModel(
     BuildsBeforeTracing,
+    StepsOfBatches,
     CompiledSteps,
     RefusesGraphClone,
     SkipsMissingLabels,

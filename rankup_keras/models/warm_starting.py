@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rankup_keras.compat.optimizers import slots_of
+from rankup_keras.compat.optimizers import scalars_of, slots_of, without_loss_scaling
 from rankup_keras.features import Categorical, FeatureSet
 from rankup_keras.features.value_book import former_places
 from rankup_keras.layers.embeddings import FieldEmbedding, TableView
@@ -212,22 +212,37 @@ def _move_tables(
                 new[f"table {key}"] = f"width: {change}"
             moved_tables.discard(feature)
             continue
-        places = _slot_views(view, _optimizer(model)), _slot_views(source, _optimizer(old))
+        ours, held = _slots(model, view.variable, old, source.variable)
+        places = _slot_views(view, ours), _slot_views(source, held)
         moved = [(view, source)]
         moved += [(own, places[1][name]) for name, own in places[0].items() if name in places[1]]
+        for name in ours.keys() & held.keys() - places[0].keys():
+            if ours[name].shape == held[name].shape:  # of columns, as Adafactor's
+                ours[name].assign(held[name])
+        unknown = _unknown_rows(feature, model, old) if new_rows == "unknown" else None
         for start in range(0, view.rows, PIECE):
             rows = np.arange(start, min(start + PIECE, view.rows))
             origin = origins[feature][rows].astype(np.int64)
             for target, giver in moved:
                 have = origin >= 0
                 _write(target, rows[have], _read(giver, origin[have]))
-            known = feature in model.features.lookups
-            if new_rows == "unknown" and known and not have.all():
+            if unknown is not None and not have.all():
                 # Of the slots too: a new value goes on from where the unknown ones were.
                 for target, giver in moved:
-                    one = _read(giver, np.array([1]))
-                    _write(target, rows[~have], np.repeat(one, (~have).sum(), axis=0))
+                    _write(target, rows[~have], _read(giver, unknown[rows[~have]]))
     return moved_tables
+
+
+def _unknown_rows(name: str, model: RankingModel, old: RankingModel) -> np.ndarray | None:
+    """For every row of a feature's table that of the old one which its value had as unknown."""
+    lookup, former = (m.features.lookups.get(name) for m in (model, old))
+    if lookup is None or former is None:
+        return None
+    values = tf.constant(lookup.vocabulary())
+    if former.dtype_in != "string":
+        values = tf.strings.to_number(values, tf.int64)
+    special = np.minimum(np.arange(1 + lookup.oov_buckets), former.oov_buckets)
+    return np.concatenate([special, former(values).numpy()])
 
 
 def _write(view: TableView, rows: np.ndarray, values: np.ndarray) -> None:
@@ -252,11 +267,20 @@ def _read(view: TableView, rows: np.ndarray) -> np.ndarray:
     return tf.gather(view.variable.value, rows + view.offset).numpy()[:, None]
 
 
-def _slot_views(view: TableView, optimizer: Any) -> dict[str, TableView]:
+def _slots(
+    model: RankingModel, variable: Any, old: RankingModel, former: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Slots of a variable of each model, by name; none where optimizers mean others by them."""
+    parts = _part(_optimizer(model), variable), _part(_optimizer(old), former)
+    if parts[0] is None or type(parts[0]) is not type(parts[1]):
+        return {}, {}
+    return slots_of(parts[0], variable), slots_of(parts[1], former)
+
+
+def _slot_views(view: TableView, slots: dict[str, Any]) -> dict[str, TableView]:
     """Where the table's part of every slot of its variable lies."""
     found = {}
-    part = _part(optimizer, view.variable)
-    for name, slot in ({} if part is None else slots_of(part, view.variable)).items():
+    for name, slot in slots.items():
         if slot.shape[:1] != view.variable.shape[:1]:
             continue
         if slot.shape == view.variable.shape:
@@ -270,6 +294,7 @@ def _slot_views(view: TableView, optimizer: Any) -> dict[str, TableView]:
 
 
 def _part(optimizer: Any, variable: Any) -> Any:
+    optimizer = without_loss_scaling(optimizer)
     if not isinstance(optimizer, Split):
         return optimizer
     return optimizer.embeddings if optimizer.is_row_sparse(variable) else optimizer.dense
@@ -300,10 +325,9 @@ def _move_dense(
         else:
             kept += 1
             _assign(weight, source, places)
-            if weight.trainable and _optimizer(model) and _optimizer(old):
-                parts = _part(model.optimizer, weight), _part(old.optimizer, source)
-                held = slots_of(parts[1], source)
-                for name, slot in slots_of(parts[0], weight).items():
+            if weight.trainable:
+                ours, held = _slots(model, weight, old, source)
+                for name, slot in ours.items():
                     if name in held and held[name].shape[1:] == slot.shape[1:]:
                         _assign(slot, held[name], places)
     return kept
@@ -330,17 +354,23 @@ def _by_name(layer: Any) -> dict[tuple[str, int], Any]:
 
 def _move_scalars(ours: Any, theirs: Any) -> None:
     """Steps and learning rates of optimizers of the same kind."""
-    if ours is None or theirs is None or type(ours) is not type(theirs):
+    if ours is None or theirs is None:
+        return
+    scaled = [isinstance(o, keras.optimizers.LossScaleOptimizer) for o in (ours, theirs)]
+    if any(scaled):
+        _move_scalars(*map(without_loss_scaling, (ours, theirs)))
+    if type(ours) is not type(theirs):
         return
     if isinstance(ours, Split):
         _move_scalars(ours.embeddings, theirs.embeddings)
         _move_scalars(ours.dense, theirs.dense)
         ours.iterations.assign(theirs.iterations)
         return
-    scalars = [{v.name: v for v in o.variables if len(v.shape) == 0} for o in (ours, theirs)]
-    for name, variable in scalars[0].items():
-        if name in scalars[1]:
-            variable.assign(scalars[1][name])
+    scalars = [scalars_of(optimizer) for optimizer in (ours, theirs)]
+    # Where one has a schedule for a rate, only the steps are the same.
+    shared = None if len(scalars[0]) == len(scalars[1]) else 1
+    for variable, source in zip(*(found[:shared] for found in scalars), strict=True):
+        variable.assign(source)
 
 
 def _names(model: RankingModel) -> tuple[list[str], list[str]]:

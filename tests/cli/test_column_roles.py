@@ -124,11 +124,19 @@ def test_codes_and_counts():
 
 def test_thousands_separators_are_told():
     """As a category they would say little, and as fractions something else."""
-    for values in (["1,234.5", "12", "999"], ["1.234.567,5", "12,5"], ["1,234", "56,789"]):
+    for values in (
+        ["1,234.5", "12", "999"],
+        ["1.234.567,5", "12,5"],
+        ["1,234", "56,789"],
+        ["532", "1.234"],
+    ):
         found = judged(text=True, amount=[values[i % len(values)] for i in range(ROWS)])["amount"]
         assert (found.role, "without thousands separators" in found.why) == ("skip", True)
     codes = judged(text=True, code=[["a,b", "1,234"][i % 2] for i in range(ROWS)])["code"]
     assert codes.role == "categorical"
+    for values in (["2", "1.5", "1.234"], ["2", "0.125"], ["1.234", "2.345"]):
+        found = judged(text=True, amount=[values[i % len(values)] for i in range(ROWS)])["amount"]
+        assert found.role != "skip"
 
 
 def test_text_with_commas_is_no_number_or_list_in_silence():

@@ -47,6 +47,15 @@ def test_words_joined_by_commas_are_lists_where_it_is_clear(tmp_path):
     assert (found.columns[1].role, found.csv["list_separator"]) == ("list", ",")
 
 
+def test_thousands_are_no_lists(tmp_path):
+    values = [f"{int(v):,}" for v in rng.integers(1, 99999, ROWS)]
+    lines = [f'{y},"{own}"' for y, own in zip(CLICKED, values, strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join(["click,price", *lines]))
+    found = read_columns([tmp_path / "a.csv"], None, {}, [])
+    assert "without thousands separators" in found.columns[1].why
+    assert "list_separator" not in found.csv
+
+
 def _event_columns():
     moments = [1_700_000_000 + 60 * i for i in range(ROWS)]
     lengths = [i % 4 for i in range(ROWS)]

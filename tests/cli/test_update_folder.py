@@ -61,3 +61,10 @@ def test_a_version_that_another_export_took_is_not_replaced(folder):
         folder.take_over()
     assert (folder.base / "7/model.json").read_text() == "another"
     assert folder.decided.is_dir()
+
+
+def test_a_version_goes_to_where_versions_are_now(folder, tmp_path):
+    _decide(folder)
+    again = UpdateFolder(folder.run, tmp_path / "elsewhere/clicks")
+    again.take_over()
+    assert (again.base / "7/model.json").read_text() == "card of day 1"

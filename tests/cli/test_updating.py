@@ -3,6 +3,7 @@
 import contextlib
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from rankup_keras.cli import main
@@ -19,6 +20,7 @@ UPDATE += ["--set", "update.calibrate=platt", "--set", "training.calibration_by=
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("days")
     write_trained(folder)
+    pq.write_table(pq.read_table(folder / "day1.parquet").slice(0, 2), folder / "two.parquet")
     return folder
 
 
@@ -98,6 +100,8 @@ def test_days_follow_one_another(updated, tmp_path, monkeypatch, capfd):
     [
         (["runs/none", "--data", "x"], "no run that can be updated"),
         (["runs/ads", "--data", "none.parquet"], "none.parquet"),
+        (["runs/ads", "--data", "day0.parquet"], "trained on already, by `rankup-keras train`"),
+        (["runs/ads", "--data", "two.parquet"], "1 to compare, of which `compare` needs 2"),
         (["runs/ads", "--data", "day1.parquet", "--day", "today"], "a date such as 2024-01-31"),
         (["runs/ads", "--data", "day1.parquet", "--set", "model.token_dim=16"], "token_dim was 8"),
         (["runs/ads", "--data", "day1.parquet", "--set", "update.holdout=2"], "less than 1"),

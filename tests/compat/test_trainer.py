@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from rankup_keras.compat.trainer import (
     BuildsBeforeTracing,
+    StepsOfBatches,
     build_metrics,
     evaluates_within_fit,
     in_compiled_order,
@@ -141,3 +142,24 @@ def test_early_stopping_reads_the_direction_of_a_metric():
         model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
         stopping._set_monitor_op()
         assert bool(stopping.monitor_op(1.0, 0.0)) == better
+
+
+class Waits(StepsOfBatches, keras.Model):
+    pass
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_no_step_is_counted_behind_the_last_batch():
+    def found(kind):
+        x = keras.Input((2,))
+        model = kind(x, {name: keras.layers.Dense(1)(x) for name in ("a", "b")})
+        model.compile("sgd", dict.fromkeys("ab", lambda y, p: 0 * p + 3.0))
+        signature = (tf.TensorSpec((None, 2)), dict.fromkeys("ab", tf.TensorSpec((None, 1))))
+        batches = [(np.ones((4, 2)), dict.fromkeys("ab", np.ones((4, 1))))] * 3
+        data = tf.data.Dataset.from_generator(lambda: batches, output_signature=signature)
+        logs = model.fit(data, shuffle=False, verbose=0).history
+        return int(model.optimizer.iterations.numpy()), logs["a_loss"][0]
+
+    assert found(Waits) == (3, 3.0)
+    # Once they are the same, `StepsOfBatches` can go.
+    assert found(keras.Model) == (4, 9 / 4)

@@ -45,6 +45,11 @@ def test_one_class_has_no_value():
     assert float(metrics.Calibration().result()) == 0.0
 
 
+def test_rows_without_weight_have_no_value():
+    for name in ("log_loss", "normalized_entropy", "calibration", "auc"):
+        assert np.isnan(getattr(metrics.exact, name)([0, 1], [0.2, 0.7], [0.0, 0.0])), name
+
+
 def test_lengths_must_agree():
     with pytest.raises(ValueError, match=r"equal length\. Received: 2, 3 and 2"):
         metrics.exact.auc([0, 1], [0.1, 0.2, 0.3])

@@ -88,10 +88,28 @@ def test_a_batch_is_as_long_as_its_longest_row(whole):
         )
 
 
+def test_what_layers_add_to_the_loss():
+    """Of experts, and with none of the tables."""
+    rng = np.random.default_rng(0)
+    rows = {"item": rng.integers(0, 9, 8), "price": rng.normal(size=8), "click": [0, 1] * 4}
+    features = rk.FeatureSet(
+        [rk.Categorical("item", num_ids=9), rk.Numeric("price", normalize=None)]
+    )
+    experts = {"kind": "moe", "num_experts": 2}
+    model = rk.RankMixer(features, ["click"], token_dim=4, num_tokens=2, num_blocks=1, ffn=experts)
+    model.compile(rows_per_pass=3, jit_compile=False, metrics=["binary_crossentropy"])
+    logs = model.fit(rows, batch_size=8, verbose=0).history
+    assert logs["loss"][0] > logs["binary_crossentropy"][0] + 0.01
+
+
 def test_what_passes_would_change_is_refused():
-    with pytest.raises(ValueError, match="`rows_per_pass` must be positive"):
-        make_model(rows_per_pass=0)
-    with pytest.raises(ValueError, match="must be a mean over all rows"):
-        make_model(rows_per_pass=2, loss=keras.losses.BinaryCrossentropy(reduction="sum"))
+    for rows in (0, 2.5, "8", True):
+        with pytest.raises(ValueError, match="`rows_per_pass` must be a whole number"):
+            check_passes(rows, None, ())
+    for reduction in ("sum", "none", None, "mean_with_sample_weight"):
+        loss = {"click": keras.losses.BinaryCrossentropy(reduction=reduction)}
+        with pytest.raises(ValueError, match="must be a mean over all rows"):
+            check_passes(2, loss, ())
+    check_passes(np.int64(2), {"click": "mse", "buy": keras.losses.Huber()}, ())
     with pytest.raises(ValueError, match="skip missing labels"):
         check_passes(2, None, {"click"})

@@ -246,3 +246,44 @@ def test_hashed_values_have_no_unknown_row():
     rk.warm_start(wider, model(10), new_rows="unknown")
     layer = next(x for x in wider.layers if isinstance(x, rk.layers.FieldEmbedding))
     assert len(np.unique(layer.get_tables()["shared/a"], axis=0)) == 21
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        keras.optimizers.LossScaleOptimizer(rk.optimizers.Split(), 64.0, 3),
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(), 64.0, 3),
+        keras.optimizers.Nadam(),
+        keras.optimizers.Adafactor(),
+    ],
+    ids=lambda optimizer: getattr(optimizer, "inner_optimizer", optimizer).name,
+)
+def test_all_that_an_optimizer_keeps_goes_on(optimizer):
+    features = rk.FeatureSet([rk.Categorical("ad"), rk.Categorical("user")]).adapt(ROWS)
+    old = rk.DLRM(features, ["click"], embedding_dim=4, top_units=(3,))
+    old.compile(type(optimizer).from_config(optimizer.get_config()), jit_compile=False)
+    old.fit(ROWS, epochs=4, batch_size=3, verbose=0)
+    model = rk.models.rebuild(old)
+    rk.warm_start(model, old)
+    pairs = zip(model.optimizer.variables, old.optimizer.variables, strict=True)
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), theirs.path)
+
+
+def test_another_optimizer_takes_no_slots_of_the_same_name(trained):
+    model = rk.models.rebuild(trained)
+    model.compile(rk.optimizers.Split("sgd", keras.optimizers.SGD(0.1, momentum=0.9)))
+    rk.warm_start(model, trained)
+    assert not any(np.asarray(v).any() for v in model.optimizer.dense.variables[2:])
+
+
+def test_new_values_have_the_row_of_their_own_unknown_bucket():
+    keras.utils.set_random_seed(3)
+    features = rk.FeatureSet([rk.Categorical("ad", oov_buckets=5), rk.Categorical("n")])
+    old = tiny(features.adapt({"ad": ["a"], "n": [7]}), ["click"])
+    today = {"ad": [*"bcdefghi", "a"], "n": [8, 7, 9, 7, 8, 9, 10, 11, 12]}
+    model = rk.models.rebuild(old, rk.features.grow(old.features, today, day=1).features)
+    rk.warm_start(model, old, new_rows="unknown")
+    ours, theirs = (m.predict(today, verbose=0)["click"] for m in (model, old))
+    assert len(np.unique(theirs)) > 5
+    np.testing.assert_allclose(ours, theirs, atol=1e-7)
