@@ -3,7 +3,8 @@
     python -m benchmarks.baselines --data <folder of the Parquet files> --seeds 2
 
 RankUp as README and `rankup-keras init` write it, with and without their dropouts, by
-`compile()` and `fit` with early stopping; logistic regression on one-hot columns, its C chosen by
+`compile()` and `fit` with early stopping, batches and patience those that `init` takes for so many
+rows; logistic regression on one-hot columns, its C chosen by
 the validation rows; `HistGradientBoostingClassifier` on target-encoded columns. All read the same
 columns of the same rows: a random 80 % to train, 10 % to choose by, 10 % to test on, by
 `rankup_keras.data.random_split(rows, seed)`. Every run adds a line to `results/baselines.jsonl`;
@@ -34,8 +35,9 @@ import rankup_keras as rk
 from benchmarks import measuring
 from benchmarks.quality_metrics import auc, log_loss
 from benchmarks.study import Run, Study
+from rankup_keras.cli.starter import batch_size_for
 
-BATCH, EPOCHS, PATIENCE = 1024, 20, 2
+EPOCHS, PATIENCE, PATIENCE_STEPS = 20, 2, 300
 # Label, categorical columns, numeric columns.
 Columns = tuple[str, list[str], list[str]]
 SETS: dict[str, Columns] = {
@@ -98,10 +100,12 @@ def rankup(columns: Columns, parts: Parts, seed: int, **settings: Any) -> np.nda
     ).adapt(train)
     model = rk.RankUp(features, [label], **settings)
     model.compile()
+    batch = batch_size_for(sum(map(len, parts)))
+    patience = max(PATIENCE, -(-PATIENCE_STEPS * batch // len(train)))
     best = keras.callbacks.EarlyStopping(
-        "val_auc", mode="max", patience=PATIENCE, restore_best_weights=True
+        "val_auc", mode="max", patience=patience, restore_best_weights=True
     )
-    fit = {"batch_size": BATCH, "epochs": EPOCHS, "verbose": 0, "callbacks": [best]}
+    fit = {"batch_size": batch, "epochs": EPOCHS, "verbose": 0, "callbacks": [best]}
     model.fit(train, validation_data=valid, **fit)
     return model.predict(test, batch_size=4096, verbose=0)[label][:, 0]
 

@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--rows", type=int, default=10**9, help="at most so many to train on")
-    parser.add_argument("--batch", type=int, default=baselines.BATCH)
+    parser.add_argument("--batch", type=int, default=1024)
     results = measuring.RESULTS / "defaults.jsonl"
     parser.add_argument("--results", type=pathlib.Path, default=results)
     parser.add_argument("--only-report", action="store_true", help="train nothing")

@@ -247,7 +247,9 @@ def _judge_text(name: str, values: pa.Array, distinct: int, known: int) -> Colum
     shown = values.drop_null().unique()[:1000].to_pylist()
     objects = [v.strip().startswith(("[", "{")) and v.strip().endswith(("]", "}")) for v in shown]
     if sum(objects) > 0.9 * len(shown):
-        why = "its values are lists or objects as text; write lists as `a|b|c`"
+        why = "its values are lists as text; write them as `a|b|c`"
+        if shown[0].strip().startswith("{"):
+            why = "its values are objects as text; write their fields as columns"
         return Column(name, "skip", why)
     words = np.mean([len(value.split()) for value in shown])
     if words > 5 and distinct > 0.5 * known:

@@ -15,7 +15,7 @@ from rankup_keras.features.conversion import NO_NUMBER
 from rankup_keras.features.positive import Positive
 from rankup_keras.features.target import family
 
-_LABEL = re.compile(
+LABEL = re.compile(
     r"(^|_)(label|target|click|clicked|conversion|converted|purchase|purchased|buy|bought|like|liked|y)"
     r"(_|$)"
 )
@@ -74,7 +74,7 @@ def find_labels(sample: Sample, names: Sequence[str], asked: Sequence[str]) -> l
     guessed = {name: _counted(sample, name, _guess(sample.array(name))) for name in names}
     guessed = {name: label for name, label in guessed.items() if label and 0 < label.rate < 1}
     binary = [name for name, label in guessed.items() if not label.why.startswith("a rating")]
-    found = [name for name in binary if _LABEL.search(plain(name))]
+    found = [name for name in binary if LABEL.search(plain(name))]
     outcomes = [n for n in binary if n not in found and _OUTCOME.search(plain(n))]
     found += [n for n in outcomes if not found or _follows(sample, guessed, n, found)]
     if not found:

@@ -100,8 +100,8 @@ def evaluate(
         if group_ids is not None:
             found[task]["gauc"] = exact.gauc(y, p, group_ids.to_numpy()[known], w)
         if calibration is not None and len(y):
-            values = None if segment is None else _texts(table.column(f"extra/{segment}"))[known]
-            calibration[task] = reliability(y, p, w, values, by=segment or "segment")
+            told = None if segment is None else _texts(table.column(f"extra/{segment}"))[known]
+            calibration[task] = reliability(y, p, w, told, by=segment or "segment")
     return table.num_rows, found
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from rankup_keras.cli.column_roles import Column, Found
 from rankup_keras.cli.failures import RunError
-from rankup_keras.cli.label_columns import plain
+from rankup_keras.cli.label_columns import LABEL, plain
+from rankup_keras.cli.time_columns import OWN_FORM
 
 # Distinct values in the sample from which on a column is hashed.
 MANY = 20_000
@@ -33,12 +34,12 @@ def starter(paths: list[str], found: Found) -> str:
         raise RunError(
             "No column looks like a label (0 and 1, named label, click, …). Name it with --label; "
             "of other values say which are positive: --label 'rating>=4'. "
-            f"Columns: {', '.join(column.name for column in columns)}."
+            f"{_like_labels(columns)}Columns: {', '.join(column.name for column in columns)}."
         )
     features = [column for column in columns if column.role in _FEATURES]
     if not features:
         why = "; ".join(f"{c.name!r}: {c.why}" for c in columns if c.role in ("skip", "time"))
-        raise RunError(f"No column can be a feature. {why or 'There is none but labels'}.")
+        raise RunError(f"No column can be a feature. {why or 'There are labels alone'}.")
     users = [c.name for c in features if c.role == "categorical" and _USER.match(plain(c.name))]
     user = users[0] if users else None
     # A request that ranks for one user needs a column of the candidates beside.
@@ -73,6 +74,14 @@ def starter(paths: list[str], found: Found) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _like_labels(columns: list[Column]) -> str:
+    """What is wrong with columns that are only named like labels."""
+    named = [column for column in columns if LABEL.search(plain(column.name))]
+    lines = [f"{c.name!r} is named like one: {c.why}. " for c in named if c.role == "skip"]
+    ways = [f"--label '{c.name}=<value>'" for c in named if c.role == "categorical"]
+    return "".join(lines) + (f"Perhaps {' or '.join(ways)}. " if ways else "")
 
 
 def _split(columns: list[Column], user: str | None, rows: int) -> tuple[list[str], set[str]]:
@@ -158,6 +167,8 @@ def _feature(column: Column, user: str | None) -> list[str]:
     if column.role == "time":
         why = f"{column.why}; a time itself teaches nothing of later ones"
         unit = f", unit: {column.unit}" if column.unit else ""
+        if column.why == OWN_FORM:
+            return [f"  # {name} is left out: {why}; 2024-01-31 is read, in a split by time too"]
         offer = f"  # - {{type: timestamp, name: {name}{unit}}}  # its hour and weekday"
         return [f"  # {name} is left out: {why}", offer]
     shown = "; is it known before the ranking?" if _SHOWN.search(plain(column.name)) else ""
@@ -239,14 +250,18 @@ def _model(features: list[Column]) -> list[str]:
     ]
 
 
+def batch_size_for(rows: int) -> int:
+    """At most 1024, and as many as leave a hundred steps: few rows take few steps to learn from."""
+    return next(size for size in (1024, 512, 256, 128, 64, 32) if rows >= 100 * size or size == 32)
+
+
 def _training(tasks: list[str], user: str | None, rows: int, validation: bool) -> list[str]:
     monitor = "val_auc" if len(tasks) == 1 else f"val_{tasks[0]}_auc"
     gauc = [f"  gauc_by: {_quoted(user)}  # ranks within the rows of a user"] if user else []
-    batch = next(size for size in (1024, 512, 256, 128, 64, 32) if rows >= 100 * size or size == 32)
     stopping = f"{{monitor: {_quoted(monitor)}, mode: max, patience: 2}}"
     return [
         "training:",
-        f"  batch_size: {batch}",
+        f"  batch_size: {batch_size_for(rows)}",
         "  epochs: 10",
         "  seed: 0",
         "  # optimizer: {embeddings: lazy_adam, dense: adam}  # the default; see docs/cli.md",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from rankup_keras.data.data_error import DataError
 from rankup_keras.data.paths import guess_format
 
 _HEAD = 1 << 18
@@ -21,13 +22,25 @@ _PARQUET = b"PAR1"
 
 
 def format_by_content(file: Path) -> str | None:
-    """The format of a file whose name does not tell it: Parquet, or text as CSV."""
+    """The format of a file whose name does not tell it: Parquet, or text as CSV.
+
+    Raises:
+        DataError: it is JSON or a zip archive, which would be read as odd text.
+    """
     kind = guess_format(file)
     if kind is not None:
         return kind
     head = _head(file)
     if head.startswith(_PARQUET):
         return "parquet"
+    json = re.match(rb"(?:\xef\xbb\xbf)?\s*(\[\s*)?\{\s*[\"}]", head)
+    if json is not None:
+        lines = "" if json[1] else ", lines=True"
+        how = f"pandas.read_json({file.name!r}{lines}).to_parquet({file.stem + '.parquet'!r})"
+        raise DataError(f"JSON is not read. Write it as Parquet or CSV: `{how}`.", file)
+    if head.startswith(b"PK\x03\x04"):
+        reason = "It is a zip archive, as those of Excel are. Write its rows as Parquet or CSV."
+        raise DataError(reason, file)
     return None if b"\0" in head else "csv"
 
 

@@ -19,6 +19,7 @@ _ISO = re.compile(r"\d{4}-\d{2}-\d{2}.*")
 _NAME = re.compile(r"(^|_)(ts|time|timestamp|date|datetime|day|created|when|at)(_|$)|time$")
 # From 2000 to 2100, in seconds.
 _FIRST, _LAST = 946_684_800, 4_102_444_800
+OWN_FORM = "dates in a form of their own"
 _SHORT = {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 _UNITS = {"seconds": 1, "milliseconds": 1000, "microseconds": 1_000_000, "nanoseconds": 10**9}
 
@@ -81,7 +82,7 @@ def _text(array: pa.Array) -> Times | None:
     if not known or matching < 0.99 * len(known):
         return None
     if not all(_ISO.fullmatch(value.strip()) for value in known):
-        return Times("dates in a form of their own", None)
+        return Times(OWN_FORM, None)
     text = pc.utf8_trim_whitespace(array.cast(pa.binary()).cast(pa.string()))
     text = pc.if_else(pc.equal(text, ""), None, text)
     for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):

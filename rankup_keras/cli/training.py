@@ -22,9 +22,11 @@ from rankup_keras.cli.yaml_reader import dump_yaml
 from rankup_keras.data.adapt_from_files import adapt, recall
 from rankup_keras.data.fingerprints import differences
 from rankup_keras.data.statistics import Statistics, scan
+from rankup_keras.models.sampled_labels import warn_of_own_rates
 
 # What may differ in a training that is resumed, and in one that is resumed on other data.
 _FREE = ("training.epochs", "training.checkpoint_every", "data.cache", "export", "update", "run")
+_LOOKED_AT = 1 << 16
 _FREE_DATA = ("data.path", "data.split", "data.train", "data.validation", "data.test")
 
 
@@ -54,6 +56,8 @@ def _train(project: Project, resume: bool, overwrite: bool, data_changed: bool) 
     for leak in () if resume else rk.data.find_leaks(parts["train"]):
         out.say(f"Warning: {leak}")
         run.note(f"warning: {leak}")
+    with _warnings_told(project):
+        check_rates(project)
     durable.write_text(run.config, dump_yaml(config.model_dump(mode="json")))
     keras.utils.set_random_seed(config.training.seed)
     model = project.build_model()
@@ -109,6 +113,15 @@ def learn(project: Project, keep: Path | None = None) -> Statistics:
     out.say(f"{found.rows:,} rows to train on, {rates} ({seconds:.1f} s)")
     _check_other_parts(project)
     return found
+
+
+def check_rates(project: Project) -> None:
+    """Warns of sampling rates that are each row's own, by the first rows."""
+    tasks = [task for task in project.tasks if isinstance(task.keep_rate, str)]
+    rows: Any = next(project.parts["train"].tables(_LOOKED_AT), None) if tasks else None
+    for task in tasks if rows is not None else ():
+        columns = (f"label/{task.name}", f"rate/{task.keep_rate}")
+        warn_of_own_rates(task.name, *(rows.column(name).to_numpy() for name in columns))
 
 
 def _check_other_parts(project: Project) -> None:

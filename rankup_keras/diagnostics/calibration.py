@@ -97,5 +97,5 @@ def _of(rows: np.ndarray, y: Any, p: Any, w: Any) -> tuple[int, float, float, fl
     y, p, w = y[rows], p[rows], w[rows]
     if not w.any():
         return len(y), np.nan, np.nan, np.nan
-    means = (float(np.average(values, weights=w)) for values in (p, y))
-    return len(y), *means, exact.normalized_entropy(y, p, w)
+    predicted, observed = (float(np.average(values, weights=w)) for values in (p, y))
+    return len(y), predicted, observed, exact.normalized_entropy(y, p, w)

@@ -24,7 +24,9 @@ def former_places(values: Iterable[pa.Array], former: Iterable[pa.Array]) -> np.
     of a vocabulary stand where they stood, which a comparison tells; only the others are looked
     up, since a hash table of all takes as much memory as their rows of a table of embeddings.
     """
-    found, rest, others = [], [], []
+    found: list[np.ndarray] = []
+    rest: list[tuple[np.ndarray, pa.Array]] = []
+    others: list[tuple[np.ndarray, pa.Array]] = []
     start = 0
     for ours, theirs in itertools.zip_longest(values, former, fillvalue=pa.array([], pa.string())):
         common, longest = min(len(ours), len(theirs)), max(len(ours), len(theirs))

@@ -55,20 +55,22 @@ def check_by_task(argument: str, given: Any, tasks: Sequence[Task]) -> None:
         )
 
 
-def of_tasks(arguments: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, Any]:
-    """What `compile` was given by task for another list of tasks: new ones have their own."""
-    found = dict(arguments)
-    own = {
-        "loss": {task.name: task.loss for task in tasks},
-        "loss_weights": {task.name: task.weight for task in tasks},
-        "metrics": {task.name: task.metrics() for task in tasks},
-        "weighted_metrics": {task.name: [] for task in tasks},
-    }
-    for argument, defaults in own.items():
-        given = found.get(argument)
-        if isinstance(given, Mapping):
-            found[argument] = {name: given.get(name, default) for name, default in defaults.items()}
-    return found
+def for_tasks(given: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, Any]:
+    """What another model's `compile` was given, for tasks some of which that model lacks.
+
+    These have their own loss, weight and metrics, as where `compile` is given none.
+    """
+    result = dict(given)
+    for argument, own in (
+        ("loss", {task.name: task.loss for task in tasks}),
+        ("loss_weights", {task.name: task.weight for task in tasks}),
+        ("metrics", {task.name: task.metrics() for task in tasks}),
+        ("weighted_metrics", {}),
+    ):
+        if isinstance(by_task := given.get(argument), Mapping):
+            kept = {task.name: by_task[task.name] for task in tasks if task.name in by_task}
+            result[argument] = {**own, **kept}
+    return result
 
 
 class GroupedMetrics:

@@ -29,6 +29,27 @@ def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
     return result
 
 
+def check_no_features(tasks: Sequence[Task], features: Any) -> None:
+    """Refuses columns of labels and of rates that are features as well.
+
+    Raises:
+        ValueError: naming the task and the column.
+    """
+    for task in tasks:
+        if task.label in features:
+            raise ValueError(
+                f"The label of task {task.name!r}, column {task.label!r}, is also a feature: "
+                "the model would read what it predicts. Take it out of the FeatureSet, or "
+                "name another column with `Task(name, label=...)`."
+            )
+        if isinstance(task.keep_rate, str) and task.keep_rate in features:
+            raise ValueError(
+                f"`keep_rate` of task {task.name!r}, column {task.keep_rate!r}, is also a "
+                "feature: how a row was sampled is not known when it is served. Take it out of "
+                "the FeatureSet."
+            )
+
+
 class Labels:
     """Reads the labels of a model's tasks.
 

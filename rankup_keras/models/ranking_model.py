@@ -19,6 +19,7 @@ from rankup_keras.models.compiled_metrics import (
     metrics_by_task,
 )
 from rankup_keras.models.compiled_steps import CompiledSteps
+from rankup_keras.models.labels import check_no_features
 from rankup_keras.models.lower_blocks import TrainsLowerBlocks
 from rankup_keras.models.missing_labels import SkipsMissingLabels
 from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
@@ -90,19 +91,7 @@ class RankingModel(
         settings: dict[str, Any],
         **kwargs: Any,
     ) -> None:
-        for task in tasks:
-            if task.label in features:
-                raise ValueError(
-                    f"The label of task {task.name!r}, column {task.label!r}, is also a feature: "
-                    "the model would read what it predicts. Take it out of the FeatureSet, or "
-                    "name another column with `Task(name, label=...)`."
-                )
-            if isinstance(task.keep_rate, str) and task.keep_rate in features:
-                raise ValueError(
-                    f"`keep_rate` of task {task.name!r}, column {task.keep_rate!r}, is also a "
-                    "feature: how a row was sampled is not known when it is served. Take it out of "
-                    "the FeatureSet."
-                )
+        check_no_features(tasks, features)
         after = {task.name: task.after for task in tasks if task.after is not None}
         if after and not self._in_entire_space:
             outputs = EntireSpace(after, name="entire_space")(outputs)

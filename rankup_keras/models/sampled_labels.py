@@ -1,11 +1,14 @@
 """Labels of tasks whose negatives were thinned out: each travels with the rate of its row."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
+
+MANY = 100  # positive rows; fewer may all be of features that were not sampled
 
 
 def with_rates(
@@ -49,6 +52,7 @@ def with_rates(
                 f"for {len(label)} rows."
             )
         else:
+            warn_of_own_rates(name, label, rates_of_rows)
             found[name] = np.concatenate([label, rates_of_rows], axis=1)
     return found
 
@@ -71,6 +75,20 @@ def _checked(name: str, column: str, rates: Any) -> Any:
             f"{rule} {len(wrong)} others, such as {array[wrong[0], 0]} in row {wrong[0]}."
         )
     return array
+
+
+def warn_of_own_rates(name: str, label: np.ndarray, rates: np.ndarray) -> None:
+    """Warns where the rates are each row's own, 1 for positives, and correct for nothing."""
+    positive, negative = label == 1, label == 0
+    if positive.sum() < MANY or not negative.any():
+        return
+    if rates[positive].min() == 1 and rates[negative].max() < 1:
+        warnings.warn(
+            f"`keep_rate` of task {name!r} is 1 in all positive rows and less in all negative "
+            "ones. It must be the rate at which a negative with the same features would have been "
+            "kept, in positive rows too, or predictions are too high.",
+            stacklevel=2,
+        )
 
 
 def without_rates(labels: Any) -> tuple[Any, dict[str, Any]]:

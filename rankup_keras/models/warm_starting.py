@@ -17,7 +17,7 @@ from rankup_keras.features.value_book import former_places
 from rankup_keras.layers.embeddings import FieldEmbedding, TableView
 from rankup_keras.layers.tokens import TaskTokens
 from rankup_keras.layers.towers import TaskTowers
-from rankup_keras.models.compiled_metrics import of_tasks
+from rankup_keras.models.compiled_metrics import for_tasks
 from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.models.warm_start_report import WarmStart
 from rankup_keras.optimizers import Split
@@ -84,8 +84,8 @@ def warm_start(
         )
     with model.distribute_strategy.scope():
         if not model.compiled and old.compiled:
-            config = keras.saving.deserialize_keras_object(old.get_compile_config())
-            model.compile(**of_tasks(config, model.tasks))
+            given = keras.saving.deserialize_keras_object(old.get_compile_config())
+            model.compile(**for_tasks(given, model.tasks))
         for owner in (model, old):
             optimizer = _optimizer(owner)
             if optimizer is not None and not optimizer.built:

@@ -168,3 +168,9 @@ def test_a_later_label_is_offered_as_a_task(text):
     won = CLICKED * (np.arange(ROWS) % 3 == 0)
     found = judged(won=pa.array([b"%d" % v for v in won]) if text else won)["won"]
     assert (found.role, "give --label won as well" in found.why) == ("skip", True)
+
+
+@pytest.mark.parametrize(("value", "way"), [("['a', '%s']", "a|b|c"), ('{"os": "%s"}', "fields")])
+def test_lists_and_objects_in_text_are_left_out_with_the_way(value, way):
+    found = judged(text=True, x=[value % (i % 9) for i in range(ROWS)])["x"]
+    assert (found.role, way in found.why) == ("skip", True)

@@ -10,7 +10,9 @@ import yaml
 from rankup_keras.cli import main
 from rankup_keras.cli.checks import load
 from rankup_keras.cli.column_roles import Column, Found
+from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.starter import default_path, starter, summary
+from rankup_keras.cli.time_columns import OWN_FORM
 from tests.helpers.cli_inputs import click_table
 
 LABEL = Column("click", "label", "0 and 1")
@@ -88,7 +90,7 @@ def test_labels_with_rules_and_names_that_an_export_takes(place):
         Column("Rating", "label", "a rating", positive=">= 4"),
         Column("Clicked on Ad", "label", "0 and 1"),
         Column("点击", "label", "0 and 1"),
-        Column("end", "label", "yes and no", positive=["Y", "y"]),
+        Column("end", "label", "yes and no", positive=["Yes", "yes"]),
     ]
     _, config = _written(place, [*labels, PRICE])
     assert config["tasks"] == [
@@ -106,6 +108,21 @@ def test_what_cannot_be_trained_on_is_left_out_and_told(place):
     assert "7 of the rows that were looked at lack it" in text
     assert config["data"]["bad_rows"] == {"policy": "skip", "limit": 1000}
     assert "2 lines are malformed" in text
+
+
+def test_what_is_only_named_like_a_label_is_told(place):
+    dull = Column("click", "skip", "it has one value only")
+    words = Column("purchase", "categorical", "text", distinct=2)
+    with pytest.raises(RunError, match=r"'click' is named like one: it has .*'purchase=<v"):
+        _written(place, [dull, words, PRICE])
+    with pytest.raises(RunError, match=r"No column can be a feature. There are labels alone\."):
+        _written(place, [LABEL])
+
+
+def test_dates_that_are_not_read_are_not_offered(place):
+    text, _ = _written(place, [LABEL, PRICE, Column("day", "time", OWN_FORM)])
+    assert "2024-01-31 is read" in text
+    assert "type: timestamp" not in text
 
 
 def test_a_user_alone_is_no_side(place):

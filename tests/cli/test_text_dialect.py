@@ -5,6 +5,7 @@ import gzip
 import pytest
 
 from rankup_keras.cli.text_dialect import format_by_content, sniff
+from rankup_keras.data.data_error import DataError
 
 LINES = [f"u{i % 7};{i},{i % 10}5;yes" for i in range(30)]
 
@@ -70,3 +71,21 @@ def test_thousands_separators_are_no_decimal_commas(tmp_path):
     assert "decimal" not in _sniffed(tmp_path, english)
     rows = [f"u{i};{i + 1}.{i + 100};{i + 1}.{i + 100},5" for i in range(30)]
     assert _sniffed(tmp_path, "\n".join(["user;n;sum", *rows]))["decimal"] == ","
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "way"),
+    [
+        ("a.jsonl", b'{"user": 1}\n{"user": 2}', r"read_json\('a.jsonl', lines=True\)"),
+        (
+            "a.json",
+            b'\xef\xbb\xbf[\n {"user": 1}]',
+            r"read_json\('a.json'\).to_parquet\('a.parquet'",
+        ),
+        ("a.xlsx", b"PK\x03\x04\x14\x00", "zip archive, as those of Excel"),
+    ],
+)
+def test_what_is_no_text_of_rows_is_told(tmp_path, name, content, way):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=way):
+        format_by_content(tmp_path / name)

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-import rankup_keras as rk
 from rankup_keras.losses import DownsampledCrossentropy
 
 
@@ -18,23 +17,6 @@ def test_the_rate_on_all_data_has_the_least_loss():
     # As `p` corrected by the paper's equation, whose inverse it is.
     q = 20 / 118
     assert q / (q + (1 - q) / 0.1) == pytest.approx(0.02)
-
-
-def test_a_model_of_downsampled_rows_predicts_the_rate_of_all_rows():
-    # Of ad k, k + 1 % of 1,000 rows are clicked; every tenth of the others is kept.
-    ad, place = np.divmod(np.arange(10_000), 1000)
-    click = (place < 10 * (ad + 1)).astype("float32")
-    rows = {"ad": ad, "click": click}
-    kept = (click == 1) | (place % 10 == 0)
-    features = rk.FeatureSet([rk.Categorical("ad")]).adapt(rows)
-    keras.utils.set_random_seed(0)
-    task = rk.Task("click", loss=DownsampledCrossentropy(keep_rate=0.1))
-    model = rk.DCNv2(features, [task], embedding_dim=4)
-    model.compile(keras.optimizers.Adam(0.05))
-    sample = {name: column[kept] for name, column in rows.items()}
-    model.fit(sample, batch_size=int(kept.sum()), epochs=60, verbose=0)
-    found = model.predict(rows, batch_size=10_000, verbose=0)["click"][:, 0]
-    assert found.mean() == pytest.approx(click.mean(), rel=0.01)
 
 
 def test_a_rate_of_one_is_keras_own():

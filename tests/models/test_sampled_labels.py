@@ -1,5 +1,7 @@
 """Tasks learned from rows without most of their negatives, at a rate that differs by row."""
 
+import types
+
 import keras
 import numpy as np
 import pyarrow as pa
@@ -9,6 +11,7 @@ import tensorflow as tf
 
 import rankup_keras as rk
 from rankup_keras.cli import scoring
+from rankup_keras.cli.training import check_rates
 from rankup_keras.metrics import exact
 from rankup_keras.models.calibrated import platt
 from rankup_keras.models.sampled_labels import among_kept
@@ -36,7 +39,7 @@ def make(days, keep_rate="rate", **task):
 @pytest.fixture(scope="module")
 def model(days):
     model = make(days)
-    model.fit(days[1], batch_size=len(days[1]["ad"]), epochs=200, verbose=0)
+    model.fit(days[1], batch_size=len(days[1]["ad"]), epochs=120, verbose=0)
     return model
 
 
@@ -91,6 +94,16 @@ def test_rates_that_are_none(days, model, wrong):
     data = tf.data.Dataset.from_tensor_slices(rows).batch(9)
     with pytest.raises(tf.errors.InvalidArgumentError, match="column rate, must lie in"):
         model.fit(data, verbose=0)
+
+
+def test_rates_of_positive_rows_that_are_their_own(days, model, tmp_path):
+    own = {**days[1], "rate": np.where(days[1]["click"] == 1, 1, days[1]["rate"])}
+    with pytest.warns(UserWarning, match="is 1 in all positive rows"):
+        model.test_on_batch(own)
+    pq.write_table(pa.table(own), tmp_path / "a.parquet")
+    files = rk.data.Files(str(tmp_path / "a.parquet"), model.features, model.tasks)
+    with pytest.warns(UserWarning, match="is 1 in all positive rows"):
+        check_rates(types.SimpleNamespace(tasks=model.tasks, parts={"train": files}))
 
 
 def test_columns_and_arguments_that_are_none(days, model):
