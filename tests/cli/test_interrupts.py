@@ -26,12 +26,20 @@ sys.addaudithook(press)
 sys.exit(main())
 """
 
+# Nothing is wrong with it, or that would be told before TensorFlow is imported.
+CONFIGURATION = """
+data: {path: ads.csv}
+features: [{type: categorical, name: ad}]
+tasks: [click]
+"""
+
 
 @pytest.mark.processes
 @pytest.mark.parametrize("moment", ["rankup_keras.cli.commands", "tensorflow.python.framework.ops"])
 def test_an_interruption_is_one_word(tmp_path, moment):
     root = pathlib.Path(__file__).parents[2]
-    (tmp_path / "ads.yaml").write_text("data: {}")
+    (tmp_path / "ads.csv").write_text("ad,click\n1,0\n2,1\n")
+    (tmp_path / "ads.yaml").write_text(CONFIGURATION)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         input=moment, cwd=tmp_path, capture_output=True, text=True, check=False,
