@@ -24,7 +24,7 @@ def load(path: Path, changes: list[str] | None = None) -> tuple[Config, YamlFile
 
 
 def check_schema(path: Path, changes: list[str] | None = None) -> None:
-    """Raises `ConfigError` with every problem that can be told without TensorFlow."""
+    """Raises `ConfigError` with every problem that can be found without TensorFlow."""
     _checked(YamlFile(path, changes or []), SCHEMA)
 
 
@@ -130,7 +130,7 @@ def labels_are_no_features(tasks: list[Task], features: list[Feature]) -> Found:
 
 
 def gauc_has_groups(training: Training, features: list[Feature]) -> Found:
-    """GAUC ranks within the values of a feature, and calibration is told by those of one."""
+    """GAUC and calibration by segment are computed within the values of a feature."""
     by, singles = training.gauc_by, _single_valued(features)
     if by is None and "gauc" in training.metrics:
         message = "The metric 'gauc' needs `gauc_by`, the feature to rank within, such as the user."

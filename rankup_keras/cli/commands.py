@@ -85,7 +85,7 @@ def _on_project(*examples: str) -> Callable[[Callable[..., None]], Callable[...,
     def add(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(**given: Any) -> None:
-            # Most of what is wrong with a file can be told at once, before TensorFlow is loaded.
+            # Most of what is wrong with a file is found at once, before TensorFlow is loaded.
             from rankup_keras.cli.checks import check_schema
 
             check_schema(given["config"], given["changes"])
@@ -95,6 +95,7 @@ def _on_project(*examples: str) -> Callable[[Callable[..., None]], Callable[...,
 
         own = list(inspect.signature(function).parameters.values())[1:]
         config, *options = shared.values()
+        # `inspect` reads it, and types know no such attribute of functions.
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [p.replace(kind=p.KEYWORD_ONLY) for p in (config, *own, *options)]
         )
@@ -200,10 +201,11 @@ def evaluate(
     """Exact metrics of a trained model: AUC, log loss, NE, calibration, GAUC."""
     from rankup_keras.cli import training
 
-    rows, found = training.evaluate(project, project.run.load_model(), part)
-    if not rows:
+    found = training.evaluate(project, project.run.load_model(), part)
+    if not found.rows:
         raise RunError(f"There is no row for {part!r}.")
-    project.out.result({"rows": rows, part: found}, rows=_metric_rows({part: found}))
+    metrics = {part: found.metrics}
+    project.out.result({"rows": found.rows, **metrics}, rows=_metric_rows(metrics))
 
 
 @_on_project(

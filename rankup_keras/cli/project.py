@@ -75,8 +75,8 @@ class Project:
             raise self._at_its_line(error) from error
 
     @property
-    def told_apart(self) -> list[str]:
-        """Columns that metrics are told by."""
+    def group_columns(self) -> list[str]:
+        """Columns within whose values metrics are computed."""
         training = self.config.training
         names = (training.gauc_by, training.calibration_by)
         return list(dict.fromkeys(name for name in names if name is not None))

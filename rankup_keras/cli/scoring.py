@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +48,20 @@ def score(model: Any, files: Files, batch_size: int) -> Scored:
         yield table, {task: value.numpy().reshape(-1) for task, value in scores.items()}
 
 
+class Evaluation(NamedTuple):
+    """What `evaluate` found.
+
+    Attributes:
+        rows: their number.
+        metrics: task → metric → value.
+        calibration: task → its reliability; tasks without labels have none.
+    """
+
+    rows: int
+    metrics: dict[str, dict[str, float]]
+    calibration: dict[str, Reliability]
+
+
 def evaluate(
     model: Any,
     files: Files,
@@ -55,31 +69,30 @@ def evaluate(
     group: str | None,
     scored: Scored | None = None,
     segment: str | None = None,
-    calibration: dict[str, Reliability] | None = None,
-) -> tuple[int, dict[str, dict[str, float]]]:
-    """The number of rows, and by task the values of all metrics, exact ones.
+) -> Evaluation:
+    """Exact metrics of all tasks, and their calibration.
 
     Rows whose label is missing are left out of their task's metrics, NaN where no row is left. A
     negative of a task with a `keep_rate` counts as the `1 / rate` rows that it stands for.
 
     All scores are held in memory, 8 bytes per row and task. `group` is the column to rank within,
     one of the files' extra columns. `scored` are other scores of the files' rows, as `score` gives
-    them, than those of the model. `calibration` gets each task's reliability, by the values of the
-    extra column `segment` as well.
+    them, than those of the model. Calibration is also that within the values of the extra column
+    `segment`.
     """
     labels = {target.name: key(target) for target in files.targets if target.role == "label"}
     weights = [key(target) for target in files.targets if target.role == "weight"]
     groups = [f"extra/{name}" for name in dict.fromkeys((group, segment)) if name is not None]
     rates = {task.name: task.keep_rate for task in model.tasks if task.keep_rate is not None}
-    of_rows = sorted({f"rate/{rate}" for rate in rates.values() if isinstance(rate, str)})
+    rate_columns = sorted({f"rate/{rate}" for rate in rates.values() if isinstance(rate, str)})
     kept: list[pa.Table] = []
     scores: dict[str, list[np.ndarray]] = {task: [] for task in labels}
     for part, predicted in scored or score(model, files, batch_size):
-        kept.append(part.select([*labels.values(), *weights, *groups, *of_rows]))
+        kept.append(part.select([*labels.values(), *weights, *groups, *rate_columns]))
         for task in scores:
             scores[task].append(predicted[task])
     if not kept:
-        return 0, {}
+        return Evaluation(0, {}, {})
     table = pa.concat_tables(kept)
     weight = table.column(weights[0]).to_numpy() if weights else None
     group_ids = None
@@ -87,7 +100,7 @@ def evaluate(
         group_ids = table.column(groups[0]).combine_chunks().dictionary_encode("encode").indices
     after = {task.name: task.after for task in model.tasks if task.after is not None}
     values = {task: table.column(label).to_numpy() for task, label in labels.items()}
-    found = {}
+    found, calibration = {}, {}
     for task, y in with_certain_negatives(values, after).items():
         known = ~np.isnan(y)
         y, p = y[known], np.concatenate(scores[task])[known]
@@ -99,10 +112,10 @@ def evaluate(
         found[task] = {n: metric(y, p, w) if len(y) else np.nan for n, metric in METRICS.items()}
         if group_ids is not None:
             found[task]["gauc"] = exact.gauc(y, p, group_ids.to_numpy()[known], w)
-        if calibration is not None and len(y):
-            told = None if segment is None else _texts(table.column(f"extra/{segment}"))[known]
-            calibration[task] = reliability(y, p, w, told, by=segment or "segment")
-    return table.num_rows, found
+        if len(y):
+            own = None if segment is None else _texts(table.column(f"extra/{segment}"))[known]
+            calibration[task] = reliability(y, p, w, own, by=segment or "segment")
+    return Evaluation(table.num_rows, found, calibration)
 
 
 def _texts(column: pa.ChunkedArray) -> np.ndarray:

@@ -87,15 +87,16 @@ class _Scope(dict[str, Any]):
     def value(self, node: ast.expr | None) -> Any:
         if node is None:
             return Any
+        # Annotations of this package alone, and no builtins but those that they name.
         code = compile(ast.Expression(node), "annotation", "eval")
         return eval(code, {"__builtins__": {}}, self)
 
     def __missing__(self, name: str) -> Any:
         for node in self._tree.body:
-            target = node.targets[0] if isinstance(node, ast.Assign) else None
-            target = node.target if isinstance(node, ast.AnnAssign) else target
-            if isinstance(target, ast.Name) and target.id == name:
-                return self.value(node.value)  # type: ignore[attr-defined]
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                if isinstance(target, ast.Name) and target.id == name:
+                    return self.value(node.value)
             if isinstance(node, ast.ImportFrom) and name in {item.name for item in node.names}:
                 return _imported(str(node.module), name)
         return getattr(builtins, name, _elsewhere(name))

@@ -39,7 +39,7 @@ def starter(paths: list[str], found: Found) -> str:
     features = [column for column in columns if column.role in _FEATURES]
     if not features:
         why = "; ".join(f"{c.name!r}: {c.why}" for c in columns if c.role in ("skip", "time"))
-        raise RunError(f"No column can be a feature. {why or 'There are labels alone'}.")
+        raise RunError(f"No column can be a feature. {why or 'All of them are labels'}.")
     users = [c.name for c in features if c.role == "categorical" and _USER.match(plain(c.name))]
     user = users[0] if users else None
     # A request that ranks for one user needs a column of the candidates beside.

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rankup_keras.features.instants import LIKELY
 from rankup_keras.features.target import family
 
 _DATE = r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})"
@@ -17,8 +18,6 @@ _TEXT = re.compile(
 )
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}.*")
 _NAME = re.compile(r"(^|_)(ts|time|timestamp|date|datetime|day|created|when|at)(_|$)|time$")
-# From 2000 to 2100, in seconds.
-_FIRST, _LAST = 946_684_800, 4_102_444_800
 OWN_FORM = "dates in a form of their own"
 _SHORT = {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 _UNITS = {"seconds": 1, "milliseconds": 1000, "microseconds": 1_000_000, "nanoseconds": 10**9}
@@ -65,7 +64,7 @@ def unix_times(name: str, numbers: np.ndarray) -> Times | None:
         return None
     for unit, factor in _UNITS.items():
         low, high = known.min() / factor, known.max() / factor
-        if low >= _FIRST and high <= _LAST:
+        if low >= LIKELY[0] and high <= LIKELY[1]:
             # Without a telling name only times of some ten years, in no fixed steps, are ones.
             some = high - low < 4e8 and len(np.unique(known)) > 1 and high < 2e9
             if not (_NAME.search(name) or (some and unit != "nanoseconds" and low > 1e9)):

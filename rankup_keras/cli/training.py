@@ -94,7 +94,8 @@ def _train(project: Project, resume: bool, overwrite: bool, data_changed: bool) 
     for part in ("validation", "test"):
         if part in parts:
             out.say(f"Evaluating on the rows for {part}")
-            summary[part] = evaluate(project, model, part, calibration)[1]
+            evaluation = evaluate(project, model, part)
+            summary[part], calibration = evaluation.metrics, evaluation.calibration
     durable.write_text(run.summary, json_text(summary, indent=1) + "\n")
     if ranks is not None and ranks.measured:
         write_report(project, ranks, summary, calibration)
@@ -133,20 +134,12 @@ def _check_other_parts(project: Project) -> None:
         out.say(f"{project.bad_rows.count:,} malformed rows were left out, see bad_rows.jsonl")
 
 
-def evaluate(
-    project: Project, model: Any, part: str, calibration: dict[str, Any] | None = None
-) -> tuple[int, dict[str, dict[str, float]]]:
-    """The number of rows of a part and exact metrics on them, with the types of a trained model."""
+def evaluate(project: Project, model: Any, part: str) -> scoring.Evaluation:
+    """Exact metrics on the rows of a part, read with the types of a trained model."""
     training = project.config.training
-    files = project.files(part, model.features, project.told_apart)
-    return scoring.evaluate(
-        model,
-        files,
-        project.scoring_batch,
-        training.gauc_by,
-        segment=training.calibration_by,
-        calibration=calibration,
-    )
+    files = project.files(part, model.features, project.group_columns)
+    batch, by = project.scoring_batch, training.calibration_by
+    return scoring.evaluate(model, files, batch, training.gauc_by, segment=by)
 
 
 def _fit(project: Project, model: Any, data_changed: bool) -> Any:

@@ -104,12 +104,8 @@ class Day:
         self._train(found.model, rows["train"], identity)
         final = self._finish(found.model)
         compared = self.files(final.features, "compare")
-        calibration: dict[str, Any] = {}
-        profile = self._profile(final, compared)
-        new = {
-            "metrics": self._metrics(final, compared, calibration=calibration),
-            "effective_rank": _means(profile),
-        }
+        profile, evaluation = self._profile(final, compared), self._evaluate(final, compared)
+        new: dict[str, Any] = {"metrics": evaluation.metrics, "effective_rank": _means(profile)}
         gate = self.settings.gate
         refused = [*update_gate.problems(gate, served, new["metrics"])]
         refused += update_gate.rank_problems(gate, before, new["effective_rank"])
@@ -145,7 +141,9 @@ class Day:
         summary.pop("test", None)  # of another model
         durable.write_text(folder.summary, json_text(summary, indent=1) + "\n")
         if profile is not None:
-            write_day_report(project, folder.report, line, profile, found.model, calibration)
+            write_day_report(
+                project, folder.report, line, profile, found.model, evaluation.calibration
+            )
         folder.decide(line)
         self._tell("decided")
         folder.take_over()
@@ -161,7 +159,7 @@ class Day:
         return self.project.inputs(
             self.data,
             features,
-            self.project.told_apart,
+            self.project.group_columns,
             tasks=self.project.tasks,
             weight=config.data.weight,
             where=where,
@@ -191,8 +189,8 @@ class Day:
             found = ", ".join(f"{number} to {part}" for part, number in rows.items())
             raise RunError(
                 f"The {sum(rows.values()):,} rows are too few: {found}, of which `compare` needs "
-                "2. Add them to the rows of the next day, or share them otherwise with "
-                f"--set update.holdout=. It was {self.settings.holdout:g}."
+                "2. Add them to the rows of the next day, or hold out another share of them: "
+                f"update.holdout is {self.settings.holdout:g}."
             )
         return rows
 
@@ -200,16 +198,14 @@ class Day:
         self.project.run.note(f"update of day {self.day}: {text}")
         self.project.out.say(f"Day {self.day}: {text}")
 
-    def _metrics(
-        self, model: Any, files: Files, scored: Any = None, calibration: Any = None
-    ) -> Any:
+    def _evaluate(self, model: Any, files: Files, scored: Any = None) -> scoring.Evaluation:
         training, batch = self.project.config.training, self.project.scoring_batch
         by = training.calibration_by
-        return scoring.evaluate(model, files, batch, training.gauc_by, scored, by, calibration)[1]
+        return scoring.evaluate(model, files, batch, training.gauc_by, scored, by)
 
     def _measure(self, model: Any, files: Files) -> dict[str, Any]:
         return {
-            "metrics": self._metrics(model, files),
+            "metrics": self._evaluate(model, files).metrics,
             "effective_rank": self._ranks(model, files),
         }
 
@@ -231,10 +227,10 @@ class Day:
         """Metrics of the version that is served, or of yesterday's model where none is."""
         base = self.folder.base
         if not rk.serving.versions(base):
-            return self._metrics(old, held), "yesterday's model"
+            return self._evaluate(old, held).metrics, "yesterday's model"
         path = rk.serving.version_path(base)
         scored = update_gate.scores_of_export(path, held, self.project.scoring_batch)
-        return self._metrics(old, held, scored), f"version {path.name}"
+        return self._evaluate(old, held, scored).metrics, f"version {path.name}"
 
     def _next_day(self, old: Any) -> rk.models.NextDay:
         """Today's model, with yesterday's weights."""

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from rankup_keras.compat.mixed_in import MixedIn
 
-class RefusesGraphClone:
+
+class RefusesGraphClone(MixedIn):
     """Mixed into a Functional model's class, refuses `keras.models.clone_model`.
 
     `clone_model` means to rebuild a model with a `get_config` of its own from its
@@ -21,4 +23,4 @@ class RefusesGraphClone:
                 "with new weights use `type(model).from_config(model.get_config())`; "
                 "`copy.deepcopy(model)` keeps the weights."
             )
-        return super()._run_through_graph(*args, **kwargs)  # type: ignore[misc]
+        return super()._run_through_graph(*args, **kwargs)

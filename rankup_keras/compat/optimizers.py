@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from rankup_keras.compat.mixed_in import MixedIn
+
 
 def variable_index(optimizer: Any, variable: Any) -> int:
     """Place of a variable among those that the optimizer was built with.
@@ -44,7 +46,7 @@ def without_loss_scaling(optimizer: Any) -> Any:
     return optimizer.inner_optimizer if scaled else optimizer
 
 
-class ClipsNamedRows:
+class ClipsNamedRows(MixedIn):
     """Mixed into a Keras optimizer, clips by its own `clip_gradients`.
 
     Keras's clipping takes the norm of the parts of a gradient that names rows, or makes a dense

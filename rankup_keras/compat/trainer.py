@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rankup_keras.compat.mixed_in import MixedIn
+
 
 def evaluates_within_fit(kwargs: Mapping[str, Any]) -> bool:
     """Whether `evaluate` was called by `fit`, which then takes the data that it has made ready.
@@ -70,7 +72,7 @@ def in_compiled_order(model: Any, logs: Mapping[str, Any]) -> Any:
     return model._flatten_metrics_in_order(logs)
 
 
-class BuildsBeforeTracing:
+class BuildsBeforeTracing(MixedIn):
     """Mixed into a Functional model, makes all variables of a step before the step is traced.
 
     Keras leaves those of the optimizer, the compiled loss and metrics to the first trace, which
@@ -83,12 +85,12 @@ class BuildsBeforeTracing:
         _build_compiled(self)
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        return super().make_train_function(force)  # type: ignore[misc]
+        return super().make_train_function(force)
 
     def make_test_function(self: Any, force: bool = False) -> Any:
         """As in Keras, once loss and metrics are built."""
         _build_compiled(self)
-        return super().make_test_function(force)  # type: ignore[misc]
+        return super().make_test_function(force)
 
 
 def _build_compiled(model: Any) -> None:
@@ -97,7 +99,7 @@ def _build_compiled(model: Any) -> None:
             part.build(model.output, model.output)
 
 
-class StepsOfBatches:
+class StepsOfBatches(MixedIn):
     """Mixed into a Functional model, takes a step of a batch that is there.
 
     Behind the last batch of a dataset of unknown length TensorFlow runs what of a step hangs on no
@@ -108,12 +110,12 @@ class StepsOfBatches:
     def train_step(self: Any, data: Any) -> Any:
         """As in Keras, after the batch has come."""
         with _once_there(data):
-            return super().train_step(data)  # type: ignore[misc]
+            return super().train_step(data)
 
     def test_step(self: Any, data: Any) -> Any:
         """As in Keras, after the batch has come."""
         with _once_there(data):
-            return super().test_step(data)  # type: ignore[misc]
+            return super().test_step(data)
 
 
 def _once_there(data: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from rankup_keras.data.transforms import Chain, Derive, join, text
 from rankup_keras.datasets import public_set
 from rankup_keras.datasets.public_set import Part, PublicSet, Source
 from rankup_keras.features import Categorical, FeatureSet
+from rankup_keras.features.feature import Side
 
 TERMS = (
     "Ali-CCP: Alibaba's terms at tianchi.aliyun.com/dataset/408, research use; to be acknowledged "
@@ -53,15 +55,16 @@ def ali_ccp(source: Source, min_count: int = 10) -> PublicSet:
     References:
         - Ma et al., "Entire Space Multi-Task Model", SIGIR 2018.
     """
+    sides: list[tuple[Side, dict[str, Any]]] = [
+        ("user", dict.fromkeys(USER)),
+        ("candidate", dict.fromkeys(ITEM)),
+        ("user", USER_LISTS),
+        ("candidate", ITEM_LISTS),
+    ]
     features = FeatureSet(
         [
-            Categorical(name, dtype="string", min_count=min_count, max_length=length, side=side)  # type: ignore[arg-type]
-            for side, fields in (
-                ("user", dict.fromkeys(USER)),
-                ("candidate", dict.fromkeys(ITEM)),
-                ("user", USER_LISTS),
-                ("candidate", ITEM_LISTS),
-            )
+            Categorical(name, dtype="string", min_count=min_count, max_length=length, side=side)
+            for side, fields in sides
             for name, length in fields.items()
         ]
     )

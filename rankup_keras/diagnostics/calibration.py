@@ -1,4 +1,4 @@
-"""Whether probabilities are the shares that they say, from low to high and by segment."""
+"""Whether predicted probabilities match observed rates, by bin and by segment."""
 
 import dataclasses
 from typing import Any
@@ -15,9 +15,9 @@ class Reliability:
     """What `reliability` found; `report(calibration={task: ...})` draws it.
 
     Attributes:
-        bins: (predicted mean, observed share, rows) of each bin, from low to high predictions.
-        segments: segment → (rows, predicted mean, observed share, normalized entropy), those of
-            the most rows first, `"others"` last.
+        bins: (mean prediction, observed rate, rows) of each bin, from low to high predictions.
+        segments: segment → (rows, mean prediction, observed rate, normalized entropy), the largest
+            20 first and all others together, as `"others"`, last.
         by: name of the column of the segments.
 
     Example:
@@ -43,7 +43,7 @@ def reliability(
     bins: int = 10,
     by: str = "segment",
 ) -> Reliability:
-    """Compares predicted with observed shares.
+    """Compares mean predictions with observed rates, by bin of the prediction and by segment.
 
     Args:
         labels: 0 or 1, array (rows,).
@@ -58,7 +58,7 @@ def reliability(
         A `Reliability`.
 
     Raises:
-        ValueError: there are no rows, or not one of each per row.
+        ValueError: there are no rows, or arrays differ in length.
 
     Example:
 
@@ -78,7 +78,10 @@ def reliability(
     values = None if segments is None else np.asarray(segments).reshape(-1)
     lengths = [len(a) for a in (y, p, w, values) if a is not None]
     if not len(y) or len(set(lengths)) > 1:
-        raise ValueError(f"Give one of each per row, and some rows. Received: {lengths}.")
+        raise ValueError(
+            "Labels, scores, weights and segments must have one value per row, and there must be "
+            f"rows. Received lengths: {lengths}."
+        )
     edges = np.unique(np.quantile(p, np.arange(1, bins) / bins))
     place = np.searchsorted(edges, p, side="right")
     found = {}

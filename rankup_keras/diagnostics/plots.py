@@ -236,7 +236,7 @@ def metrics(profiles: Sequence[RankProfile]) -> dict[str, Panel]:
 
 
 def reliability(bins: Sequence[tuple[float, float, int]]) -> Panel:
-    """Observed share by predicted probability, and where both are equal."""
+    """Observed rate by predicted probability, and the line on which they are equal."""
     predicted, observed = ([values[i] for values in bins] for i in (0, 1))
 
     def draw(axes: Any) -> None:

@@ -117,8 +117,8 @@ def _small_charts(
 
 def _calibration(calibration: Mapping[str, Reliability]) -> Iterator[str]:
     note = (
-        "Share of positives by predicted probability, in bins of about as many rows. On the dashed "
-        "line predictions are what is observed; above it, too low."
+        "Observed rate by predicted probability, in bins of about equally many rows. On the dashed "
+        "line predictions are calibrated; above it they are too low."
     )
     panels = {task: plots.reliability(found.bins) for task, found in calibration.items()}
     yield from _small_charts("Calibration", note, panels, 260)

@@ -10,8 +10,8 @@ _DAY = r"^\d{4}-\d\d-\d\d"
 _ZONED = r":\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 # Ticks in a second.
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-# Seconds since 1970 of 1980 and 2200; and of 2000 and 2100.
-_POSSIBLE, _LIKELY = (315_532_800, 7_258_118_400), (946_684_800, 4_102_444_800)
+# Seconds since 1970: from 1980 to 2200, and from 2000 to 2100.
+POSSIBLE, LIKELY = (315_532_800, 7_258_118_400), (946_684_800, 4_102_444_800)
 
 
 def is_iso(text: pa.Array) -> pa.Array:
@@ -56,7 +56,7 @@ def since_1970(array: pa.Array, unit: str) -> pa.Array:
 
 
 def check_unit(name: str, columns: Iterable[pa.Array], unit: str) -> None:
-    """Refuses whole numbers that are no times in their unit, but are in another one.
+    """Refuses integers that cannot be times in the declared unit, but can be in another one.
 
     Args:
         name: the column.
@@ -64,7 +64,7 @@ def check_unit(name: str, columns: Iterable[pa.Array], unit: str) -> None:
         unit: `"s"`, `"ms"`, `"us"` or `"ns"`.
 
     Raises:
-        ValueError: the middle one of the values says so.
+        ValueError: the median is such a value.
     """
     flat = [a if pa.types.is_integer(a.type) else a.flatten() for a in columns]
     values = np.concatenate([np.asarray(array) for array in flat] or [np.zeros(0)])
@@ -73,9 +73,9 @@ def check_unit(name: str, columns: Iterable[pa.Array], unit: str) -> None:
         return
     middle = int(np.sort(known)[len(known) // 2])
     seconds = {other: middle / ticks for other, ticks in UNITS.items()}
-    likely = [other for other, at in seconds.items() if _LIKELY[0] <= at <= _LIKELY[1]]
-    if likely and not _POSSIBLE[0] <= seconds[unit] <= _POSSIBLE[1]:
+    likely = [other for other, at in seconds.items() if LIKELY[0] <= at <= LIKELY[1]]
+    if likely and not POSSIBLE[0] <= seconds[unit] <= POSSIBLE[1]:
         raise ValueError(
-            f"Column {name!r} has times such as {middle}, which are no times in unit={unit!r}. "
-            f"Give unit={likely[0]!r}."
+            f"Column {name!r} has values such as {middle}, which cannot be times in "
+            f"unit={unit!r}. Give unit={likely[0]!r}."
         )

@@ -20,9 +20,9 @@ LEDGER = pa.schema(
 def former_places(values: Iterable[pa.Array], former: Iterable[pa.Array]) -> np.ndarray:
     """The place that each of some values had among former ones, int32, -1 where it had none.
 
-    Both hold a value once, and come in pieces that are equally long but for the last. Most values
-    of a vocabulary stand where they stood, which a comparison tells; only the others are looked
-    up, since a hash table of all takes as much memory as their rows of a table of embeddings.
+    Neither repeats a value, and both come in pieces of one length but for the last. Most values of
+    a vocabulary are where they were, so that a comparison finds them; only the others are looked
+    up, since a hash table of all would take as much memory as their rows of an embedding table.
     """
     found: list[np.ndarray] = []
     rest: list[tuple[np.ndarray, pa.Array]] = []
@@ -32,9 +32,7 @@ def former_places(values: Iterable[pa.Array], former: Iterable[pa.Array]) -> np.
         common, longest = min(len(ours), len(theirs)), max(len(ours), len(theirs))
         same = np.zeros(longest, bool)
         same[:common] = pc.equal(ours.slice(0, common), theirs.slice(0, common)).to_numpy(False)
-        place = np.arange(start, start + len(ours), dtype=np.int32)
-        place[~same[: len(ours)]] = -1
-        found.append(place)
+        found.append(np.arange(start, start + len(ours), dtype=np.int32))
         for piece, moved in ((ours, rest), (theirs, others)):
             other = ~same[: len(piece)]
             moved.append((start + np.flatnonzero(other), piece.filter(pa.array(other))))

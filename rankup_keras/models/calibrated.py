@@ -105,7 +105,7 @@ def calibrate(model: RankingModel, data: Any, method: str = "platt") -> Calibrat
         model: a trained model; of a `Calibrated` one the `base` is calibrated anew.
         data: validation rows with labels, in memory, in any of the forms that `evaluate` takes,
             with sample weights or without. Rows whose label is missing are left out; a negative
-            of a task with a `keep_rate` counts as the `1 / rate` rows that it stands for.
+            of a task with a `keep_rate` has the weight `1 / rate`, for the rows it stands for.
         method: `"platt"` (default), `σ(a logit(p) + b)` by maximum likelihood, for thousands of
             rows; `"isotonic"`, a rising curve, for tens of thousands.
 

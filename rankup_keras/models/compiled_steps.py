@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rankup_keras.compat.mixed_in import MixedIn
 from rankup_keras.compat.tf_data import batches_of
 from rankup_keras.compat.xla import determinism_enabled
 from rankup_keras.models.compiled_region import CompiledRegion
@@ -17,7 +18,7 @@ from rankup_keras.models.passes import Passes
 DEFAULT_BATCH = 32
 
 
-class CompiledSteps:
+class CompiledSteps(MixedIn):
     """Mixed into a Functional model, compiles its steps behind the tables; see `CompiledRegion`."""
 
     _jit_compile_asked: Any = "auto"
@@ -28,17 +29,17 @@ class CompiledSteps:
     def compile(self, *args: Any, **kwargs: Any) -> None:
         self._jit_compile_asked, self._region = kwargs.pop("jit_compile", "auto"), None
         self._rows_per_pass = kwargs.pop("rows_per_pass", None)
-        strategy = self.distribute_strategy  # type: ignore[attr-defined]
+        strategy = self.distribute_strategy
         if self._rows_per_pass and isinstance(strategy, tf.distribute.TPUStrategy):
             raise ValueError(
                 "`rows_per_pass` is for CPUs and GPUs. Under a TPUStrategy use smaller batches. "
                 f"Received: rows_per_pass={self._rows_per_pass}."
             )
         # Keras compiles a whole step or nothing.
-        super().compile(*args, jit_compile=False, **kwargs)  # type: ignore[misc]
+        super().compile(*args, jit_compile=False, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any]:
-        config = super().get_compile_config()  # type: ignore[misc]
+        config = super().get_compile_config()
         own = {"jit_compile": self._jit_compile_asked, "rows_per_pass": self._rows_per_pass}
         return {**config, **own} if config else config
 
@@ -46,31 +47,31 @@ class CompiledSteps:
         region = self.compiled_region()
         if region is not None and region.takes_training(data):
             return region.train_step(data)
-        return super().train_step(data)  # type: ignore[misc]
+        return super().train_step(data)
 
     def test_step(self, data: Any) -> Any:
         region, x = self.compiled_region(), keras.utils.unpack_x_y_sample_weight(data)[0]
         if region is not None and region.takes_scoring(x):
             return region.test_step(data)
-        return super().test_step(data)  # type: ignore[misc]
+        return super().test_step(data)
 
     def predict_step(self, data: Any) -> Any:
         region, x = self.compiled_region(), keras.utils.unpack_x_y_sample_weight(data)[0]
         if region is not None and region.takes_scoring(x):
             return region.scores(x)[0]
-        return super().predict_step(data)  # type: ignore[misc]
+        return super().predict_step(data)
 
     def fit(self, x: Any, y: Any, batch_size: int | None, **kwargs: Any) -> Any:
         self._expect("train", x, batch_size)
-        return super().fit(x, y, batch_size, **kwargs)  # type: ignore[misc]
+        return super().fit(x, y, batch_size, **kwargs)
 
     def evaluate(self, x: Any, y: Any, batch_size: int | None, *args: Any, **kwargs: Any) -> Any:
         self._expect("test", x, batch_size)
-        return super().evaluate(x, y, batch_size, *args, **kwargs)  # type: ignore[misc]
+        return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         self._expect("test", x, batch_size)
-        return super().predict(x, batch_size, *args, **kwargs)  # type: ignore[misc]
+        return super().predict(x, batch_size, *args, **kwargs)
 
     def compiled_region(self) -> CompiledRegion | None:
         """What is compiled, made when it is first asked for; `None` where nothing is."""
@@ -102,7 +103,7 @@ class CompiledSteps:
             rows = batches_of(x).size
         elif isinstance(x, Mapping):
             rows = batch_size or DEFAULT_BATCH
-        replicas = self.distribute_strategy.num_replicas_in_sync  # type: ignore[attr-defined]
+        replicas = self.distribute_strategy.num_replicas_in_sync
         region.expect(key, rows and rows // replicas)
 
 

@@ -1,4 +1,4 @@
-"""`.keras` files of models whose tables should not lie in memory twice while they are written."""
+"""Saving models with large tables without a second copy of them in memory."""
 
 import os
 import tempfile
@@ -13,7 +13,7 @@ LARGE = 1 << 26  # bytes
 
 
 def large_local_file(model: Any, path: str | os.PathLike) -> bool:
-    """Whether `save_through_disk` is to write a model: it is large, and the file a local one."""
+    """Whether a model is large enough, and its file local, for `save_through_disk`."""
     if not str(path).endswith(".keras") or not Path(path).parent.is_dir():
         return False
     variables = [*model.variables, *getattr(getattr(model, "optimizer", None), "variables", [])]
@@ -21,10 +21,9 @@ def large_local_file(model: Any, path: str | os.PathLike) -> bool:
 
 
 def save_through_disk(model: Any, path: str | os.PathLike) -> None:
-    """Saves a model as Keras does, by way of a folder beside the file.
+    """Saves a model as Keras does, but through a folder beside the file.
 
-    Keras makes the file's content in memory where that is free, twice the size of the model,
-    however much else is about to need it.
+    Keras builds the archive in memory if enough is free, which takes twice the model's size.
     """
     beside = Path(path).resolve().parent
     with tempfile.TemporaryDirectory(prefix=".rankup_keras_", dir=beside) as folder:

@@ -5,10 +5,11 @@ from typing import Any
 
 import keras
 
+from rankup_keras.compat.mixed_in import MixedIn
 from rankup_keras.layers.towers import EntireSpace, TaskTowers, TokenPooling
 
 
-class TrainsLowerBlocks:
+class TrainsLowerBlocks(MixedIn):
     """What `RankingModel` has of auxiliary losses, before `keras.Model` in its bases.
 
     A call for training also returns each head's probabilities, under `auxiliary_<n>/<task>`; loss
@@ -64,12 +65,12 @@ class TrainsLowerBlocks:
             (task, weights.get(task, 1.0), _Reduced(by_task.get(task))) for task in tasks
         ]
         kwargs |= {"loss": loss, "loss_weights": loss_weights}
-        super().compile(optimizer, **kwargs)  # type: ignore[misc]
+        super().compile(optimizer, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if training and self._with_heads is not None:
             return self._with_heads(inputs)
-        return super().call(inputs, training=training, mask=mask)  # type: ignore[misc]
+        return super().call(inputs, training=training, mask=mask)
 
     def compute_loss(
         self,
@@ -80,7 +81,7 @@ class TrainsLowerBlocks:
         training: bool = True,
     ) -> Any:
         own, of_heads = _apart(y_pred)
-        loss = super().compute_loss(x, y, own, sample_weight, training)  # type: ignore[misc]
+        loss = super().compute_loss(x, y, own, sample_weight, training)
         for place, found in of_heads.items():
             for task, weight, function in self._auxiliary_losses:
                 if place.endswith(f"/{task}"):
@@ -91,7 +92,7 @@ class TrainsLowerBlocks:
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         own, _ = _apart(y_pred)
-        return super().compute_metrics(x, y, own, sample_weight)  # type: ignore[misc]
+        return super().compute_metrics(x, y, own, sample_weight)
 
 
 def _apart(y_pred: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,12 +7,13 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from rankup_keras.compat.mixed_in import MixedIn
 from rankup_keras.metrics import LabelledRows
 from rankup_keras.metrics.labelled_rows import known_labels
 from rankup_keras.models.sampled_labels import among_kept, without_rates
 
 
-class SkipsMissingLabels:
+class SkipsMissingLabels(MixedIn):
     """What `RankingModel` has of missing and sampled labels, before `keras.Model` in its bases."""
 
     _rows: Any = None
@@ -30,12 +31,12 @@ class SkipsMissingLabels:
             for name in ("metrics", "weighted_metrics"):
                 kwargs[name] = _of_labelled_rows(kwargs.get(name), skipping)
         self._label_losses = lambda: own if own.losses else None
-        super().compile(*args, **kwargs)  # type: ignore[misc]
+        super().compile(*args, **kwargs)
 
     @property
     def metrics(self) -> list[Any]:
         own = self._label_losses()
-        return [*super().metrics, *([] if own is None else [own])]  # type: ignore[misc]
+        return [*super().metrics, *([] if own is None else [own])]
 
     def compute_loss(
         self,
@@ -50,17 +51,17 @@ class SkipsMissingLabels:
         y_pred = among_kept(y_pred, rates)
         if skipping and y is not None:
             y, sample_weight = labelled_rows(y, sample_weight, skipping)
-        return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         own = self._label_losses()
         y, rates = without_rates(y)
         if own is not None:
             own.update_state(y, among_kept(y_pred, rates), sample_weight)
-        return super().compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[misc]
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
-        logs, own = super().get_metrics_result(), self._label_losses()  # type: ignore[misc]
+        logs, own = super().get_metrics_result(), self._label_losses()
         return logs if own is None else own.corrected(logs)
 
 

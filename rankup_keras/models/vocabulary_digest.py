@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from rankup_keras.compat.legacy_hdf5 import writes_hdf5
+from rankup_keras.compat.mixed_in import MixedIn
 from rankup_keras.features import FeatureSet, VocabularyLookup
 from rankup_keras.models.large_files import large_local_file, save_through_disk
 
@@ -161,7 +162,7 @@ def refuse_hdf5(filepath: str = "") -> None:
         )
 
 
-class KnowsVocabularies:
+class KnowsVocabularies(MixedIn):
     """Mixed into a model with a `FeatureSet`: its files know their vocabularies."""
 
     def save(self: Any, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
@@ -174,7 +175,7 @@ class KnowsVocabularies:
         if not (args or kwargs) and large_local_file(self, filepath):
             save_through_disk(self, filepath)
         else:
-            super().save(filepath, *args, **kwargs)  # type: ignore[misc]
+            super().save(filepath, *args, **kwargs)
 
     def load_weights(self: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Loads weights of the same features and vocabularies; see `keras.Model.load_weights`.
@@ -192,10 +193,10 @@ class KnowsVocabularies:
         else:
             own = description(self.features)
             check_same(own, theirs, f"The weights in '{filepath}'")
-        super().load_weights(filepath, *args, **kwargs)  # type: ignore[misc]
+        super().load_weights(filepath, *args, **kwargs)
 
     def save_own_variables(self: Any, store: Any) -> None:
-        super().save_own_variables(store)  # type: ignore[misc]
+        super().save_own_variables(store)
         write(self.features, store)
 
     def load_own_variables(self: Any, store: Any) -> None:
@@ -203,4 +204,4 @@ class KnowsVocabularies:
         if theirs is not None:
             own = description(self.features)
             check_same(own, theirs, "The weights")
-        super().load_own_variables(variables_of(store))  # type: ignore[misc]
+        super().load_own_variables(variables_of(store))

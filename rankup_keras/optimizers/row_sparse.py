@@ -163,7 +163,7 @@ class RowSparse(ClipsNamedRows):
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
     ) -> None:
         """Updates all of `variable`: Keras's own update."""
-        super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
+        super().update_step(gradient, variable, learning_rate)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         learning_rate = tf.cast(learning_rate, variable.dtype)
@@ -177,7 +177,7 @@ class RowSparse(ClipsNamedRows):
     @property
     def learning_rate(self) -> Any:
         """The rate of the next step; of a `Split`'s tables, in their ratio."""
-        own = super().learning_rate  # type: ignore[misc]
+        own = super().learning_rate
         return own if self.rate_factor is None else own * self.rate_factor()
 
     @learning_rate.setter
@@ -196,10 +196,10 @@ class RowSparse(ClipsNamedRows):
         grads = list(grads)
         if any(isinstance(g, tf.IndexedSlices) for g in grads):
             self._refuse_dense_passes()
-        super().apply(grads, trainable_variables)  # type: ignore[misc]
+        super().apply(grads, trainable_variables)
 
     def save_own_variables(self, store: Any) -> None:
-        for index, variable in enumerate(self.variables):  # type: ignore[attr-defined]
+        for index, variable in enumerate(self.variables):
             write_variable(store, str(index), variable)
 
     def _refuse_dense_passes(self) -> None:
@@ -213,7 +213,7 @@ class RowSparse(ClipsNamedRows):
             if value:
                 raise ValueError(
                     f"`{option}` has no row-sparse form: at every step it {problem}. "
-                    f"Received: {option}={value} in the optimizer '{self.name}'."  # type: ignore[attr-defined]
+                    f"Received: {option}={value} in the optimizer '{self.name}'."
                 )
 
     def clip_gradients(self, gradients: Sequence[Any]) -> list[Any]:
@@ -222,4 +222,4 @@ class RowSparse(ClipsNamedRows):
     def add_variable(self, shape: Any, initializer: Any = "zeros", **kwargs: Any) -> Any:
         if isinstance(initializer, keras.initializers.Constant):
             initializer = Filled(initializer.value)
-        return super().add_variable(shape, initializer, **kwargs)  # type: ignore[misc]
+        return super().add_variable(shape, initializer, **kwargs)

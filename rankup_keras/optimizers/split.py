@@ -23,7 +23,7 @@ EMBEDDINGS: dict[str, type] = {
     "lazy_adam": LazyAdam,
 }
 DENSE: dict[str, type] = {"adam": Adam, "adagrad": Adagrad, "sgd": SGD, "ftrl": Ftrl}
-ROW_SPARSE_FORMS: dict[type, type] = {
+ROW_SPARSE_FORMS: dict[type, Any] = {
     keras.optimizers.SGD: SGD,
     keras.optimizers.Adagrad: Adagrad,
     keras.optimizers.Ftrl: Ftrl,
@@ -40,7 +40,7 @@ def _embeddings_optimizer(given: Any) -> Any:
         return EMBEDDINGS[given]()
     form = ROW_SPARSE_FORMS.get(type(given))
     if form is not None:
-        return form.from_config(given.get_config())  # type: ignore[attr-defined]
+        return form.from_config(given.get_config())
     if not isinstance(given, RowSparse):
         raise ValueError(
             f"`embeddings` must have a row-sparse form: one of {sorted(EMBEDDINGS)}. "
@@ -179,7 +179,7 @@ class Split(keras.optimizers.Optimizer):
             return
         super().build(variables)
         own_variables = list(variables)
-        # In a function, or Keras would track the model's weights as the optimizer's and save them.
+        # In a closure, or Keras would track the model's weights as the optimizer's and save them.
         self._trains = lambda: own_variables
         self._tables = [self.is_row_sparse(variable) for variable in variables]
         for part, wanted in ((self.embeddings, True), (self.dense, False)):
@@ -198,12 +198,12 @@ class Split(keras.optimizers.Optimizer):
         return [*super().variables, *self.embeddings.variables, *self.dense.variables]
 
     def save_own_variables(self, store):
-        # Those of the parts are saved as the parts'.
+        # The parts save their own.
         for index, variable in enumerate(super().variables):
             store[str(index)] = variable
 
     def load_own_variables(self, store):
-        # Files of 0.1 hold weights and slots once more, behind these.
+        # Files of version 0.1 repeat weights and slots behind these.
         for index, variable in enumerate(super().variables):
             variable.assign(store[str(index)])
 

@@ -35,7 +35,7 @@ def test_exact_metrics_with_weights_and_groups(columns, model, tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     path = str(tmp_path / "a.parquet")
     files = rk.data.Files(path, model.features, ["click"], weight="weight", extra=["user"])
-    rows, found = scoring.evaluate(model, files, 32, "user")
+    rows, found, _ = scoring.evaluate(model, files, 32, "user")
     inputs = {name: columns[name] for name in ("user", "price")}
     scores = model.predict(inputs, verbose=0)["click"].reshape(-1)
     labels, weights = columns["click"], columns["weight"]
@@ -45,10 +45,9 @@ def test_exact_metrics_with_weights_and_groups(columns, model, tmp_path):
     assert found["click"]["auc"] == pytest.approx(exact.auc(labels, scores, weights))
     assert found["click"]["log_loss"] == pytest.approx(exact.log_loss(labels, scores, weights))
     assert found["click"]["gauc"] == pytest.approx(exact.gauc(labels, scores, ids, weights))
-    told = {}
-    scoring.evaluate(model, files, 32, None, segment="user", calibration=told)
+    by_user = scoring.evaluate(model, files, 32, None, segment="user").calibration["click"]
     own = columns["user"] == "b"
-    rows, predicted, observed, _ = told["click"].segments["b"]
+    rows, predicted, observed, _ = by_user.segments["b"]
     assert rows == own.sum()
     assert predicted == pytest.approx(np.average(scores[own], weights=weights[own]))
     assert observed == pytest.approx(np.average(labels[own], weights=weights[own]))
@@ -85,7 +84,7 @@ def test_rows_without_a_label_are_left_out(columns, model, tmp_path):
     model = rk.DLRM(model.features, tasks, embedding_dim=2, bottom_units=[2], top_units=[2])
     path = str(tmp_path / "a.parquet")
     files = rk.data.Files(path, model.features, tasks, weight="weight", extra=["user"])
-    _, found = scoring.evaluate(model, files, 32, "user")
+    found = scoring.evaluate(model, files, 32, "user").metrics
     scores = model.predict({name: columns[name] for name in ("user", "price")}, verbose=0)
     certain = np.where(missing & (columns["click"] == 0), 0.0, buy)
     for task, labels in (("buy", certain), ("alone", buy)):

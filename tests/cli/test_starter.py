@@ -11,7 +11,7 @@ from rankup_keras.cli import main
 from rankup_keras.cli.checks import load
 from rankup_keras.cli.column_roles import Column, Found
 from rankup_keras.cli.failures import RunError
-from rankup_keras.cli.starter import default_path, starter, summary
+from rankup_keras.cli.starter import batch_size_for, default_path, starter, summary
 from rankup_keras.cli.time_columns import OWN_FORM
 from tests.helpers.cli_inputs import click_table
 
@@ -115,7 +115,7 @@ def test_what_is_only_named_like_a_label_is_told(place):
     words = Column("purchase", "categorical", "text", distinct=2)
     with pytest.raises(RunError, match=r"'click' is named like one: it has .*'purchase=<v"):
         _written(place, [dull, words, PRICE])
-    with pytest.raises(RunError, match=r"No column can be a feature. There are labels alone\."):
+    with pytest.raises(RunError, match=r"No column can be a feature. All of them are labels\."):
         _written(place, [LABEL])
 
 
@@ -160,3 +160,8 @@ def test_a_summary_names_what_is_left_out():
         "Left out, the file says why: x0, x1, x2, x3, x4, x5, x6, x7, x8, x9 and 2 more",
         "Wrote a.yaml. Look it over, then: rankup-keras train a.yaml",
     ]
+
+
+@pytest.mark.parametrize(("rows", "size"), [(50, 32), (8000, 64), (102_399, 512), (10**9, 1024)])
+def test_batches_leave_a_hundred_steps(rows, size):
+    assert batch_size_for(rows) == size

@@ -48,6 +48,14 @@ TOLD = {
 }
 
 
+def test_a_later_label_in_text_of_a_file_is_one():
+    """Such text is read as bytes."""
+    click = np.arange(ROWS) % 5 == 0
+    bought = np.where(click & (np.arange(ROWS) % 2 == 0), b"yes", b"no")
+    found = find_leaks({"click": click.astype(int), "buy": bought.astype(object)}, ["click"])
+    assert kinds(found) == {"buy": "later label"}
+
+
 def test_columns_written_after_the_label_are_named_with_a_number(log):
     found = find_leaks(log, ["click"])
     assert kinds(found) == TOLD

@@ -58,5 +58,5 @@ def test_rows_without_weight_and_values_that_are_missing():
 
 @pytest.mark.parametrize("scores", [[], [0.5]])
 def test_what_cannot_be_compared(scores):
-    with pytest.raises(ValueError, match="Give one of each per row, and some rows"):
+    with pytest.raises(ValueError, match="must have one value per row"):
         reliability([0, 1] if scores else [], scores)

@@ -298,3 +298,13 @@ def test_a_planted_target_is_learned_from_actions_and_times_and_not_from_ids_alo
     whole = rk.Events("clicks", {"e": "item", "a": 2}, 5, time="t", request_time="now")
     assert learned_auc([now, whole]) > 0.9
     assert abs(learned_auc([rk.Events("clicks", {"e": "item"}, 5)]) - 0.5) < 0.1
+
+
+@pytest.mark.parametrize("name", ["hyformer", "mixformer", "rankmixer"])
+def test_fields_of_both_sides_are_dropped_out(features, name):
+    model = MAKERS[name](features, user_item_mask=True, embedding_dropout=0.5)
+    names = {layer.name for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
+    assert {"user_embedding_dropout", "item_embedding_dropout"} <= names
+    inputs = model.encode(make_rows())
+    once, again = (np.asarray(model(inputs, training=True)["click"]) for _ in range(2))
+    assert not np.allclose(once, again)

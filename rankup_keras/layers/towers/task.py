@@ -37,17 +37,19 @@ class Task:
             output, which loss and metrics see on all rows, is the product of the two:
             `p(buy) = p(click) p(buy | click)`. The label is 0 in rows without the other; one that
             is missing there (`missing_labels="skip"`) counts as 0.
-        keep_rate: the share of negatives that was kept in the rows to train on: a number in
-            (0, 1], or the column of it, where it depends on the row. Of a positive row it is the
-            rate at which a negative with the same features would have been kept, not the
-            positive's own, which is 1. The loss is that of `q`, `logit(q) = logit(p) - log(rate)`,
-            so that the output `p` is the probability on all rows, and serving needs no rates.
-            Rows with labels must have the column; metrics see `p`. Defaults to `None`, all.
+        keep_rate: fraction of the negatives that was kept in the training data, where negatives
+            were downsampled: a number in (0, 1], or the name of a column if it varies by row. In a
+            positive row it is the rate at which a negative with the same features would have been
+            kept, not the positive's own, which is 1. The loss is that of `q`,
+            `logit(q) = logit(p) - log(rate)`, so that the output `p` is calibrated for the original
+            data, and serving needs no rates. Metrics see `p`. Rows with labels must have the
+            column. Defaults to `None`: all were kept.
 
     Raises:
         ValueError: a name that cannot be an output's, a weight that is not
             positive, a `positive` that is no rule, a loss that Keras does not know, another
-            `missing_labels`, or a `keep_rate` that is none, or beside a loss that corrects.
+            `missing_labels`, a `keep_rate` outside (0, 1], or one together with a
+            `DownsampledCrossentropy`, which corrects for it as well.
 
     Example:
 

@@ -3,6 +3,7 @@ import os
 import numpy as np
 import pytest
 
+import rankup_keras as rk
 from rankup_keras.serving import export, load_session, versions
 from rankup_keras.serving.exporting import signatures
 from rankup_keras.serving.exporting.writing import read_saved_model
@@ -38,14 +39,21 @@ def test_user_columns_can_be_named(tmp_path):
     np.testing.assert_allclose(got["click"], want["click"], atol=1e-6)
 
 
-def test_an_export_is_traced_once_and_keeps_no_gradients(tmp_path, monkeypatch):
+def test_an_export_is_traced_once(tmp_path, monkeypatch):
     traced = []
     scores = signatures._Functions._model_scores
     monkeypatch.setattr(
         signatures._Functions, "_model_scores", lambda *args: traced.append(1) or scores(*args)
     )
-    path = export(stand_in.make_small(), tmp_path / "m", signatures=["serving_default", "classify"])
+    export(stand_in.make_small(), tmp_path / "m", signatures=["serving_default", "classify"])
     assert traced == [1]
+
+
+def test_an_export_keeps_no_gradients(tmp_path):
+    """Of a model whose kernels have some."""
+    features = rk.FeatureSet([rk.Categorical(name, num_ids=9) for name in ("user", "ad")])
+    model = rk.RankUp(features, ["click"], token_dim=8, num_blocks=1)
+    path = export(model, tmp_path / "m", **FEW)
     functions = read_saved_model(path).meta_graphs[0].graph_def.library.function
     assert not [f.signature.name for f in functions if "grad" in f.signature.name]
 
