@@ -149,7 +149,7 @@ def test_files_with_a_rate_that_is_none(days, model, tmp_path, wrong):
 
 
 def test_metrics_and_calibrations_of_files_are_those_of_all_rows(days, model, files):
-    rows, found = scoring.evaluate(model, files, 512, None)
+    rows, found, _ = scoring.evaluate(model, files, 512, None)
     scores = model.predict(days[0], batch_size=10_000, verbose=0)["click"]
     assert rows == len(days[1]["ad"])
     for name in ("auc", "ne", "calibration"):
