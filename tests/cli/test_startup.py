@@ -13,11 +13,15 @@ HEAVY = ("tensorflow", "keras", "numpy", "pandas", "matplotlib", "pyarrow")
 pytestmark = pytest.mark.processes
 
 
-def run(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+def run(
+    *arguments: str,
+    python: tuple[str, ...] = (),
+    program: tuple[str, ...] = ("-m", "rankup_keras.cli"),
+) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     return subprocess.run(
-        [sys.executable, *python, "-m", "rankup_keras.cli", *arguments],
+        [sys.executable, *python, *program, *arguments],
         env={**environment, "COLUMNS": "200"},
         capture_output=True,
         text=True,
@@ -64,9 +68,16 @@ def test_version():
     assert run("--version").stdout == f"rankup-keras {rk.__version__}\n"
 
 
-def test_tensorflow_logs_nothing(tmp_path):
-    done = run("train", str(tmp_path / "none.yaml"))
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.splitlines()[0].endswith("There is no such file.")
-    assert len(done.stderr.splitlines()) == 2
+def test_tensorflow_logs_nothing_and_keras_loads_nothing_that_is_of_no_use(tmp_path):
+    (tmp_path / "a.csv").write_text("user,click\n" + "a,0\nb,1\na,1\nb,0\n" * 10)
+    files = [str(tmp_path / name) for name in ("a.csv", "a.yaml")]
+    code = (
+        "import sys; from rankup_keras.cli import main\n"
+        f"assert main(['init', {files[0]!r}, '--output', {files[1]!r}, '--json']) == 0\n"
+        "found = {'keras', 'pyarrow', 'sklearn', 'matplotlib', 'scipy.stats'} & {*sys.modules}\n"
+        "assert found == {'keras', 'pyarrow'}, found\n"
+        "import matplotlib, sklearn"
+    )
+    done = run(program=("-c", code))
+    assert done.stderr == ""
+    assert done.returncode == 0
