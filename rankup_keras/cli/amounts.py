@@ -13,6 +13,8 @@ _SIGN = re.compile(rf"[$€£¥₹]\s?{_NUMBER}|{_NUMBER}[$€£¥₹%]")
 # Letters may also be those of a code, so that there has to be a fraction.
 _LETTERS = re.compile(rf"[A-Z]{{3}}\s?{_NUMBER}|{_NUMBER}[A-Za-z]{{1,3}}")
 _FRACTION = re.compile(r"\d[.,]\d")
+_PLAIN = re.compile(_NUMBER)
+_SHORT = re.compile(rf"{_NUMBER}(k|K|m|M|b|B|bn|Bn|G|T|Tsd|Mio|Mrd)\.?")
 
 
 def grouped(values: pa.Array) -> bool:
@@ -33,6 +35,18 @@ def with_units(values: Sequence[str]) -> bool:
         forms.append(_LETTERS)
     return any(
         sum(bool(form.fullmatch(value)) for value in values) > 0.98 * len(values) for form in forms
+    )
+
+
+def shortened(values: Sequence[str]) -> bool:
+    """Whether values are numbers, the large ones as in 1.2k or 3 Mio, the others perhaps plain."""
+    values = [value.strip() for value in values if value.strip() not in NO_NUMBER]
+    short = [value for value in values if _SHORT.fullmatch(value)]
+    plain = sum(bool(_PLAIN.fullmatch(value)) for value in values)
+    return (
+        any(_FRACTION.search(value) for value in short)
+        and len(short) >= 0.05 * len(values)
+        and len(short) + plain > 0.98 * len(values)
     )
 
 

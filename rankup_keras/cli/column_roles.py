@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankup_keras.cli.amounts import grouped, point_groups, with_units
+from rankup_keras.cli.amounts import grouped, point_groups, shortened, with_units
 from rankup_keras.cli.label_columns import Label, find_labels, plain
 from rankup_keras.cli.list_columns import (
     as_lists,
@@ -207,6 +207,9 @@ def _judge(
         return Column(name, "skip", f"{told} If 1,234 is a fraction, set csv: {{decimal: ','}}")
     if kind == "text" and numbers is None and distinct > _AMOUNTS:
         shown = values.drop_null()[:1000].to_pylist()
+        if shortened(shown):
+            told = "its large numbers are shortened, as 1.2k is; write them out, as 1200"
+            return Column(name, "skip", told)
         if with_units(shown):
             told = f"its numbers have a unit, as in {show(shown[0])}; write number and unit apart"
             return Column(name, "skip", told)
@@ -247,9 +250,11 @@ def _judge_text(name: str, values: pa.Array, distinct: int, known: int) -> Colum
     shown = values.drop_null().unique()[:1000].to_pylist()
     objects = [v.strip().startswith(("[", "{")) and v.strip().endswith(("]", "}")) for v in shown]
     if sum(objects) > 0.9 * len(shown):
-        why = "its values are lists as text; write them as `a|b|c`"
+        read = f"rows[{name!r}].map(json.loads)"
+        why = f"its values are lists as text; write them as `a|b|c`, or in Parquet `{read}`"
         if shown[0].strip().startswith("{"):
-            why = "its values are objects as text; write their fields as columns"
+            why = "its values are objects as text; write their fields as columns, in pandas "
+            why += f"`rows.join(pandas.json_normalize({read}))`"
         return Column(name, "skip", why)
     words = np.mean([len(value.split()) for value in shown])
     if words > 5 and distinct > 0.5 * known:

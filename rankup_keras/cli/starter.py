@@ -77,11 +77,13 @@ def starter(paths: list[str], found: Found) -> str:
 
 
 def _like_labels(columns: list[Column]) -> str:
-    """What is wrong with columns that are only named like labels."""
+    """What is wrong with columns that are only named like labels, and what else could be one."""
     named = [column for column in columns if LABEL.search(plain(column.name))]
     lines = [f"{c.name!r} is named like one: {c.why}. " for c in named if c.role == "skip"]
     ways = [f"--label '{c.name}=<value>'" for c in named if c.role == "categorical"]
-    return "".join(lines) + (f"Perhaps {' or '.join(ways)}. " if ways else "")
+    told = "".join(lines) + (f"Perhaps {' or '.join(ways)}. " if ways else "")
+    two = [repr(c.name) for c in columns if c.role == "categorical" and c.distinct == 2]
+    return told + (f"Of two values: {', '.join(two)}. " if two else "")
 
 
 def _split(columns: list[Column], user: str | None, rows: int) -> tuple[list[str], set[str]]:

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from rankup_keras.cli.amounts import grouped, with_units
+from rankup_keras.cli.amounts import grouped, shortened, with_units
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,20 @@ def test_units(values):
 )
 def test_codes_have_none(values):
     assert not with_units(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "short"),
+    [
+        (["1.2k", "15", "3M", ""], True),
+        (["2,5 Mio.", "900"], True),
+        (["12k", "13k"], False),  # perhaps codes
+        (["1.2", "15"], False),
+        (["1.2k", "many"], False),
+    ],
+)
+def test_shortened_numbers(values, short):
+    assert shortened(values) is short
 
 
 def test_thousands_separators():

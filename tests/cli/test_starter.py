@@ -41,6 +41,40 @@ def test_init_asks_for_a_label(place, capfd):
     assert not (place / "none.yaml").exists()
 
 
+NEWS = [
+    f"0049170{i % 9:04},sport>{'football' if i % 3 else 'tennis'},"
+    f'"{{""device"": ""{"ios" if i % 2 else "web"}""}}","[{i % 5}, {i % 7}]",'
+    f"{'ja' if i % 4 else 'nein'},{i % 60 * 13 / 10 if i % 2 else i}{'k' if i % 2 else ''},"
+    f"{'wahr' if i % 5 < 2 else 'falsch'}\n"
+    for i in range(300)
+]
+
+
+def test_a_file_in_forms_of_its_own(place, capfd):
+    """Codes keep their zeros, and what cannot be read is named with what would do."""
+    header = "phone,category,context,recent,premium,reads,geklickt\n"
+    (place / "news.csv").write_text(header + "".join(NEWS))
+    assert main(["init", "news.csv"]) == 4
+    assert "Of two values: 'category', 'premium', 'geklickt'. " in capfd.readouterr().err
+    assert main(["init", "news.csv", "--label", "geklickt=wahr", "--quiet"]) == 0
+    text = (place / "news.yaml").read_text()
+    features = {item["name"]: item for item in yaml.safe_load(text)["features"]}
+    assert features.keys() == {"phone", "category", "premium"}
+    assert features["phone"]["dtype"] == "string"
+    why = dict(
+        line.strip(" #").split(" is left out: ")
+        for line in text.splitlines()
+        if " left out: " in line
+    )
+    assert why == {
+        "context": "its values are objects as text; write their fields as columns, in pandas "
+        "`rows.join(pandas.json_normalize(rows['context'].map(json.loads)))`",
+        "recent": "its values are lists as text; write them as `a|b|c`, or in Parquet "
+        "`rows['recent'].map(json.loads)`",
+        "reads": "its large numbers are shortened, as 1.2k is; write them out, as 1200",
+    }
+
+
 @pytest.mark.parametrize(
     ("values", "parts"),
     [
