@@ -1,5 +1,6 @@
 """A training killed anywhere ends as one that was not."""
 
+import functools
 import pathlib
 import shutil
 
@@ -37,6 +38,25 @@ def check_equal(found, expected):
         assert found[name] == expected[name], name
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What trainings that nothing kills end with, each made once."""
+
+    @functools.cache
+    def made(kind="dataset", epochs=EPOCHS):
+        extra = [KillAt(10**6)]
+        return run(
+            tmp_path_factory.mktemp("whole"), kind=kind, epochs=epochs, extra=extra, jit=jit(kind)
+        )
+
+    return made
+
+
+def jit(kind):
+    """Where XLA compiles what lies behind the tables, it draws dropout of the same state too."""
+    return kind == "arrays"
+
+
 def run_with_kills(folder, batches, **arguments):
     for batch in batches:
         with pytest.raises(Killed):
@@ -49,14 +69,11 @@ class KillAtValidation(keras.callbacks.Callback):
         raise Killed
 
 
-def test_killed_between_the_last_batch_and_the_end_of_an_epoch(tmp_path):
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-    settings = {"every": 1, "epochs": 2}
-    expected = run(tmp_path / "whole", extra=[KillAt(10**6)], **settings)
+def test_killed_between_the_last_batch_and_the_end_of_an_epoch(tmp_path, whole):
+    settings = {"every": 1, "epochs": 2, "jit": False}
     with pytest.raises(Killed):
-        run(tmp_path / "killed", extra=[KillAtValidation()], **settings)
-    check_equal(run(tmp_path / "killed", extra=[KillAt(10**6)], **settings), expected)
+        run(tmp_path, extra=[KillAtValidation()], **settings)
+    check_equal(run(tmp_path, extra=[KillAt(10**6)], **settings), whole(epochs=2))
 
 
 @pytest.mark.parametrize(
@@ -68,50 +85,40 @@ def test_killed_between_the_last_batch_and_the_end_of_an_epoch(tmp_path):
         ("stream", [BATCHES + 2]),
     ],
 )
-def test_killed_anywhere_ends_as_if_never(tmp_path, kind, kills):
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "killed").mkdir()
-    # Where XLA compiles what lies behind the tables, it draws dropout of the same state too.
-    jit = kind == "arrays"
-    expected = run(tmp_path / "whole", kind=kind, extra=[KillAt(10**6)], jit=jit)
+def test_killed_anywhere_ends_as_if_never(tmp_path, kind, kills, whole):
+    expected = whole(kind)
     # In the first epoch; then in a later one, where the replay passes over whole epochs.
-    found = run_with_kills(tmp_path / "killed", kills, kind=kind, jit=jit)
+    found = run_with_kills(tmp_path, kills, kind=kind, jit=jit(kind))
     check_equal(found, expected)
     assert expected["epochs"] == list(range(EPOCHS))
     assert len(expected["csv"].splitlines()) == 1 + EPOCHS
 
 
-def test_it_changes_nothing(tmp_path):
-    for name in ("with", "without"):
-        (tmp_path / name).mkdir()
-    with_it = run(tmp_path / "with", epochs=1)
-    without = run(tmp_path / "without", epochs=1, resume=False)
-    check_equal(with_it, without)
+def test_it_changes_nothing(tmp_path, whole):
+    check_equal(run(tmp_path, epochs=2, resume=False, jit=False), whole(epochs=2))
 
 
-def test_killed_while_a_checkpoint_is_written(tmp_path, monkeypatch):
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-    expected = run(tmp_path / "whole", epochs=2, extra=[KillAt(10**6)])
+def test_killed_while_a_checkpoint_is_written(tmp_path, monkeypatch, whole):
+    expected = whole(epochs=2)
     rename = pathlib.Path.rename
 
     def killed(self, target):
         raise Killed
 
-    store = CheckpointStore(tmp_path / "killed" / "checkpoints")
+    store = CheckpointStore(tmp_path / "checkpoints")
     with pytest.raises(Killed):
-        run(tmp_path / "killed", epochs=2, extra=[KillAt(BATCHES + 1)])
+        run(tmp_path, epochs=2, jit=False, extra=[KillAt(BATCHES + 1)])
     before = store.numbers()
     monkeypatch.setattr(pathlib.Path, "rename", killed)
     with pytest.raises(Killed):
-        run(tmp_path / "killed", epochs=2, extra=[KillAt(10**6)])
+        run(tmp_path, epochs=2, jit=False, extra=[KillAt(10**6)])
     monkeypatch.setattr(pathlib.Path, "rename", rename)
     assert store.numbers() == before
     assert (store.directory / "unfinished-chief").is_dir()
-    check_equal(run(tmp_path / "killed", epochs=2, extra=[KillAt(10**6)]), expected)
+    check_equal(run(tmp_path, epochs=2, jit=False, extra=[KillAt(10**6)]), expected)
 
     # A finished training that is started again trains nothing and has the same to say.
-    again = run(tmp_path / "killed", epochs=2, extra=[KillAt(0)])
+    again = run(tmp_path, epochs=2, jit=False, extra=[KillAt(0)])
     check_equal(again, expected)
 
     # The newest checkpoint loses its end: the one before is used, and leads to the same end.
@@ -119,7 +126,7 @@ def test_killed_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     with newest.open("r+b") as file:
         file.truncate(newest.stat().st_size - 1)
     with pytest.warns(UserWarning, match="is damaged and skipped: 'variables.data"):
-        mended = run(tmp_path / "killed", epochs=2, extra=[KillAt(10**6)])
+        mended = run(tmp_path, epochs=2, jit=False, extra=[KillAt(10**6)])
     check_equal(mended, expected)
     assert len(store.numbers()) == 2
 

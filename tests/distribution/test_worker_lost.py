@@ -21,7 +21,7 @@ def test_the_other_says_so_and_a_restart_resumes(tmp_path):
             assert all(worker.poll() is None for worker in workers)
             time.sleep(0.05)
         workers[1].kill()
-        out, errors = workers[0].communicate(timeout=60)
+        out, errors = workers[0].communicate()
     said = out + errors
     assert "Another worker of this job has died or cannot be reached" in said, said[-3000:]
 

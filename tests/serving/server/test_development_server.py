@@ -20,6 +20,8 @@ from tests.serving import stand_in
 from tests.serving.conftest import KINDS, any_server
 
 EXPORTS, REFUSED = 20, (3, 10)
+# Seconds that what happens in one may take on a machine that is busy with other things.
+PATIENCE = 120
 ROOT = pathlib.Path(__file__).parents[3]
 # Forks before TensorFlow has started a thread, so that its import is paid for once. Each line
 # that comes in makes one process that exports until it is killed; its id goes out.
@@ -81,7 +83,7 @@ def kill_half_way(parent, base, moment):
     parent.stdin.flush()
     pid = int(parent.stdout.readline())
     mine = re.compile(rf"\.exporting-.*-{pid}-")
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         for place in base.iterdir():
             if mine.match(place.name) and (moment is None or (place / moment).exists()):
@@ -122,13 +124,13 @@ def test_a_watcher_never_sees_a_directory_that_does_not_load(tmp_path):
                     export(bad, base, **few)
             else:
                 mine.append(export(good, base, **few).name)
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while set(mine) - set(watcher.seen) - set(watcher.broken) and time.monotonic() < end:
             time.sleep(0.01)
     finally:
         watcher.stopping.set()
         watcher.join()
-        parent.communicate(timeout=30)
+        parent.communicate(timeout=PATIENCE)
     assert len(mine) == EXPORTS - len(moments) - len(REFUSED)
     assert watcher.broken == {}
     # What the killed processes finished before is published too, and was seen to load.
@@ -146,11 +148,10 @@ def test_no_request_is_lost_while_versions_are_swapped(kind, tmp_path):
     rows = stand_in.small_rows(5)
     answers = [stand_in.predict(model, rows)["click"] for model in models]
     export(models[0], tmp_path / "m", warmup=rows, **few)
-    stop, wrong, counts = threading.Event(), [], []
+    stop, wrong, seen = threading.Event(), [], [set() for _ in range(4)]
 
-    def ask(server):
-        count = 0
-        with Client(server.address, server.name, retries=0, timeout=20) as client:
+    def ask(server, seen):
+        with Client(server.address, server.name, retries=0, timeout=PATIENCE) as client:
             # A pause, so that the exports and the server of the same process get on.
             while not stop.wait(0.005):
                 try:
@@ -158,29 +159,32 @@ def test_no_request_is_lost_while_versions_are_swapped(kind, tmp_path):
                 except Exception as error:
                     wrong.append(repr(error))
                     continue
-                if not any(np.allclose(got, answer, atol=1e-6) for answer in answers):
+                by = [n for n, answer in enumerate(answers) if np.allclose(got, answer, atol=1e-6)]
+                seen.update(by)
+                if not by:
                     wrong.append(got)
-                count += 1
-        counts.append(count)
+
+    def wait_until_all_have_seen(number):
+        end = time.monotonic() + PATIENCE
+        while not all(number in each for each in seen):
+            assert not wrong
+            assert time.monotonic() < end, f"version {number + 1} was not taken up"
+            time.sleep(0.01)
 
     with any_server(kind, tmp_path / "m", tmp_path / "config") as server:
-        threads = [threading.Thread(target=ask, args=(server,)) for _ in range(4)]
+        threads = [threading.Thread(target=ask, args=(server, each)) for each in seen]
         for thread in threads:
             thread.start()
         try:
-            with Client(server.address, server.name, timeout=20) as client:
-                for model, answer in zip(models[1:], answers[1:], strict=True):
-                    export(model, tmp_path / "m", warmup=rows, **few)
-                    end = time.monotonic() + 20
-                    while not np.allclose(client.predict(rows)["click"], answer, atol=1e-6):
-                        assert time.monotonic() < end, "the new version was not taken up"
-                        time.sleep(0.01)
+            wait_until_all_have_seen(0)
+            for number, model in enumerate(models[1:], start=1):
+                export(model, tmp_path / "m", warmup=rows, **few)
+                wait_until_all_have_seen(number)
         finally:
             stop.set()
             for thread in threads:
                 thread.join()
     assert wrong == []
-    assert sum(counts) > 50
 
 
 def test_a_broken_version_is_passed_over(tmp_path):
