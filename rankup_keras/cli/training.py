@@ -172,6 +172,8 @@ def _fit(project: Project, model: Any, data_changed: bool) -> Any:
             keras.callbacks.ModelCheckpoint(str(run.best), save_best_only=True, **watched),
             keras.callbacks.EarlyStopping(patience=patience, **watched),
         ]
+    if training.fresh_tables:
+        callbacks.append(rk.callbacks.FreshTables())
     every = training.checkpoint_every or "epoch"
     model.fit(
         rows,
