@@ -88,8 +88,42 @@ def test_tables_and_slots_begin_anew_and_the_dense_part_goes_on(optimizer):
     assert any((a != b).any() for a, b in zip(first["dense"], seen.end[2]["dense"], strict=True))
 
 
-@pytest.mark.parametrize("every", ["epoch", 2])
-def test_resumed_training_is_that_of_one_run(tmp_path, every):
+def worth(*values):
+    """A metric that has these values, an epoch each."""
+
+    def tell(epoch, logs):
+        logs["worth"] = values[epoch]
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=tell)
+
+
+@pytest.mark.parametrize(("mode", "sign"), [("max", 1), ("min", -1)])
+def test_from_the_first_epoch_that_is_worse_on_from_the_best_one(mode, sign):
+    model, seen = make(), Seen()
+    metric = worth(sign, 3 * sign, 2 * sign, 5 * sign, 0)
+    fresh = rk.callbacks.FreshTables("worth", mode)
+    model.fit(ROWS, batch_size=8, epochs=5, callbacks=[metric, fresh, seen], verbose=0)
+    for epoch, dense_of in enumerate([None, 0, 1, 1, 3]):
+        begin = seen.begin[epoch]
+        if dense_of is not None:
+            for now, then in zip(begin["dense"], seen.end[dense_of]["dense"], strict=True):
+                np.testing.assert_array_equal(now, then)
+        ordinary = None if epoch > 2 else seen.end[epoch - 1]["tables"]
+        wanted = seen.begin[0]["tables"] if epoch in (0, 3, 4) else ordinary
+        for now, then in zip(begin["tables"], wanted, strict=True):
+            np.testing.assert_array_equal(now, then)
+
+
+def test_what_is_monitored_must_be_there():
+    with pytest.raises(ValueError, match=r"`mode` must be .* Received: mode='up'"):
+        rk.callbacks.FreshTables("val_auc", "up")
+    fresh = rk.callbacks.FreshTables("val_auc")
+    with pytest.raises(ValueError, match=r"one of the metrics \['auc', .*monitor='val_auc'"):
+        make().fit(ROWS, callbacks=[fresh], verbose=0)
+
+
+@pytest.mark.parametrize(("monitor", "every"), [(None, "epoch"), (None, 2), ("worth", "epoch")])
+def test_resumed_training_is_that_of_one_run(tmp_path, monitor, every):
     def train(folder, stop_after=-1):
         def stop(batch, logs=None):
             if int(model.optimizer.iterations) == stop_after:
@@ -97,13 +131,14 @@ def test_resumed_training_is_that_of_one_run(tmp_path, every):
 
         model = make()
         killed = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
-        resume = rk.callbacks.Resume(folder, [rk.callbacks.FreshTables()], every=every)
+        inner = [worth(2, 1, 3), rk.callbacks.FreshTables(monitor)]
+        resume = rk.callbacks.Resume(folder, inner, every=every)
         model.fit(ROWS, batch_size=8, epochs=3, callbacks=[resume, killed], verbose=0)
         return state(model)
 
     whole = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "killed", stop_after=6)  # of 9: in the last batch of the second epoch
+        train(tmp_path / "killed", 6 if monitor is None else 8)  # of 9, in the second, third epoch
     resumed = train(tmp_path / "killed")
     for kind in ("tables", "dense"):
         for a, b in zip(whole[kind], resumed[kind], strict=True):
