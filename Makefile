@@ -63,8 +63,9 @@ $(VENV)/installed-notebooks: $(VENV)/installed
 	@$(PIP) install --quiet --editable '.[notebooks]'
 	@touch $@
 
+# One thread each: three share two cores, as none is busy all the time.
 notebooks: $(VENV)/installed-notebooks
-	@printf '%s\n' notebooks/*.ipynb | xargs -P 2 -I NOTEBOOK bash -c \
+	@printf '%s\n' notebooks/*.ipynb | TF_NUM_INTRAOP_THREADS=1 xargs -P 3 -I NOTEBOOK bash -c \
 		'echo "== NOTEBOOK" && $(BIN)/jupyter execute --timeout=600 NOTEBOOK'
 
 $(VENV)/installed-docs: $(VENV)/installed-notebooks

@@ -1,12 +1,15 @@
 """What the site has beside the files of docs/: the README as its first page, and the notebooks."""
 
+import logging
 import pathlib
+import posixpath
 import re
 from typing import Any
 
 from mkdocs import plugins
 from mkdocs.structure.files import File
 
+log = logging.getLogger("mkdocs.hooks")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -34,3 +37,20 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     if page.file.src_uri == "index.md":
         return re.sub(r"\[([^\]]+)\]\((?!https?:)([^)#][^)]*)\)", link, markdown)
     return re.sub(r"\[([^\]]+)\]\((\.\./[^)]+|\w+\.md(?:#[^)]*)?)\)", link, markdown)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """The links of notebooks, which come as HTML; MkDocs itself checks those of Markdown alone."""
+
+    def link(found: re.Match[str]) -> str:
+        target, place = found.groups()
+        path = posixpath.normpath(posixpath.join("notebooks", target)).removeprefix("docs/")
+        known = files.get_file_from_path(path)
+        if known is None:
+            log.warning("%s links to %s, which is not in the site", page.file.src_uri, target)
+            return found[0]
+        return f'href="{known.url_relative_to(page.file)}{place or ""}"'
+
+    if not page.file.src_uri.endswith(".ipynb"):
+        return html
+    return re.sub(r'href="(?!\w+:)([^"#]+\.(?:md|ipynb))(#[^"]*)?"', link, html)
