@@ -26,7 +26,7 @@ EVENTS = "RankUp, events"
 MODELS = {"random": ("RankUp", "RankMixer"), "time": ("RankUp", "RankMixer", EVENTS)}
 TASKS = ("like", "love")
 # Found on validation rows of both splits.
-SETTINGS = {"token_dim": 32, "embedding_dropout": 0.3, "dropout": 0.1}
+SETTINGS: dict[str, Any] = {"token_dim": 32, "embedding_dropout": 0.3, "dropout": 0.1}
 NUM_BLOCKS = 2
 # RankUp has a second table set; wider networks make RankMixer as large.
 EXPANSION = {"RankUp": 2, EVENTS: 2, "RankMixer": 4}
@@ -73,7 +73,7 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
     """Trains one model. Returns it, its rank callback, and its row of the results."""
     start = time.perf_counter()
     keras.utils.set_random_seed(seed)
-    parts = data.train, data.valid, data.test
+    parts: Any = (data.train, data.valid, data.test)
     train, valid, test = with_events(parts) if name == EVENTS else parts
     features = event_features() if name == EVENTS else movielens_features()
     features.adapt(train)
@@ -88,11 +88,11 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
     stop = keras.callbacks.EarlyStopping(
         "val_like_auc", mode="max", patience=3, restore_best_weights=True
     )
-    model.fit(
-        *train, batch_size=1024, epochs=epochs, validation_data=valid, callbacks=[ranks, stop]
-    )
+    (x, y), (test_x, test_y) = train, test
+    callbacks = [ranks, stop]
+    model.fit(x, y, batch_size=1024, epochs=epochs, validation_data=valid, callbacks=callbacks)
     seconds = time.perf_counter() - start
-    scores = model.evaluate(*test, batch_size=4096, verbose=0, return_dict=True)
+    scores = model.evaluate(test_x, test_y, batch_size=4096, verbose=0, return_dict=True)
     profile = rk.diagnostics.rank_profile(model, valid)
     last = profile.layers[f"block_{NUM_BLOCKS}_ffn"].normalized
     numbers = {

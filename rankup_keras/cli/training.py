@@ -174,8 +174,8 @@ def _fit(project: Project, model: Any, data_changed: bool) -> Any:
         ]
     if training.fresh_tables is not None:
         best = stopping if training.fresh_tables == "when_worse" else None
-        watched = {} if best is None else {"monitor": best.monitor, "mode": best.mode}
-        callbacks.append(rk.callbacks.FreshTables(**watched))
+        judged: Any = {} if best is None else {"monitor": best.monitor, "mode": best.mode}
+        callbacks.append(rk.callbacks.FreshTables(**judged))
     every = training.checkpoint_every or "epoch"
     model.fit(
         rows,
