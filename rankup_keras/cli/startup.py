@@ -10,7 +10,7 @@ from typing import Any
 from rankup_keras.cli import interrupts
 
 # What Keras imports wherever it is installed, for wrappers of scikit-learn and galleries of images:
-# a third of the seconds that `import keras` takes, and of no use to the command.
+# a quarter of the seconds that `import keras` takes, and of no use to the command.
 _OPTIONAL = ("sklearn", "matplotlib")
 
 
