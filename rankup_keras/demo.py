@@ -26,7 +26,7 @@ EVENTS = "RankUp, events"
 MODELS = {"random": ("RankUp", "RankMixer"), "time": ("RankUp", "RankMixer", EVENTS)}
 TASKS = ("like", "love")
 # Found on validation rows of both splits.
-SETTINGS = {"token_dim": 32, "embedding_dropout": 0.3, "dropout": 0.1}
+SETTINGS: dict[str, Any] = {"token_dim": 32, "embedding_dropout": 0.3, "dropout": 0.1}
 NUM_BLOCKS = 2
 # RankUp has a second table set; wider networks make RankMixer as large.
 EXPANSION = {"RankUp": 2, EVENTS: 2, "RankMixer": 4}
@@ -88,11 +88,12 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
     stop = keras.callbacks.EarlyStopping(
         "val_like_auc", mode="max", patience=3, restore_best_weights=True
     )
-    model.fit(
-        *train, batch_size=1024, epochs=epochs, validation_data=valid, callbacks=[ranks, stop]
-    )
+    rows, labels = train
+    fit: dict[str, Any] = {"validation_data": valid, "callbacks": [ranks, stop]}
+    model.fit(rows, labels, batch_size=1024, epochs=epochs, **fit)
     seconds = time.perf_counter() - start
-    scores = model.evaluate(*test, batch_size=4096, verbose=0, return_dict=True)
+    rows, labels = test
+    scores = model.evaluate(rows, labels, batch_size=4096, verbose=0, return_dict=True)
     profile = rk.diagnostics.rank_profile(model, valid)
     last = profile.layers[f"block_{NUM_BLOCKS}_ffn"].normalized
     numbers = {
