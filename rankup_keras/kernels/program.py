@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import tensorflow as tf
@@ -66,3 +67,21 @@ def on_host() -> contextlib.AbstractContextManager[Any]:
     """
     apart = has_accelerator() and not in_xla()
     return tf.device("/cpu:0") if apart else contextlib.nullcontext()
+
+
+def host_variable(value: Any) -> tf.Variable:
+    """A variable on the host, one for all replicas: what it decides waits for no GPU."""
+
+    def make() -> tf.Variable:
+        with tf.device("/cpu:0"):
+            return tf.Variable(value, trainable=False)
+
+    # In a thread of its own there is neither a strategy nor a graph.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(make).result()
+
+
+def read_on_host(variable: tf.Variable) -> tf.Tensor:
+    """The value of a `host_variable`, said to be on the host in the graph too."""
+    with tf.device("/cpu:0"):
+        return tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
