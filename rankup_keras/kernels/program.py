@@ -63,9 +63,10 @@ def on_host() -> contextlib.AbstractContextManager[Any]:
     """Where ids are computed: where they come from, until rows are read.
 
     TensorFlow has most integer ops for GPUs in host memory, and some on the GPU. With both in turn
-    ids would go there and back, and each way back waits for all that the GPU was given to do.
+    ids would go there and back, and each way back waits for all that the GPU was given to do. What
+    is made for another machine, as an export, may meet a GPU there.
     """
-    apart = has_accelerator() and not in_xla()
+    apart = (has_accelerator() or _PLATFORM.get() in ("cpu", "gpu")) and not in_xla()
     return tf.device("/cpu:0") if apart else contextlib.nullcontext()
 
 
