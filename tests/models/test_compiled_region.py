@@ -113,9 +113,9 @@ def test_one_replica_trains_as_none(pair):
     assert_same(pair[1], replicated, tolerance=1e-6)
 
 
-def step_of(model, batch=BATCH):
-    """The graph of a training step, by default on full batches; its calls of compiled functions."""
-    step = tf.function(model.train_step, autograph=False)
+def step_of(model, batch=BATCH, kind="train"):
+    """A step's graph, by default of training on full batches, and its compiled functions."""
+    step = tf.function(getattr(model, f"{kind}_step"), autograph=False)
     spec = model.features.encoded_spec().items()
     x = {name: tf.TensorSpec((batch, *shape), dtype) for name, (shape, dtype) in spec}
     y = {task.name: tf.TensorSpec((batch, 1)) for task in model.tasks}
@@ -154,8 +154,9 @@ def seen_gpu(monkeypatch):
 
 @pytest.mark.parametrize("batch", [BATCH, None])
 def test_nothing_waits_for_a_gpu(pair, seen_gpu, batch):
-    """Neither the lookup nor the update of rows fetches what a GPU has computed."""
-    assert waits_for_gpu(step_of(pair[1][0], batch)[0]) == []
+    """Neither lookup, update of rows nor metrics fetch what a GPU has computed."""
+    for kind in ("train", "test"):
+        assert waits_for_gpu(step_of(pair[1][0], batch, kind)[0]) == []
 
 
 def test_a_step_of_ftrl_waits_for_no_gpu(seen_gpu):

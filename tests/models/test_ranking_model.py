@@ -382,8 +382,8 @@ def test_replicas_train_alike_compiled_or_not_on_batches_that_they_can_share():
         "Received: batch_size=3. The next that is: 4."
     )
     assert steps == "4"
-    # Each replica compiles its half of a batch, and trains as without.
-    assert compiled == "4 True"
+    # Each replica compiles its half of a full batch, once, and trains as without.
+    assert compiled == "4 True 2"
     # Labels, ids, and what tells lengths: no replicas, then two. The same weights to the bit.
     assert ahead == "True 1 0 0 0+1 0+0 0+0"
     assert alike == "True", "missing labels leave the mean over the global batch"

@@ -1,13 +1,18 @@
 """Arrays given to `fit` under two replicas, in a process of its own; prints what it says."""
 
+import os
 import pathlib
 import sys
+import tempfile
 import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+# XLA writes down what it compiles.
+DUMP = tempfile.TemporaryDirectory()
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_dump_to={DUMP.name}"
 # Before anything starts TensorFlow's runtime.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -47,7 +52,8 @@ def main():
         np.abs(keras.ops.convert_to_numpy(one) - keras.ops.convert_to_numpy(other)).max()
         for one, other in zip(plain.weights, compiled.weights, strict=True)
     ]
-    print(compiled.compiled_region().full_batch("train"), max(gaps) < 1e-6)
+    written = [file.name for file in pathlib.Path(DUMP.name).glob("*_train_*before_optimizations*")]
+    print(compiled.compiled_region().full_batch("train"), max(gaps) < 1e-6, len(written))
     ahead = trained(rows, False, ahead=True)
     print(all(map(np.array_equal, ahead.get_weights(), plain.get_weights())), *where_batches_are())
     one_device = tf.distribute.get_strategy()
