@@ -148,6 +148,9 @@ RECIPE = {"embedding_dropout": 0.3, "dropout": 0.1}
 CONTENDERS: dict[str, Callable[[Columns, Parts, int], np.ndarray]] = {
     "RankUp": functools.partial(rankup, **RECIPE),
     "RankUp, tables kept": functools.partial(rankup, **RECIPE, fresh_tables=False),
+    "RankUp, tables drawn to 0.01": functools.partial(
+        rankup, **RECIPE, embeddings_initializer=keras.initializers.RandomUniform(-0.01, 0.01)
+    ),
     "RankUp, no dropout": functools.partial(rankup, fresh_tables=False),
     "logistic regression": logistic,
     "HistGradientBoosting": boosting,

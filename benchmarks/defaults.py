@@ -46,6 +46,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dense part at 3e-4": {"rates": (1e-3, 3e-4)},
     "warm-up of 100 steps": {"warmup": 100},
     "Adagrad at 0.05 for the tables": {"adagrad": 0.05},
+    "tables drawn anew when worse": {"fresh": "val_auc"},
+    "tables drawn anew always": {"fresh": None},
+    "L2 of 1e-3 on the tables": {"embeddings_regularizer": keras.regularizers.L2(1e-3)},
     "width 32": {"token_dim": 32},
     "values seen twice": {"min_count": 2},
 }
@@ -89,6 +92,9 @@ def train(key: Run, folder: pathlib.Path) -> Run:
     counted = settings.pop("min_count", 1)
     tables, dense = settings.pop("rates", (1e-3, 1e-3))
     adagrad = settings.pop("adagrad", None)
+    callbacks: list[Any] = []
+    if "fresh" in settings:
+        callbacks.append(rk.callbacks.FreshTables(settings.pop("fresh")))
     if steps := settings.pop("warmup", 0):
         rising = {"initial_learning_rate": 0.0, "decay_steps": 10**9, "warmup_steps": steps}
         tables, dense = (
@@ -105,9 +111,9 @@ def train(key: Run, folder: pathlib.Path) -> Run:
     model.compile(rk.optimizers.Split(rows, rk.optimizers.Adam(dense)))
     batch = batch_size_for(len(train))
     patience = max(baselines.PATIENCE, -(-baselines.PATIENCE_STEPS * batch // len(train)))
-    stop = keras.callbacks.EarlyStopping("val_auc", mode="max", patience=patience)
+    callbacks.append(keras.callbacks.EarlyStopping("val_auc", mode="max", patience=patience))
     fit = {"batch_size": batch, "epochs": baselines.EPOCHS, "verbose": 0}
-    found = model.fit(train, validation_data=valid, callbacks=[stop], **fit).history
+    found = model.fit(train, validation_data=valid, callbacks=callbacks, **fit).history
     return {"auc": found["val_auc"], "log_loss": found["val_loss"], "train_loss": found["loss"]}
 
 

@@ -146,7 +146,9 @@ def early_stopping_monitors_a_metric(training: Training, tasks: list[Task], data
     """The value to monitor is among those that an epoch ends with."""
     if training.early_stopping is None:
         if training.fresh_tables == "when_worse":
-            message = "'when_worse' needs `early_stopping`, whose metric says when; or take 'always'."
+            message = (
+                "'when_worse' needs `early_stopping`, whose metric says when; or take 'always'."
+            )
             yield ("training", "fresh_tables"), message
         return
     name, known = training.early_stopping.monitor, _monitored(training, tasks, data)
