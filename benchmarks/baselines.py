@@ -105,9 +105,9 @@ def rankup(
     batch = batch_size_for(sum(map(len, parts)))
     patience = max(PATIENCE, -(-PATIENCE_STEPS * batch // len(train)))
     best = keras.callbacks.EarlyStopping(
-        "val_auc", mode="max", patience=patience, restore_best_weights=True
+        "val_auc", mode="max", patience=patience + fresh_tables, restore_best_weights=True
     )
-    fresh = [rk.callbacks.FreshTables("val_auc")] if fresh_tables else []
+    fresh = [rk.callbacks.FreshTables("val_auc", patience=patience)] if fresh_tables else []
     fit = {"batch_size": batch, "epochs": EPOCHS, "verbose": 0, "callbacks": [*fresh, best]}
     model.fit(train, validation_data=valid, **fit)
     return model.predict(test, batch_size=4096, verbose=0)[label][:, 0]
@@ -148,9 +148,6 @@ RECIPE = {"embedding_dropout": 0.3, "dropout": 0.1}
 CONTENDERS: dict[str, Callable[[Columns, Parts, int], np.ndarray]] = {
     "RankUp": functools.partial(rankup, **RECIPE),
     "RankUp, tables kept": functools.partial(rankup, **RECIPE, fresh_tables=False),
-    "RankUp, tables drawn to 0.01": functools.partial(
-        rankup, **RECIPE, embeddings_initializer=keras.initializers.RandomUniform(-0.01, 0.01)
-    ),
     "RankUp, no dropout": functools.partial(rankup, fresh_tables=False),
     "logistic regression": logistic,
     "HistGradientBoosting": boosting,

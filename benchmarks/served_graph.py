@@ -2,6 +2,7 @@
 
     python -m benchmarks.served_graph               # about 3 minutes
     python -m benchmarks.served_graph --short
+    python -m benchmarks.served_graph --device gpu  # an export for GPUs, on one
 
 RankMixer's stack as published (post-norm, exact GELU) behind T categorical fields, half of them the
 user's, exported by `rk.export` and run in a C++ session, as a server runs it: raw columns in,
@@ -33,7 +34,9 @@ BUCKETS = 100_000
 Columns = dict[str, np.ndarray]
 
 
-def export(folder: Path, tokens: int, width: int, blocks: int, expansion: int) -> tuple[Any, Path]:
+def export(
+    folder: Path, tokens: int, width: int, blocks: int, expansion: int, device: str = "cpu"
+) -> tuple[Any, Path]:
     """An exported model of random weights, and where it lies."""
     import rankup_keras as rk
 
@@ -50,7 +53,7 @@ def export(folder: Path, tokens: int, width: int, blocks: int, expansion: int) -
         expansion=expansion,
     )
     rows = rows_of(tokens, 64)
-    return model, rk.export(model, folder / "ranker", warmup=rows, batch_sizes=(1,))
+    return model, rk.export(model, folder / "ranker", warmup=rows, batch_sizes=(1,), device=device)
 
 
 def rows_of(tokens: int, count: int) -> Columns:
@@ -61,7 +64,9 @@ def rows_of(tokens: int, count: int) -> Columns:
     return {f"c{i}": words[:, i] for i in range(tokens)}
 
 
-def cell(shape: list[int], candidates: int, rounds: int, batches: list[int]) -> dict[str, Any]:
+def cell(
+    shape: list[int], candidates: int, rounds: int, batches: list[int], device: str
+) -> dict[str, Any]:
     """One shape, in this process."""
     from benchmarks.dense_stack import rate_of
     from rankup_keras.serving import load_session
@@ -70,9 +75,9 @@ def cell(shape: list[int], candidates: int, rounds: int, batches: list[int]) -> 
 
     tokens, width, blocks, expansion = shape
     with tempfile.TemporaryDirectory() as folder:
-        model, path = export(Path(folder), *shape)
+        model, path = export(Path(folder), *shape, device=device)
         inputs = RankInputs(model.features)
-        with load_session(path) as session:
+        with load_session(path, use_gpu=device == "gpu") as session:
 
             def calls(count: int) -> dict[str, Callable[[], Any]]:
                 rows = rows_of(tokens, count)
@@ -106,12 +111,13 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=500)
     parser.add_argument("--batches", nargs="*", type=int, default=list(BATCHES))
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.one:
         shape = [int(n) for n in o.shape[0].split(",")]
-        print(json.dumps(cell(shape, o.candidates, o.rounds, o.batches)))
+        print(json.dumps(cell(shape, o.candidates, o.rounds, o.batches, o.device)))
         return
     if o.short:
         o.shape, o.rounds, o.batches = o.shape[:1], 5, [1, 100]
@@ -121,7 +127,7 @@ def main() -> None:
 
 def run_cell(shape: str, o: Any) -> None:
     command = [sys.executable, "-m", "benchmarks.served_graph", "--one", "--shape", shape]
-    command += ["--candidates", str(o.candidates), "--rounds", str(o.rounds)]
+    command += ["--candidates", str(o.candidates), "--rounds", str(o.rounds), "--device", o.device]
     command += ["--batches", *map(str, o.batches)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -136,7 +142,8 @@ def run_cell(shape: str, o: Any) -> None:
             f"products; ms by batch {by_batch}",
             flush=True,
         )
-    measuring.record("served_graph_short" if o.short else "served_graph", {key: found})
+    name = "served_graph" if o.device == "cpu" else "served_graph_gpu"
+    measuring.record(f"{name}_short" if o.short else name, {key: found})
 
 
 if __name__ == "__main__":

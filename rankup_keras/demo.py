@@ -73,7 +73,7 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
     """Trains one model. Returns it, its rank callback, and its row of the results."""
     start = time.perf_counter()
     keras.utils.set_random_seed(seed)
-    parts: Any = (data.train, data.valid, data.test)
+    parts = data.train, data.valid, data.test
     train, valid, test = with_events(parts) if name == EVENTS else parts
     features = event_features() if name == EVENTS else movielens_features()
     features.adapt(train)
@@ -88,11 +88,12 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
     stop = keras.callbacks.EarlyStopping(
         "val_like_auc", mode="max", patience=3, restore_best_weights=True
     )
-    (x, y), (test_x, test_y) = train, test
-    callbacks = [ranks, stop]
-    model.fit(x, y, batch_size=1024, epochs=epochs, validation_data=valid, callbacks=callbacks)
+    rows, labels = train
+    fit: dict[str, Any] = {"validation_data": valid, "callbacks": [ranks, stop]}
+    model.fit(rows, labels, batch_size=1024, epochs=epochs, **fit)
     seconds = time.perf_counter() - start
-    scores = model.evaluate(test_x, test_y, batch_size=4096, verbose=0, return_dict=True)
+    rows, labels = test
+    scores = model.evaluate(rows, labels, batch_size=4096, verbose=0, return_dict=True)
     profile = rk.diagnostics.rank_profile(model, valid)
     last = profile.layers[f"block_{NUM_BLOCKS}_ffn"].normalized
     numbers = {

@@ -36,10 +36,12 @@ class FreshTables(keras.callbacks.Callback):
 
     Args:
         monitor: str or `None`. A metric of validation rows, such as `"val_auc"`.
-            Epochs are ordinary until one is worse than the best before it; the
-            dense part then returns to that best epoch, and all later epochs
-            begin with new tables. `None` (default): all but the first do.
+            Epochs are ordinary until `patience` of them in turn are no better than
+            the best before; the dense part then returns to that best epoch, and
+            all later epochs begin with new tables. `None` (default): all but the
+            first do. Give `EarlyStopping` more patience, or it stops before.
         mode: `"max"` (default) or `"min"`, which value of `monitor` is the better.
+        patience: int. Defaults to 1.
 
     Raises:
         ValueError: an argument is not right; when `fit` begins: the model has no
@@ -57,9 +59,9 @@ class FreshTables(keras.callbacks.Callback):
     model = rk.RankUp(features, ["click"], token_dim=8, num_blocks=1)
     model.compile()
     stop = keras.callbacks.EarlyStopping(
-        "val_auc", mode="max", patience=2, restore_best_weights=True
+        "val_auc", mode="max", patience=3, restore_best_weights=True
     )
-    fresh = rk.callbacks.FreshTables("val_auc")
+    fresh = rk.callbacks.FreshTables("val_auc", patience=2)
     model.fit(rows, validation_data=rows, epochs=5, callbacks=[fresh, stop], verbose=0)
     ```
 
@@ -70,11 +72,18 @@ class FreshTables(keras.callbacks.Callback):
           Click-Through Rate Models", arXiv 2209.06053.
     """
 
-    def __init__(self, monitor: str | None = None, mode: Literal["max", "min"] = "max") -> None:
+    def __init__(
+        self,
+        monitor: str | None = None,
+        mode: Literal["max", "min"] = "max",
+        patience: int = 1,
+    ) -> None:
         super().__init__()
         if mode not in ("max", "min"):
             raise ValueError(f'`mode` must be "max" or "min". Received: mode={mode!r}.')
-        self.monitor, self.mode = monitor, mode
+        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+            raise ValueError(f"`patience` must be a positive integer. Received: {patience!r}.")
+        self.monitor, self.mode, self.patience = monitor, mode, patience
 
     def on_train_begin(self, logs: Any = None) -> None:
         layers = [x for x in nested_layers(self.model) if isinstance(x, FieldEmbedding)]
@@ -88,6 +97,7 @@ class FreshTables(keras.callbacks.Callback):
             )
 
         self._fresh = self.monitor is None
+        self._waited = 0
         self._best: float | None = None
         self._best_dense: list[np.ndarray] | None = None
 
@@ -102,10 +112,11 @@ class FreshTables(keras.callbacks.Callback):
             )
         sign = 1 if self.mode == "max" else -1
         if self._best is None or sign * value > sign * self._best:
-            self._best = float(value)
+            self._waited, self._best = 0, float(value)
             self._best_dense = [np.array(v) for v in self._dense()]
         else:
-            self._fresh = True
+            self._waited += 1
+            self._fresh = self._waited >= self.patience
 
     def _dense(self) -> list[Any]:
         tables = {id(v) for layer in self._layers for v in layer.table_variables}

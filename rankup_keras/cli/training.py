@@ -163,19 +163,20 @@ def _fit(project: Project, model: Any, data_changed: bool) -> Any:
         probe = (valid or parts["train"]).dataset(training.rank_rows).take(1)
         ranks = rk.callbacks.EffectiveRank(probe, probe_samples=training.rank_rows, path=run.ranks)
         callbacks.insert(0, ranks)
-    stopping = training.early_stopping
+    stopping, when_worse = training.early_stopping, training.fresh_tables == "when_worse"
     if stopping is not None:
         steps = -(-(parts["train"].rows or 1) // training.batch_size)
-        patience = max(stopping.patience, -(-stopping.patience_steps // steps))
-        watched = {"monitor": stopping.monitor, "mode": stopping.mode}
+        patience = max(1, stopping.patience, -(-stopping.patience_steps // steps))
+        watched: dict[str, Any] = {"monitor": stopping.monitor, "mode": stopping.mode}
         callbacks += [
             keras.callbacks.ModelCheckpoint(str(run.best), save_best_only=True, **watched),
-            keras.callbacks.EarlyStopping(patience=patience, **watched),
+            # The first epoch with new tables may still be a gain.
+            keras.callbacks.EarlyStopping(patience=patience + when_worse, **watched),
         ]
-    if training.fresh_tables is not None:
-        best = stopping if training.fresh_tables == "when_worse" else None
-        judged: Any = {} if best is None else {"monitor": best.monitor, "mode": best.mode}
-        callbacks.append(rk.callbacks.FreshTables(**judged))
+        if when_worse:
+            callbacks.append(rk.callbacks.FreshTables(patience=patience, **watched))
+    if training.fresh_tables == "always":
+        callbacks.append(rk.callbacks.FreshTables())
     every = training.checkpoint_every or "epoch"
     model.fit(
         rows,

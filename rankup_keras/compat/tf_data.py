@@ -1,11 +1,16 @@
-"""The batches of a dataset, and a check of every dataset that a strategy distributes."""
+"""The batches of a dataset, and what becomes of a dataset that a strategy distributes."""
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 _TOLD = "rankup_keras_batches"
+_MAKE: contextvars.ContextVar[Callable[..., Any] | None] = contextvars.ContextVar(
+    "make", default=None
+)
 
 
 class Batches(NamedTuple):
@@ -62,3 +67,28 @@ def check_distributed(strategy: Any, check: Callable[[Any], None]) -> None:
         return distribute(dataset, options)
 
     strategy.experimental_distribute_dataset = checked
+
+
+@contextlib.contextmanager
+def distributed_by(strategy: Any, make: Callable[[Callable[..., Any], Any], Any]) -> Iterator[None]:
+    """Within it what a strategy makes of a dataset is `make(distribute, dataset)`.
+
+    So `fit`, `evaluate` and `predict` of Keras read batches in another way, whatever they are
+    given: each hands a dataset to the strategy, also where there is none, and has no hook. Of that
+    one TensorFlow has an object for the whole process; so other threads go on as before. Read in
+    Keras 3.15.1. It can go once Keras takes an iterator of batches.
+    """
+    if not hasattr(strategy, "_rankup_keras_made"):
+        distribute = strategy.experimental_distribute_dataset
+
+        def distributed(dataset: Any, options: Any = None) -> Any:
+            asked = _MAKE.get()
+            return asked(distribute, dataset) if asked else distribute(dataset, options)
+
+        strategy.experimental_distribute_dataset = distributed
+        strategy._rankup_keras_made = True
+    token = _MAKE.set(make)
+    try:
+        yield
+    finally:
+        _MAKE.reset(token)

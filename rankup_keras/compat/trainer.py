@@ -1,5 +1,6 @@
 """What `fit` of Keras does with a model, where no public way leads there."""
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -116,6 +117,29 @@ class StepsOfBatches(MixedIn):
         """As in Keras, after the batch has come."""
         with _once_there(data):
             return super().test_step(data)
+
+
+class StepsFromAnyIterator(MixedIn):
+    """Mixed into a Functional model, traces a step once for batches of every size.
+
+    Keras does so for iterators of TensorFlow's alone; for others its step is traced for a first
+    batch, and for a last one that is smaller. Those that have a `batch_spec` are traced by it. Read
+    in Keras 3.15.1. It can go once Keras asks any iterator for the shapes of its batches.
+    """
+
+    def _make_function(self: Any, step_function: Any) -> Any:
+        function = super()._make_function(step_function)
+        step = tf.function(lambda data: function(iter([data])), autograph=False)
+        steps: Any = weakref.WeakKeyDictionary()
+
+        def run(iterator: Any) -> Any:
+            if not hasattr(iterator, "batch_spec"):
+                return function(iterator)
+            if iterator not in steps:
+                steps[iterator] = step.get_concrete_function(iterator.batch_spec)
+            return steps[iterator](next(iterator))
+
+        return run
 
 
 def _once_there(data: Any) -> Any:

@@ -24,7 +24,8 @@ def trim_padding(tensors: Sequence[Any], present: Any, smallest: int) -> list[An
 
     Args:
         tensors: (batch, L, ...) each.
-        present: (batch, L) booleans; padding is behind.
+        present: (batch, L), or (batch, L, ...) of which the first value tells; 0 or `False` at
+            padding, which is behind. On the host, or each batch waits for a GPU.
         smallest: the least n.
     """
     longest = present.shape[1]
@@ -33,6 +34,10 @@ def trim_padding(tensors: Sequence[Any], present: Any, smallest: int) -> list[An
         return [tf.identity(x) for x in tensors]
     lengths = few_lengths(longest, smallest)
     with on_host():
+        while present.shape.rank > 2:
+            present = present[..., 0]
+        if present.dtype != tf.bool:
+            present = tf.not_equal(present, tf.zeros((), present.dtype))
         places = tf.where(tf.reduce_any(present, axis=0), tf.range(1, longest + 1), 0)
         index = tf.searchsorted(lengths, tf.reduce_max(places, keepdims=True))[0]
         n = tf.gather(lengths, index)

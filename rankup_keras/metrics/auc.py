@@ -71,7 +71,8 @@ class AUC(keras.metrics.Metric):
         w = tf.where(tf.math.is_nan(x), tf.constant(float("nan"), tf.float64), w)
         distance = tf.math.asinh((x - self._centered(x)) / NEAR)
         reach = tf.math.asinh(FARTHEST / NEAR)
-        place = tf.cast((distance / reach + 1) / 2 * self.bins, tf.int32)
+        # TensorFlow would clip int32 on the host, which then waits for a GPU.
+        place = tf.cast((distance / reach + 1) / 2 * self.bins, tf.int64)
         place = tf.clip_by_value(place, 0, self.bins - 1)
         add_at(self._positives, place, w * y)
         add_at(self._negatives, place, w * (1 - y))

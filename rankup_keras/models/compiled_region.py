@@ -13,7 +13,7 @@ import tensorflow as tf
 from rankup_keras.compat import trainer
 from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.compat.xla import RefusedByXLAError, lowered
-from rankup_keras.kernels.program import made_for
+from rankup_keras.kernels.program import host_variable, made_for, read_on_host
 from rankup_keras.models.dense_part import dense_part, inputs_of
 from rankup_keras.optimizers import Split
 
@@ -52,8 +52,7 @@ class CompiledRegion:
         with model.distribute_strategy.scope():
             self._replicated = tf.distribute.has_strategy()
         self._accepted: dict[str, bool] = {}
-        # Outside of any strategy, whose replicas would have one each.
-        self._rows = {key: _apart(_size) for key in ("train", "test")}
+        self._rows = {key: host_variable(0) for key in ("train", "test")}
         self._compiled = {
             key: tf.function(function, jit_compile=True, autograph=False)
             for key, function in (("train", self._train), ("test", self._scores))
@@ -207,7 +206,7 @@ class CompiledRegion:
             return compiled(*arguments)
         with tf.device("/cpu:0"):
             rows = tf.shape(batch)[0]
-            full = tf.maximum(rows, self._rows[key])
+            full = tf.maximum(rows, read_on_host(self._rows[key]))
             self._rows[key].assign(full)
             is_full = tf.equal(rows, full)
 
@@ -258,12 +257,6 @@ class CompiledRegion:
                 stacklevel=2,
             )
         return not refusal
-
-
-def _size() -> tf.Variable:
-    # On the host, which knows the sizes of tensors without waiting for a device.
-    with tf.device("/cpu:0"):
-        return tf.Variable(0, trainable=False)
 
 
 def _apart(function: Callable[..., Any], *arguments: Any) -> Any:

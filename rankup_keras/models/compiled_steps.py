@@ -1,5 +1,6 @@
 """A ranking model's steps, compiled behind the tables where `jit_compile` says so."""
 
+import contextlib
 import platform
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras.compat.mixed_in import MixedIn
-from rankup_keras.compat.tf_data import batches_of
+from rankup_keras.compat.tf_data import batches_of, distributed_by
 from rankup_keras.compat.xla import determinism_enabled
+from rankup_keras.models.batches_ahead import OPTIONS, BatchesAhead, devices_of_step
 from rankup_keras.models.compiled_region import CompiledRegion
 from rankup_keras.models.passes import Passes
 
@@ -23,12 +25,19 @@ class CompiledSteps(MixedIn):
 
     _jit_compile_asked: Any = "auto"
     _rows_per_pass: int | None = None
+    _prefetch_asked: Any = "auto"
     _region: CompiledRegion | None = None
     _grouped: Any = None  # metrics of groups, which `compile` makes
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         self._jit_compile_asked, self._region = kwargs.pop("jit_compile", "auto"), None
         self._rows_per_pass = kwargs.pop("rows_per_pass", None)
+        self._prefetch_asked = kwargs.pop("prefetch_to_device", "auto")
+        if self._prefetch_asked not in (True, False, "auto"):
+            raise ValueError(
+                "`prefetch_to_device` must be True, False or 'auto'. "
+                f"Received: prefetch_to_device={self._prefetch_asked!r}."
+            )
         strategy = self.distribute_strategy
         if self._rows_per_pass and isinstance(strategy, tf.distribute.TPUStrategy):
             raise ValueError(
@@ -40,7 +49,11 @@ class CompiledSteps(MixedIn):
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
-        own = {"jit_compile": self._jit_compile_asked, "rows_per_pass": self._rows_per_pass}
+        own = {
+            "jit_compile": self._jit_compile_asked,
+            "rows_per_pass": self._rows_per_pass,
+            "prefetch_to_device": self._prefetch_asked,
+        }
         return {**config, **own} if config else config
 
     def train_step(self, data: Any) -> Any:
@@ -63,15 +76,27 @@ class CompiledSteps(MixedIn):
 
     def fit(self, x: Any, y: Any, batch_size: int | None, **kwargs: Any) -> Any:
         self._expect("train", x, batch_size)
-        return super().fit(x, y, batch_size, **kwargs)
+        with self._fed_ahead():
+            return super().fit(x, y, batch_size, **kwargs)
 
     def evaluate(self, x: Any, y: Any, batch_size: int | None, *args: Any, **kwargs: Any) -> Any:
         self._expect("test", x, batch_size)
-        return super().evaluate(x, y, batch_size, *args, **kwargs)
+        with self._fed_ahead():
+            return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         self._expect("test", x, batch_size)
-        return super().predict(x, batch_size, *args, **kwargs)
+        with self._fed_ahead():
+            return super().predict(x, batch_size, *args, **kwargs)
+
+    def _fed_ahead(self) -> contextlib.AbstractContextManager[None]:
+        devices = devices_of_step(self, self._prefetch_asked)
+        if not devices:
+            return contextlib.nullcontext()
+        return distributed_by(
+            self.distribute_strategy,
+            lambda distribute, dataset: BatchesAhead(distribute(dataset, OPTIONS), devices),
+        )
 
     def compiled_region(self) -> CompiledRegion | None:
         """What is compiled, made when it is first asked for; `None` where nothing is."""

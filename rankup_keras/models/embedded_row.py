@@ -152,7 +152,7 @@ class EmbeddedRow:
         for sequence in self.sequences(table_set):
             items, ids = self.history(table_set, sequence)
             mask = ops.cast(ops.not_equal(ids, 0), items.dtype)
-            items, mask = self._trimmed([items, mask], mask)
+            items, mask = self._trimmed([items, mask], ids)
             candidate = self._candidate(table_set, [sequence.table])
             found.append(EventSequence(sequence.name, [items], mask, candidate))
         start = 0
@@ -161,11 +161,11 @@ class EmbeddedRow:
             depth = len(events.channels)
             end = start + events.max_length * depth
             if held.issuperset(events.fields):
-                take = TakeColumns([(start, end)], [events.name], depth, dtype=self.dtype)
+                take = TakeColumns([(start, end)], [events.name], depth, True, dtype=self.dtype)
                 channels = take(self.inputs["encoded_events"])
                 key = self._set(table_set)
                 columns = [self._embedded[f"{key}/{field}"] for field in events.fields]
-                *columns, channels = self._trimmed([*columns, channels], channels[:, :, 0])
+                *columns, channels = self._trimmed([*columns, channels], channels)
                 columns += [channels[:, :, 1:]] if depth > 1 else []
                 gap = events.channels.index("log_gap") if "log_gap" in events.channels else None
                 candidate = self._candidate(table_set, list(events.ids.values()))

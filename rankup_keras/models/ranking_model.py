@@ -8,7 +8,12 @@ import keras
 import numpy as np
 
 from rankup_keras.compat.cloning import RefusesGraphClone
-from rankup_keras.compat.trainer import BuildsBeforeTracing, StepsOfBatches, evaluates_within_fit
+from rankup_keras.compat.trainer import (
+    BuildsBeforeTracing,
+    StepsFromAnyIterator,
+    StepsOfBatches,
+    evaluates_within_fit,
+)
 from rankup_keras.features import FeatureSet
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import EntireSpace, Task
@@ -30,6 +35,7 @@ from rankup_keras.models.raw_rows import RawRows
 class RankingModel(
     BuildsBeforeTracing,
     StepsOfBatches,
+    StepsFromAnyIterator,
     CompiledSteps,
     RefusesGraphClone,
     SkipsMissingLabels,
@@ -148,7 +154,8 @@ class RankingModel(
                 step is that of the whole batch, for losses that are means over rows; dropout
                 and losses of layers are drawn and taken per pass. Defaults to all.
             **kwargs: as in Keras. With `jit_compile` XLA compiles what lies behind the tables, on
-                full batches; `"auto"`, the default, does so on GPUs.
+                full batches; `"auto"`, the default, does so on GPUs. With `prefetch_to_device`
+                batches are on the device before a step begins; `"auto"`, the default, on GPUs.
 
         Raises:
             ValueError: an optimizer that wants the tables on a TPU trained in

@@ -1,11 +1,13 @@
 """FTRL-Proximal whose step costs what the batch's rows cost."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
+from rankup_keras.kernels.program import has_accelerator, host_variable, read_on_host
 from rankup_keras.optimizers.row_sparse import RowSparse, read_rows, write_rows
 
 CHUNK_ROWS = 1 << 18
@@ -50,6 +52,8 @@ class Ftrl(RowSparse, keras.optimizers.Ftrl):
     ) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.keep_initial = keep_initial
+        # A function, or TensorFlow would save the variable with the optimizer.
+        self._begun: Callable[[], tf.Variable] | None = None
 
     slots = ("accumulators", "linears")
 
@@ -65,10 +69,30 @@ class Ftrl(RowSparse, keras.optimizers.Ftrl):
         return weight, after, linear
 
     def update_rows(self, rows, gradient, variable, rate):
-        if not self.keep_initial:
+        def forget_at_first() -> tf.Operation:
             first = tf.equal(self.iterations.value, 0)
-            tf.cond(first, lambda: self._forget_others(rows, variable), tf.no_op)
+            return tf.cond(first, lambda: self._forget_others(rows, variable), tf.no_op)
+
+        if not self.keep_initial and has_accelerator():
+            # The steps are counted on the GPU, which tells once it has done all before: it is asked
+            # until the first step is made.
+            if self._begun is None:
+                begun = host_variable(False)
+                self._begun = lambda: begun
+            tf.cond(read_on_host(self._begun()), tf.no_op, forget_at_first)
+        elif not self.keep_initial:
+            forget_at_first()
         super().update_rows(rows, gradient, variable, rate)
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        super().apply(grads, trainable_variables)
+        if self._begun is not None:
+            self._begun().assign(True)
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(store)
+        if self._begun is not None:
+            self._begun().assign(False)
 
     def _forget_others(self, rows: tf.Tensor, variable: tf.Variable) -> tf.Operation:
         kept = read_rows(variable, rows)

@@ -114,9 +114,26 @@ def test_from_the_first_epoch_that_is_worse_on_from_the_best_one(mode, sign):
             np.testing.assert_array_equal(now, then)
 
 
+def test_patience_counts_epochs_in_turn():
+    model, seen = make(), Seen()
+    fresh = rk.callbacks.FreshTables("worth", patience=2)
+    callbacks = [worth(2, 1, 3, 1, 2, 0), fresh, seen]
+    model.fit(ROWS, batch_size=8, epochs=6, callbacks=callbacks, verbose=0)
+    for epoch in range(1, 6):
+        again = [
+            (now == then).all()
+            for now, then in zip(seen.begin[epoch]["tables"], seen.begin[0]["tables"], strict=True)
+        ]
+        assert all(again) == any(again) == (epoch == 5)
+    for now, then in zip(seen.begin[5]["dense"], seen.end[2]["dense"], strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
 def test_what_is_monitored_must_be_there():
     with pytest.raises(ValueError, match=r"`mode` must be .* Received: mode='up'"):
         rk.callbacks.FreshTables("val_auc", "up")
+    with pytest.raises(ValueError, match="`patience` must be a positive integer"):
+        rk.callbacks.FreshTables("val_auc", patience=0)
     fresh = rk.callbacks.FreshTables("val_auc")
     with pytest.raises(ValueError, match=r"one of the metrics \['auc', .*monitor='val_auc'"):
         make().fit(ROWS, callbacks=[fresh], verbose=0)

@@ -1,9 +1,17 @@
 """A dataset still does not tell its batch size, and `fit` takes what replicas cannot share."""
 
+import contextvars
+import threading
+
 import pytest
 import tensorflow as tf
 
-from rankup_keras.compat.tf_data import batches_of, check_distributed, tell_batches
+from rankup_keras.compat.tf_data import (
+    batches_of,
+    check_distributed,
+    distributed_by,
+    tell_batches,
+)
 
 
 def test_batch_sizes_are_found_behind_what_comes_after():
@@ -40,3 +48,22 @@ def test_every_distributed_dataset_is_checked():
     check_distributed(strategy, refuse)
     with pytest.raises(ValueError, match="refused"):
         strategy.experimental_distribute_dataset(rows)
+
+
+def test_data_are_read_in_another_way_by_who_asks_for_it():
+    rows, found = tf.data.Dataset.range(3).batch(2), []
+    for strategy in (tf.distribute.MirroredStrategy(["cpu:0"]), tf.distribute.get_strategy()):
+        plain = type(strategy.experimental_distribute_dataset(rows))
+
+        def distribute(strategy=strategy):
+            found.append(strategy.experimental_distribute_dataset(rows))
+
+        with distributed_by(strategy, lambda make, data: ("made", make(data))):
+            distribute()
+            other = threading.Thread(target=contextvars.Context().run, args=(distribute,))
+            other.start()
+            other.join()
+        distribute()
+        (word, made), *others = found[-3:]
+        assert word == "made"
+        assert [type(data) for data in (made, *others)] == [plain] * 3

@@ -26,6 +26,18 @@ def waits_for_gpu(operations):
     return found
 
 
+def ops_on_gpu(operations):
+    """Types of the ops that a GPU would be given, without those that hold or pass on a value."""
+    passed = {"Identity", "ReadVariableOp", "NoOp", "Reshape", "ExpandDims", "Squeeze"}
+    return [
+        op.type
+        for op in operations
+        if _in_host_memory(op) is not None
+        and op.type not in passed
+        and any(tensor.dtype not in (tf.int32, tf.resource) for tensor in op.outputs)
+    ]
+
+
 def _in_host_memory(op):
     """Arguments that the op's kernel for GPUs keeps in host memory; `None` if it runs there."""
     if op.type in ("Placeholder", "Const") or "CPU" in op.device:

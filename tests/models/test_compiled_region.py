@@ -113,12 +113,12 @@ def test_one_replica_trains_as_none(pair):
     assert_same(pair[1], replicated, tolerance=1e-6)
 
 
-def step_of(model, batch=BATCH):
-    """The graph of a training step, by default on full batches; its calls of compiled functions."""
-    step = tf.function(model.train_step, autograph=False)
-    encoded = model.encode({k: v for k, v in make_rows().items() if k not in ("click", "buy")})
-    x = {name: tf.TensorSpec((batch, *t.shape[1:]), t.dtype) for name, t in encoded.items()}
-    y = {name: tf.TensorSpec((batch, 1)) for name in ("click", "buy")}
+def step_of(model, batch=BATCH, kind="train"):
+    """A step's graph, by default of training on full batches, and its compiled functions."""
+    step = tf.function(getattr(model, f"{kind}_step"), autograph=False)
+    spec = model.features.encoded_spec().items()
+    x = {name: tf.TensorSpec((batch, *shape), dtype) for name, (shape, dtype) in spec}
+    y = {task.name: tf.TensorSpec((batch, 1)) for task in model.tasks}
     graph = step.get_concrete_function((x, y)).graph
     library = graph.as_graph_def().library.function
     forced = {f.signature.name for f in library if f.attr["_XlaMustCompile"].b}
@@ -144,15 +144,37 @@ def test_a_step_holds_one_compiled_function(pair):
     assert not {"If", "StatelessIf", "Unique", "Where", "EagerPyFunc"} & {op.type for op in between}
 
 
-@pytest.mark.parametrize("batch", [BATCH, None])
-def test_nothing_waits_for_a_gpu(pair, monkeypatch, batch):
-    """Neither the lookup nor the update of rows fetches what a GPU has computed."""
-    for module in ("kernels.program", "optimizers.row_sparse"):
+@pytest.fixture
+def seen_gpu(monkeypatch):
+    """Graphs are made as where TensorFlow sees a GPU."""
+    for module in ("kernels.program", "optimizers.row_sparse", "optimizers.ftrl"):
         module = importlib.import_module(f"rankup_keras.{module}")
         monkeypatch.setattr(module, "has_accelerator", lambda: True)
-    waits = waits_for_gpu(step_of(pair[1][0], batch)[0])
-    # The size of a full batch is a variable that was made on the host.
-    assert waits == ([] if batch else ["Maximum (Maximum): y"])
+
+
+@pytest.mark.parametrize("batch", [BATCH, None])
+def test_nothing_waits_for_a_gpu(pair, seen_gpu, batch):
+    """Neither lookup, update of rows nor metrics fetch what a GPU has computed."""
+    for kind in ("train", "test"):
+        assert waits_for_gpu(step_of(pair[1][0], batch, kind)[0]) == []
+
+
+def test_a_step_of_ftrl_waits_for_no_gpu(seen_gpu):
+    model = make_model(True, optimizer=rk.optimizers.Split("ftrl", "adam"))
+    assert waits_for_gpu(step_of(model)[0]) == []
+
+
+def test_cutting_sequences_waits_for_no_gpu(seen_gpu):
+    features = [
+        rk.Categorical("item", hash_buckets=20),
+        rk.Timestamp("now"),
+        rk.Events("clicks", {"clicked": "item"}, 20, time="time", request_time="now"),
+        rk.History("history", of="item", max_length=30),
+    ]
+    settings = {"num_blocks": 1, "embedding_dim": 4, "dtype": "mixed_bfloat16"}
+    model = rk.HyFormer(rk.FeatureSet(features), ["click"], 8, **settings)
+    model.compile(jit_compile=True)
+    assert waits_for_gpu(step_of(model)[0]) == []
 
 
 def test_only_full_batches_are_compiled(pair):

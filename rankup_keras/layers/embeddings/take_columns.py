@@ -1,11 +1,14 @@
 """Columns of a packed tensor, and whose they are."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 from rankup_keras._registry import serializable
+from rankup_keras.kernels.program import on_host
 from rankup_keras.layers.configured import ConfiguredLayer
 
 
@@ -20,6 +23,8 @@ class TakeColumns(ConfiguredLayer):
         columns: list of pairs, first column and the one behind the last.
         of: names of the features that they belong to.
         depth: int or `None`. With a depth d the output is (batch, width / d, d).
+        of_input: bool. Whether `x` is an input of a model, which is taken apart on the host, where
+            it is. Defaults to `False`.
 
     Call arguments:
         x: tensor (batch, width).
@@ -43,14 +48,22 @@ class TakeColumns(ConfiguredLayer):
         columns: Sequence[Sequence[int]],
         of: Sequence[str],
         depth: int | None = None,
+        of_input: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=not of_input, **kwargs)
         self.columns = [list(pair) for pair in columns]
         self.of = list(of)
         self.depth = depth
+        self.of_input = of_input
 
     def call(self, x: Any) -> Any:
+        with on_host() if self.of_input else contextlib.nullcontext():
+            return self._taken(x)
+
+    def _taken(self, x: Any) -> Any:
+        if self.of_input and keras.backend.is_float_dtype(x.dtype):
+            x = ops.cast(x, self.compute_dtype)
         parts = [x[:, start:end] for start, end in self.columns]
         x = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
         return (

@@ -8,7 +8,6 @@ import keras
 from rankup_keras._registry import serializable
 from rankup_keras.kernels.trimming import trim_padding
 from rankup_keras.layers.configured import ConfiguredLayer
-from rankup_keras.layers.sequences.attend import real
 
 
 @serializable
@@ -26,7 +25,8 @@ class TrimPadding(ConfiguredLayer):
 
     Call arguments:
         tensors: list of tensors (batch, L, ...).
-        present: (batch, L), 0 or `False` at padding, which is behind.
+        present: (batch, L), or (batch, L, C) of which the first channel tells; 0 or `False` at
+            padding, which is behind.
 
     Returns:
         The tensors (batch, n, ...), n <= L.
@@ -47,13 +47,14 @@ class TrimPadding(ConfiguredLayer):
     before_xla = True
 
     def __init__(self, smallest: int = 8, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # A cast would take `present` to a GPU, and the host would wait for it.
+        super().__init__(autocast=False, **kwargs)
         if smallest < 1:
             raise ValueError(f"`smallest` must be positive. Received: smallest={smallest}.")
         self.smallest = smallest
 
     def call(self, tensors: Sequence[Any], present: Any) -> list[Any]:
-        return trim_padding(tensors, real(present), self.smallest)
+        return trim_padding(tensors, present, self.smallest)
 
     def compute_output_spec(self, tensors: Sequence[Any], present: Any) -> list[Any]:
         return [keras.KerasTensor(x.shape, x.dtype) for x in tensors]

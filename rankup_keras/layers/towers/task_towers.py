@@ -92,7 +92,7 @@ class TaskTowers(ConfiguredLayer):
         self.built = True
 
     def call(self, pooled: Any, task_tokens: Any = None, training: bool | None = None) -> Any:
-        x = ops.repeat(ops.expand_dims(pooled, 1), len(self.task_names), axis=1)
+        x = ops.tile(ops.expand_dims(pooled, 1), (1, len(self.task_names), 1))
         if task_tokens is not None:
             x = ops.concatenate([task_tokens, x], axis=-1)
         x = self.input_dropout(x)

@@ -29,6 +29,7 @@ def export(
     effective_rank: Mapping[str, Any] | None = None,
     tolerance: float | None = None,
     pooled: str = "pooling",
+    device: str = "cpu",
 ) -> Path:
     """Writes `<path>/<version>/`, checked and complete, or nothing at all.
 
@@ -63,6 +64,9 @@ def export(
         tolerance: largest difference from the model's own probabilities. Defaults to 1e-6, or 0.02
             where a layer computes in half precision.
         pooled: name of the layer whose output `embed` returns. Defaults to `"pooling"`.
+        device: what the servers compute with, `"cpu"` or `"gpu"`: for a GPU the graph has one
+            product for all tokens of a layer, for CPUs one for each. Either runs on both. Defaults
+            to `"cpu"`.
 
     Returns:
         The version directory.
@@ -85,6 +89,8 @@ def export(
         FileExistsError: `version` is taken.
         ValueError: an argument is wrong; nothing was written.
     """
+    if device not in ("cpu", "gpu"):
+        raise ValueError(f"`device` must be 'cpu' or 'gpu'. Received: device={device!r}.")
     described = ExportDescription(
         model,
         path,
@@ -99,11 +105,11 @@ def export(
         tolerance,
         pooled,
     )
-    # For a server of CPUs, whatever the model was trained on.
-    with made_for("cpu"):
+    # Whatever the model was trained on.
+    with made_for(device):
         endpoints = build_endpoints(described)
     with unpublished_directory(path) as place:
-        with made_for("cpu"):
+        with made_for(device):
             write_export(place, described, endpoints)
         checked = check_export(place, described)
         write_card(place, make_card(described, checked))

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras.features.tensor_names import named, tensor_names
+from rankup_keras.kernels.program import on_host
 from rankup_keras.serving.client.messages import EXAMPLES, example_column, to_examples
 from rankup_keras.serving.exporting.description import ExportDescription
 from rankup_keras.serving.exporting.input_checks import check_columns, check_one_row, check_vector
@@ -138,7 +139,9 @@ class _Functions:
         return self._score(parse_examples(check_vector(inputs[EXAMPLES]), self._spec))
 
     def _checked_encode(self, columns: Tensors) -> Tensors:
-        return self._features(check_columns(columns, self._spec))
+        # Words are there, and a GPU would get a hundred kernels for a few numbers.
+        with on_host():
+            return self._features(check_columns(columns, self._spec))
 
     def _model_scores(self, encoded: Tensors) -> Tensors:
         with self._kernels.scope():

@@ -1,0 +1,130 @@
+"""Batches on the device before the step asks for them."""
+
+import platform
+import queue
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+# Batches that are read and copied while an earlier one is computed.
+AHEAD = 2
+# What the host reads of a batch, besides the ids: how long sequences are.
+READ_BY_HOST = "encoded_events"
+# By default TensorFlow takes ids to the GPU, where the host would wait for them.
+OPTIONS = tf.distribute.InputOptions(experimental_fetch_to_device=False)
+
+
+class BatchesAhead:
+    """A dataset whose batches a thread reads, and copies to the devices that compute a step.
+
+    Numbers, labels and weights go there; ids stay on the host, which checks and shifts them. So
+    does what tells the lengths of sequences. Neither `tf.data.experimental.prefetch_to_device` nor
+    a strategy can leave a part of a batch behind.
+
+    Args:
+        dataset: a `tf.data.Dataset`, or what a strategy has made of it with `OPTIONS`.
+        devices: names of the devices, one for every replica.
+    """
+
+    def __init__(self, dataset: Any, devices: list[str]) -> None:
+        self._dataset, self._devices = dataset, devices
+        self._next = tf.function(lambda iterator: iterator.get_next(), autograph=False)
+
+    def __iter__(self) -> "ReadAhead":
+        iterator = iter(self._dataset)
+        return ReadAhead(lambda: self._read(iterator), self._dataset.element_spec)
+
+    def _read(self, iterator: Any) -> Any:
+        batch = self._next(iterator)
+        leaves = keras.tree.flatten_with_path(batch)
+        return keras.tree.pack_sequence_as(
+            batch, [x if READ_BY_HOST in path else self._placed(x) for path, x in leaves]
+        )
+
+    def _placed(self, x: Any) -> Any:
+        """A tensor, or one for every replica, on the devices."""
+        parts = tf.nest.flatten(x, expand_composites=True)
+        if len(parts) != len(self._devices) or not parts[0].dtype.is_floating:
+            return x
+        for i, device in enumerate(self._devices):
+            # Not within the function, which would leave copies out.
+            with tf.device(device):
+                parts[i] = tf.identity(parts[i])
+        return tf.nest.pack_sequence_as(x, parts, expand_composites=True)
+
+
+class ReadAhead(Iterator[Any]):
+    """What a function returns until it raises, called ahead by a thread of its own.
+
+    Args:
+        read: the function.
+        batch_spec: nest of `tf.TypeSpec` of what it returns.
+    """
+
+    def __init__(self, read: Callable[[], Any], batch_spec: Any) -> None:
+        self.batch_spec = batch_spec
+        self._asked: Any = queue.SimpleQueue()
+        self._found: Any = queue.SimpleQueue()
+        self._reads = 0
+        stopped = threading.Event()
+        arguments = read, self._asked, self._found, stopped
+        thread = threading.Thread(target=_serve, args=arguments, daemon=True)
+        thread.start()
+        weakref.finalize(self, _stop, thread, self._asked, stopped)
+
+    def __next__(self) -> Any:
+        # Nothing before it is asked for: the next epoch may never come.
+        while self._reads <= AHEAD:
+            self._asked.put(True)
+            self._reads += 1
+        self._reads -= 1
+        batch, error = self._found.get()
+        if error is not None:
+            raise error
+        return batch
+
+
+def _serve(read: Callable[[], Any], asked: Any, found: Any, stopped: threading.Event) -> None:
+    while asked.get() and not stopped.is_set():
+        try:
+            found.put((read(), None))
+        except BaseException as error:
+            found.put((None, error))
+
+
+def _stop(thread: threading.Thread, asked: Any, stopped: threading.Event) -> None:
+    stopped.set()
+    asked.put(False)
+    if thread is not threading.current_thread():
+        # A process must not end within a read; one that waits for a user's source is left alone.
+        thread.join(timeout=1)
+
+
+def devices_of_step(model: Any, asked: bool | str) -> list[str]:
+    """The devices that batches are copied to ahead of a model's step; none where they are not.
+
+    Args:
+        model: a compiled model.
+        asked: `"auto"` for GPUs alone, or `True` or `False`.
+    """
+    if asked is False or model.run_eagerly or model.steps_per_execution > 1:
+        return []
+    strategy = model.distribute_strategy
+    if isinstance(strategy, tf.distribute.MirroredStrategy | tf.distribute.OneDeviceStrategy):
+        devices = list(strategy.extended.worker_devices)
+    elif _is_none(strategy):
+        gpus = tf.config.list_logical_devices("GPU")
+        devices = [gpus[0].name if gpus else "/cpu:0"]
+    else:
+        return []  # reads together with other workers, or is a TPU's
+    known = platform.system() != "Darwin" and all("GPU" in device.upper() for device in devices)
+    return devices if known or asked is True else []
+
+
+def _is_none(strategy: Any) -> bool:
+    with strategy.scope():
+        return not tf.distribute.has_strategy()
