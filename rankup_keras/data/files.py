@@ -1,8 +1,9 @@
 """`Files`: rows in files, as batches that `fit` takes."""
 
 import dataclasses
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ from rankup_keras.layers.towers import Task
 
 CHUNK = 32_768
 SHUFFLE_ROWS = 131_072
+# Types of columns in which a file has no value.
+EMPTY = {"null", "list of null"}
 
 
 class Files:
@@ -56,8 +59,8 @@ class Files:
 
     Args:
         paths: file, folder, pattern such as `"logs/*.parquet"`, or a list of
-            them. CSV and TSV files may be compressed (`.gz`, `.zst`), TFRecord
-            files by gzip.
+            them. CSV and TSV files may be compressed (`.gz`, `.zst`,
+            `.bz2`), TFRecord files by gzip.
         features: the `FeatureSet`, adapted or not.
         tasks: list of `Task` or of names, whose labels are to be read.
             Defaults to none, as for rows to score.
@@ -126,12 +129,15 @@ class Files:
         if self.format == "tfrecord":
             # The last one knows the features of all files; a file may lack one that is optional.
             schemas = dict.fromkeys(schemas, schemas[self.paths[-1]])
-        self.schema = _common_schema(schemas)
+        labels = [*label_targets(tasks), *rate_targets(tasks)]
+        if weight is not None:
+            labels.append(Target(weight, weight, "float32", role="weight"))
+        times = [t.column for t in features.targets().values() if t.unit is not None]
+        wanted = [*features.raw_spec(), *(t.column for t in labels), *self._beside()]
+        self.schema = _common_schema(schemas, wanted, times)
         text = self._source.text and transform is None
         self.targets = feature_targets(features, self.schema, text)
-        self.targets += [*label_targets(tasks), *rate_targets(tasks)]
-        if weight is not None:
-            self.targets.append(Target(weight, weight, "float32", role="weight"))
+        self.targets += labels
         for path, schema in schemas.items():
             check_schema(self.targets, schema, str(path), self._separator is not None)
             for name in self._beside():
@@ -354,8 +360,15 @@ class Files:
         return f"{number} {self.format} file{'s' * (number > 1)} ({len(self.targets)} columns)"
 
 
-def _common_schema(schemas: dict[Any, pa.Schema]) -> pa.Schema:
+def _common_schema(
+    schemas: dict[Any, pa.Schema], wanted: Collection[str], times: Collection[str]
+) -> pa.Schema:
     """One schema for all files.
+
+    Args:
+        schemas: of each file.
+        wanted: columns that are read.
+        times: columns of times, whose units and zones may differ.
 
     Raises:
         DataError: a column is text in one file and numbers in another.
@@ -365,11 +378,15 @@ def _common_schema(schemas: dict[Any, pa.Schema]) -> pa.Schema:
         for field in schema:
             if schema.names.count(field.name) > 1:
                 continue  # `check_column` refuses it where it is wanted
-            if field.name not in first or family(first[field.name][1].type) == "null":
+            if field.name not in first or family(first[field.name][1].type) in EMPTY:
                 first[field.name] = (path, field)
                 continue
             where, known = first[field.name]
-            kinds = {family(known.type), family(field.type)} - {"null"}
+            kinds = {family(known.type), family(field.type)} - EMPTY
+            if field.name in times:
+                kinds = {re.sub(r"(timestamp|date\d\d)\[.*\]", "times", kind) for kind in kinds}
+            if field.name not in wanted:
+                continue
             if len(kinds) > 1 and kinds != {"integer", "number"}:
                 raise DataError(
                     f"The column is of type {field.type} here and of type {known.type} in {where}. "

@@ -59,6 +59,13 @@ class OneOf:
     column: str
     values: Sequence[Any]
 
+    def __post_init__(self) -> None:
+        if isinstance(self.values, str) or any(v is None or v != v for v in self.values):
+            raise ValueError(
+                "`values` must be a list of values, none of them missing. "
+                f"Received: values={self.values!r}."
+            )
+
     @property
     def columns(self) -> list[str]:
         return [self.column]

@@ -96,7 +96,8 @@ def check_column(name: str, times: Mapping[str, int], file: str) -> None:
 
 def missing_column(name: str, names: Sequence[str], file: str | None) -> DataError:
     """The error of a column that is not there."""
-    close = get_close_matches(name, names, n=1, cutoff=0.75)
+    same = [other for other in names if other.strip().lower() == name.strip().lower()]
+    close = same or get_close_matches(name, names, n=1, cutoff=0.75)
     nearest = f" The nearest is {close[0]!r}." if close else ""
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return DataError(f"There is no column {name!r}.{nearest} Columns: {shown}.", file)

@@ -113,6 +113,19 @@ class Labels:
             "labels may also follow the rows, as `y` or in `(rows, labels)`."
         )
 
+    def weights(self, weights: Any) -> Any:
+        """Checked sample weights, see `checked_weights`; of a dict one entry for each task.
+
+        Raises:
+            ValueError: there are other entries, or other numbers than a weight can be.
+        """
+        if isinstance(weights, Mapping) and set(weights) != set(self.columns):
+            raise ValueError(
+                f"`sample_weight` must be one column, or a dict with one for each task, "
+                f"{list(self.columns)}. Received those of: {list(weights)}."
+            )
+        return checked_weights(weights)
+
     def class_weights(self, labels: Mapping[str, Any], class_weight: Mapping[int, float]) -> Any:
         """Each row's weight (rows,), that of its label's class.
 
@@ -124,9 +137,13 @@ class Labels:
                 f"`class_weight` needs a model with one task; this one has {list(self.columns)}. "
                 "Use `sample_weight`, a dict from task name to one weight per row."
             )
-        if not set(class_weight) <= {0, 1}:
+        if (
+            not isinstance(class_weight, Mapping)
+            or not set(class_weight) <= {0, 1}
+            or not all(0 <= weight < np.inf for weight in class_weight.values())
+        ):
             raise ValueError(
-                "`class_weight` must be a dict from the classes 0 and 1 to weights. "
+                "`class_weight` must be a dict from the classes 0 and 1 to weights, 0 or more. "
                 f"Received: {class_weight!r}."
             )
         positive = next(iter(labels.values()))[:, 0] > 0.5

@@ -129,3 +129,9 @@ def test_bounds_and_their_columns():
         Between("day", "2024-01-01").mask(chunk)
     flags = Chunk(pa.RecordBatch.from_pydict({"x": [True, False]}), Path("a"), 0)
     assert OneOf("x", [True]).mask(flags).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("values", ["train", ["train", None], [float("nan")]])
+def test_values_that_no_row_can_have_are_refused(values):
+    with pytest.raises(ValueError, match="`values` must be a list of values, none of them missing"):
+        OneOf("part", values)

@@ -45,8 +45,17 @@ def test_weights_of_classes_need_one_task_and_its_classes():
     labels = {"click": np.ones((2, 1)), "buy": np.ones((2, 1))}
     with pytest.raises(ValueError, match=r"one task; this one has \['click', 'buy'\].*sample_weig"):
         TWO.class_weights(labels, {1: 2.0})
-    with pytest.raises(ValueError, match=r"classes 0 and 1 to weights\. Received: {2: 1.0}"):
+    with pytest.raises(ValueError, match=r"weights, 0 or more\. Received: {2: 1.0}"):
         ONE.class_weights({"click": np.ones((2, 1))}, {2: 1.0})
+    for given in ({1: -2.0}, {1: np.nan}, "balanced"):
+        with pytest.raises(ValueError, match="`class_weight` must be a dict"):
+            ONE.class_weights({"click": np.ones((2, 1))}, given)
+
+
+def test_weights_by_task_are_those_of_all_tasks():
+    assert TWO.weights({"click": [1.0], "buy": [0.0]})["buy"].tolist() == [0]
+    with pytest.raises(ValueError, match=r"each task, \['click', 'buy'\]\. Received.*\['click'\]"):
+        TWO.weights({"click": [1.0]})
 
 
 def test_weights_of_rows_have_one_axis():
