@@ -1,9 +1,8 @@
 """`Files`: rows in files, as batches that `fit` takes."""
 
 import dataclasses
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.schema import (
     check_column,
     check_schema,
+    common_schema,
     feature_targets,
     label_targets,
     rate_targets,
@@ -37,13 +37,11 @@ from rankup_keras.data.tfrecord_source import TFRecordSource
 from rankup_keras.data.transforms import Transform
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.autotuning import without_autotuner
-from rankup_keras.features.target import Target, family
+from rankup_keras.features.target import Target
 from rankup_keras.layers.towers import Task
 
 CHUNK = 32_768
 SHUFFLE_ROWS = 131_072
-# Types of columns in which a file has no value.
-EMPTY = {"null", "list of null"}
 
 
 class Files:
@@ -134,7 +132,7 @@ class Files:
             labels.append(Target(weight, weight, "float32", role="weight"))
         times = [t.column for t in features.targets().values() if t.unit is not None]
         wanted = [*features.raw_spec(), *(t.column for t in labels), *self._beside()]
-        self.schema = _common_schema(schemas, wanted, times)
+        self.schema = common_schema(schemas, wanted, times)
         text = self._source.text and transform is None
         self.targets = feature_targets(features, self.schema, text)
         self.targets += labels
@@ -147,7 +145,7 @@ class Files:
         self._columns, self._listed = self._needed()
         decimal = self.csv.decimal if self._source.text else "."
         self._clean = Cleaner(
-            self.targets, self._separator, self.where, self.extra, transform, decimal
+            self.targets, self._separator, self.where, self._extra_types(), transform, decimal
         )
 
     def _schema_of(self, path: Any) -> pa.Schema:
@@ -160,6 +158,11 @@ class Files:
 
     def _beside(self) -> list[str]:
         return [*(name for where in self.where for name in where.columns), *self.extra]
+
+    def _extra_types(self) -> dict[str, pa.DataType | None]:
+        """The extra columns' types in all files; `None` for text, which stays as it is."""
+        kinds = {name: self.schema.field(name).type for name in self.extra}
+        return dict.fromkeys(kinds) if self._source.text else dict(kinds)
 
     def _needed(self) -> tuple[list[str], set[str]]:
         names = [*(target.column for target in self.targets), *self._beside()]
@@ -358,42 +361,3 @@ class Files:
     def __repr__(self) -> str:
         number = len(self.paths)
         return f"{number} {self.format} file{'s' * (number > 1)} ({len(self.targets)} columns)"
-
-
-def _common_schema(
-    schemas: dict[Any, pa.Schema], wanted: Collection[str], times: Collection[str]
-) -> pa.Schema:
-    """One schema for all files.
-
-    Args:
-        schemas: of each file.
-        wanted: columns that are read.
-        times: columns of times, whose units and zones may differ.
-
-    Raises:
-        DataError: a column is text in one file and numbers in another.
-    """
-    first: dict[str, tuple[Any, pa.Field]] = {}
-    for path, schema in schemas.items():
-        for field in schema:
-            if schema.names.count(field.name) > 1:
-                continue  # `check_column` refuses it where it is wanted
-            if field.name not in first or family(first[field.name][1].type) in EMPTY:
-                first[field.name] = (path, field)
-                continue
-            where, known = first[field.name]
-            kinds = {family(known.type), family(field.type)} - EMPTY
-            if field.name in times:
-                kinds = {re.sub(r"(timestamp|date\d\d)\[.*\]", "times", kind) for kind in kinds}
-            if field.name not in wanted:
-                continue
-            if len(kinds) > 1 and kinds != {"integer", "number"}:
-                raise DataError(
-                    f"The column is of type {field.type} here and of type {known.type} in {where}. "
-                    "A column must have the same type in all files.",
-                    path,
-                    column=field.name,
-                )
-            if family(field.type) == "number":
-                first[field.name] = (path, field)
-    return pa.schema([field for _, field in first.values()])

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from rankup_keras.features.alignment import in_other_order, misaligned
 from rankup_keras.features.conversion import convert, decoded, show
+from rankup_keras.features.instants import dates_as_times
 from rankup_keras.features.target import ARROW, PADDING, Target, family, missing_columns_error
 from rankup_keras.features.tensors import (
     check_castable,
@@ -254,6 +255,10 @@ def _flat(values: Any, target: Target) -> pa.Array:
     objects = not isinstance(values, np.ndarray) or values.dtype == object
     if not objects and values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] in "YMWhm":
         values = values.astype("datetime64[s]")  # which pyarrow knows
+    if objects and target.unit is not None:
+        values, odd = dates_as_times(values)
+        if odd is not None:
+            raise TypeError(f"Column {target.name!r} {target.wrong_type(f'{odd!r} among dates')}")
     wanted = pa.binary() if objects and target.kind == "string" else None
     try:
         array = pa.array(values, wanted, from_pandas=objects)

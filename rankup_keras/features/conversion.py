@@ -60,7 +60,7 @@ def convert(
         with padding where a value could not be read; and the problems.
     """
     if target.unit is not None:
-        array = since_1970(array, target.unit)
+        array = since_1970(decoded(array), target.unit)
     if pa.types.is_dictionary(array.type):
         single = target.shape == "single" and target.kind == "string"
         if coded and single and len(array.dictionary) <= len(array):

@@ -1,6 +1,9 @@
 """Dates with times, and text of them, as whole numbers."""
 
+import datetime as dt
+import numbers
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -70,6 +73,20 @@ def since_1970(array: pa.Array, unit: str) -> pa.Array:
 
 def _is_instant(kind: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+def dates_as_times(values: Iterable[Any]) -> tuple[list[Any], Any]:
+    """Python's dates as their midnights, and a number that stands among dates, or `None`.
+
+    Pyarrow would make dates of the times beside them, and microseconds of the numbers.
+    """
+    values = list(values)
+    if not any(issubclass(kind, dt.date) for kind in {type(value) for value in values}):
+        return values, None
+    known = [v for v in values if isinstance(v, dt.date | numbers.Number) and v == v]
+    odd = [v for v in known if isinstance(v, numbers.Number)]
+    times = [dt.datetime.combine(v, dt.time()) if type(v) is dt.date else v for v in values]
+    return times, odd[0] if 0 < len(odd) < len(known) else None
 
 
 def check_unit(name: str, columns: Iterable[pa.Array], unit: str) -> bool:

@@ -28,6 +28,7 @@ class Preprocessing(Layout):
     """What a `FeatureSet` does with rows, once it has learned what there is to learn."""
 
     def _describe(self, features: Sequence[Feature]) -> None:
+        features = [features] if isinstance(features, Feature) else features
         # Those of another set may learn other types. What events hold is copied with them.
         self.features = [(copy.copy, copy.deepcopy)[isinstance(f, Events)](f) for f in features]
         self.check_features()

@@ -1,5 +1,6 @@
 """Labels of tasks, read in one way from arrays and from the elements of datasets."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,19 @@ import tensorflow as tf
 
 from rankup_keras.layers.towers import Task
 from rankup_keras.models.sampled_labels import with_rates
+
+
+def check_name(name: str | None) -> None:
+    """Refuses a model's name that TensorFlow would refuse at the first step.
+
+    Raises:
+        ValueError: it has other characters than operations can be named after.
+    """
+    if name and not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\>-]*", name):
+        raise ValueError(
+            "`name` of a model must be of letters a to z, digits, '_', '-' and '.', since "
+            f"operations are named after it. Received: name={name!r}."
+        )
 
 
 def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:

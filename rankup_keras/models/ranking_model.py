@@ -20,7 +20,7 @@ from rankup_keras.models.compiled_metrics import (
     metrics_by_task,
 )
 from rankup_keras.models.compiled_steps import CompiledSteps
-from rankup_keras.models.labels import check_no_features
+from rankup_keras.models.labels import check_name, check_no_features
 from rankup_keras.models.lower_blocks import TrainsLowerBlocks
 from rankup_keras.models.missing_labels import SkipsMissingLabels
 from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
@@ -93,6 +93,7 @@ class RankingModel(
         **kwargs: Any,
     ) -> None:
         check_no_features(tasks, features)
+        check_name(kwargs.get("name"))
         after = {task.name: task.after for task in tasks if task.after is not None}
         if after and not self._in_entire_space:
             outputs = EntireSpace(after, name="entire_space")(outputs)

@@ -68,3 +68,26 @@ def test_a_file_in_which_all_lists_are_empty_is_like_the_others(tmp_path):
     assert rk.data.adapt(features, files).rows == 4
     (columns,) = files.dataset(9, encoded=True)
     assert columns["encoded_ids"].numpy().tolist() == [[0, 0], [0, 0], [2, 3], [0, 0]]
+
+
+def test_extra_columns_have_one_type_from_all_files(tmp_path):
+    big = 2**40 + 1
+    for number, (e, f, g) in enumerate(
+        [
+            (pa.array([1], pa.int32()), pa.array(["a"]).dictionary_encode(), pa.nulls(1)),
+            (pa.array([big]), pa.array(["b"]), pa.array(["c"])),
+        ]
+    ):
+        write_parquet(tmp_path / f"{number}.parquet", {"user": ["u"], "e": e, "f": f, "g": g})
+    features = rk.FeatureSet([rk.Categorical("user", hash_buckets=5)])
+    (table,) = Files(tmp_path, features, extra=["e", "f", "g"]).tables(9)
+    found = [table[f"extra/{name}"].to_pylist() for name in "efg"]
+    assert found == [[1, big], ["a", "b"], [None, "c"]]
+
+
+def test_one_task_may_stand_alone(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", {"user": ["a"], "click": [1]})
+    features = rk.FeatureSet(rk.Categorical("user", hash_buckets=5))
+    for task in ("click", rk.Task("click")):
+        ((_, labels),) = Files(path, features, task).dataset(2)
+        assert list(labels) == ["click"]

@@ -132,3 +132,21 @@ def test_dates_written_as_numbers_are_refused():
     with pytest.raises(ValueError, match="such as 20260902, which are dates written as numbers"):
         features.adapt({"time": [20260901, 20260902, 20260903]})
     features.adapt({"time": [20_260_901, 20_271_499]})  # seconds since the start of a log
+
+
+def test_an_offset_is_a_number():
+    with pytest.raises(ValueError, match=r"must be hours, between -24 and 24. Received.*Berlin"):
+        rk.Timestamp("time", utc_offset="Europe/Berlin")
+
+
+def test_times_of_several_kinds_in_a_column_stay_what_they_are():
+    target = rk.FeatureSet([rk.Timestamp("time")]).targets()["time"]
+    day, hour = dt.date(2026, 9, 1), dt.datetime(2026, 9, 1, 1)
+    for column in ([day, hour, None], [hour, day, pd.NaT]):
+        (found,) = arrow_column(column, target)
+        wanted = [DAY + 3600 * isinstance(item, dt.datetime) for item in column[:2]]
+        assert found.to_pylist() == [*wanted, -1]
+    with pytest.raises(TypeError, match=r"'time' must hold times.*Received 1700000000 among dates"):
+        arrow_column([hour, 1_700_000_000], target)
+    (found,) = arrow_column(pd.Series([hour]).astype("category"), target)
+    assert found.to_pylist() == [DAY + 3600]

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import rankup_keras as rk
-from rankup_keras.models.labels import Labels, check_lengths, checked_weights
+from rankup_keras.models.labels import Labels, check_lengths, check_name, checked_weights
 
 TWO = Labels([rk.Task("click"), rk.Task("buy", label="bought")])
 ONE = Labels([rk.Task("click")])
@@ -100,3 +100,11 @@ def test_weights_are_numbers_from_0(wrong):
         in_pipeline(checked_weights, weights)
     with pytest.raises(TypeError, match="`sample_weight` must be numbers"):
         checked_weights(["a"])
+
+
+def test_a_name_that_no_operation_can_have_is_refused():
+    for name in ("my model", "模型", "_x"):
+        with pytest.raises(ValueError, match=f"must be of letters .*Received: name='{name}'"):
+            check_name(name)
+    for name in (None, "rank-up_2.b"):
+        check_name(name)
