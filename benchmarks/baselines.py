@@ -2,10 +2,10 @@
 
     python -m benchmarks.baselines --data <folder of the Parquet files> --seeds 2
 
-RankUp as README and `rankup-keras init` write it, with and without their dropouts, by
-`compile()` and `fit` with early stopping, batches and patience those that `init` takes for so many
-rows; logistic regression on one-hot columns, its C chosen by
-the validation rows; `HistGradientBoostingClassifier` on target-encoded columns. All read the same
+RankUp as `rankup-keras init` writes it, without `FreshTables`, and without its dropouts besides,
+by `compile()` and `fit` with early stopping, batches and patience those that `init` takes for so
+many rows; logistic regression on one-hot columns, its C chosen by the validation rows;
+`HistGradientBoostingClassifier` on target-encoded columns. All read the same
 columns of the same rows: a random 80 % to train, 10 % to choose by, 10 % to test on, by
 `rankup_keras.data.random_split(rows, seed)`. Every run adds a line to `results/baselines.jsonl`;
 those that are there are not made again. The table is `results/baselines.md`.
@@ -90,7 +90,9 @@ def load(name: str, folder: pathlib.Path) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
-def rankup(columns: Columns, parts: Parts, seed: int, **settings: Any) -> np.ndarray:
+def rankup(
+    columns: Columns, parts: Parts, seed: int, fresh_tables: bool = True, **settings: Any
+) -> np.ndarray:
     """The README's lines."""
     label, categories, numbers = columns
     train, valid, test = parts
@@ -105,7 +107,8 @@ def rankup(columns: Columns, parts: Parts, seed: int, **settings: Any) -> np.nda
     best = keras.callbacks.EarlyStopping(
         "val_auc", mode="max", patience=patience, restore_best_weights=True
     )
-    fit = {"batch_size": batch, "epochs": EPOCHS, "verbose": 0, "callbacks": [best]}
+    fresh = [rk.callbacks.FreshTables("val_auc")] if fresh_tables else []
+    fit = {"batch_size": batch, "epochs": EPOCHS, "verbose": 0, "callbacks": [*fresh, best]}
     model.fit(train, validation_data=valid, **fit)
     return model.predict(test, batch_size=4096, verbose=0)[label][:, 0]
 
@@ -141,9 +144,11 @@ def boosting(columns: Columns, parts: Parts, seed: int) -> np.ndarray:
     return model.predict_proba(test)[:, 1]
 
 
+RECIPE = {"embedding_dropout": 0.3, "dropout": 0.1}
 CONTENDERS: dict[str, Callable[[Columns, Parts, int], np.ndarray]] = {
-    "RankUp": functools.partial(rankup, embedding_dropout=0.3, dropout=0.1),
-    "RankUp, no dropout": rankup,
+    "RankUp": functools.partial(rankup, **RECIPE),
+    "RankUp, tables kept": functools.partial(rankup, **RECIPE, fresh_tables=False),
+    "RankUp, no dropout": functools.partial(rankup, fresh_tables=False),
     "logistic regression": logistic,
     "HistGradientBoosting": boosting,
 }

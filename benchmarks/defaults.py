@@ -3,8 +3,9 @@
     python -m benchmarks.defaults --data <folder of the Parquet files>
 
 Real sets, and made-up ones with frequent ids, rare ids and a weak signal; each split as in
-`benchmarks.baselines`, of which the test rows are left alone. A variant is what `rk.RankUp` and
-`compile` are given beside nothing. Every run adds a line to `results/defaults.jsonl`, with the
+`benchmarks.baselines`, of which the test rows are left alone, with batches and patience that
+`init` takes for so many rows. A variant is what `rk.RankUp` and `compile` are given beside what
+README and `init` write. Every run adds a line to `results/defaults.jsonl`, with the
 validation AUC and log loss of each epoch, so that one pass and the best of many can both be read;
 runs that are there are not made again. `--only-report` makes the table of them.
 """
@@ -23,17 +24,28 @@ import pandas as pd
 import rankup_keras as rk
 from benchmarks import baselines, measuring
 from benchmarks.study import Run, Study
+from rankup_keras.cli.starter import batch_size_for
 
+RECIPE: dict[str, Any] = {"embedding_dropout": 0.3, "dropout": 0.1}
+
+
+def _uniform(scale: float) -> keras.Initializer:
+    return keras.initializers.RandomUniform(-scale, scale)
+
+
+# What is changed beside the recipe; `rates` are those of tables and of the dense part.
 VARIANTS: dict[str, dict[str, Any]] = {
-    "plain": {},  # the arguments' own defaults
-    "embedding dropout 0.1": {"embedding_dropout": 0.1},
-    "embedding dropout 0.2": {"embedding_dropout": 0.2},
-    "embedding dropout 0.3": {"embedding_dropout": 0.3},
-    "both dropouts": {"embedding_dropout": 0.3, "dropout": 0.1},
-    "tables drawn to 0.2": {"embeddings_initializer": keras.initializers.RandomUniform(-0.2, 0.2)},
+    "recipe": {},
+    "no dropout": {"embedding_dropout": 0.0, "dropout": 0.0},
+    "tables drawn to 0.2": {"embeddings_initializer": _uniform(0.2)},
+    "tables drawn to 0.01": {"embeddings_initializer": _uniform(0.01)},
+    "tables drawn to 0.001": {"embeddings_initializer": _uniform(0.001)},
     "tables at 3e-3": {"rates": (3e-3, 1e-3)},
     "tables at 3e-4": {"rates": (3e-4, 1e-3)},
+    "dense part at 3e-3": {"rates": (1e-3, 3e-3)},
+    "dense part at 3e-4": {"rates": (1e-3, 3e-4)},
     "warm-up of 100 steps": {"warmup": 100},
+    "Adagrad at 0.05 for the tables": {"adagrad": 0.05},
     "width 32": {"token_dim": 32},
     "values seen twice": {"min_count": 2},
 }
@@ -73,9 +85,10 @@ def train(key: Run, folder: pathlib.Path) -> Run:
     label, categories, numbers = columns
     train, valid, _ = (frame.iloc[i] for i in rk.data.random_split(len(frame), key["seed"]))
     train = train.iloc[: key["rows"]]
-    settings = dict(VARIANTS[key["variant"]])
+    settings = {**RECIPE, **VARIANTS[key["variant"]]}
     counted = settings.pop("min_count", 1)
     tables, dense = settings.pop("rates", (1e-3, 1e-3))
+    adagrad = settings.pop("adagrad", None)
     if steps := settings.pop("warmup", 0):
         rising = {"initial_learning_rate": 0.0, "decay_steps": 10**9, "warmup_steps": steps}
         tables, dense = (
@@ -88,16 +101,19 @@ def train(key: Run, folder: pathlib.Path) -> Run:
          *(rk.Numeric(name) for name in numbers)]
     ).adapt(train)  # fmt: skip
     model = rk.RankUp(features, [label], **settings)
-    model.compile(rk.optimizers.Split(rk.optimizers.LazyAdam(tables), rk.optimizers.Adam(dense)))
-    stop = keras.callbacks.EarlyStopping("val_auc", mode="max", patience=baselines.PATIENCE)
-    fit = {"batch_size": key["batch"], "epochs": baselines.EPOCHS, "verbose": 0}
+    rows = rk.optimizers.Adagrad(adagrad) if adagrad else rk.optimizers.LazyAdam(tables)
+    model.compile(rk.optimizers.Split(rows, rk.optimizers.Adam(dense)))
+    batch = batch_size_for(len(train))
+    patience = max(baselines.PATIENCE, -(-baselines.PATIENCE_STEPS * batch // len(train)))
+    stop = keras.callbacks.EarlyStopping("val_auc", mode="max", patience=patience)
+    fit = {"batch_size": batch, "epochs": baselines.EPOCHS, "verbose": 0}
     found = model.fit(train, validation_data=valid, callbacks=[stop], **fit).history
     return {"auc": found["val_auc"], "log_loss": found["val_loss"], "train_loss": found["loss"]}
 
 
 def report(runs: Sequence[Run]) -> str:
-    """Best validation AUC less that of `plain`, in ten thousandths; mean over seeds."""
-    plain = {(r["set"], r["seed"]): r for r in runs if r["variant"] == "plain"}
+    """Best validation AUC less that of the recipe, in ten thousandths; mean over seeds."""
+    recipe = {(r["set"], r["seed"]): r for r in runs if r["variant"] == "recipe"}
     sets = [name for name in SETS if any(r["set"] == name for r in runs)]
     lines = []
     for title, value in (
@@ -111,13 +127,13 @@ def report(runs: Sequence[Run]) -> str:
             cells = []
             for name in sets:
                 own = [r for r in runs if (r["variant"], r["set"]) == (variant, name)]
-                own = [r for r in own if (name, r["seed"]) in plain]
-                base = 0.0 if variant == "plain" else 1.0
-                moved = [value(r) - base * value(plain[name, r["seed"]]) for r in own]
+                own = [r for r in own if (name, r["seed"]) in recipe]
+                base = 0.0 if variant == "recipe" else 1.0
+                moved = [value(r) - base * value(recipe[name, r["seed"]]) for r in own]
                 text = f"{statistics.mean(moved):+.0f}" if moved else "–"
-                if moved and variant == "plain":
+                if moved and variant == "recipe":
                     text = f"{statistics.mean(moved) / 1e4:.4f}"
-                if len(moved) > 1 and variant != "plain":
+                if len(moved) > 1 and variant != "recipe":
                     text += f" ± {statistics.stdev(moved):.0f}"
                 cells.append(text)
             if set(cells) != {"–"}:
@@ -133,7 +149,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--rows", type=int, default=10**9, help="at most so many to train on")
-    parser.add_argument("--batch", type=int, default=1024)
     results = measuring.RESULTS / "defaults.jsonl"
     parser.add_argument("--results", type=pathlib.Path, default=results)
     parser.add_argument("--only-report", action="store_true", help="train nothing")
@@ -145,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in options.sets:
                 for variant in options.variants:
                     key = {"set": name, "variant": variant, "seed": seed}
-                    key |= {"rows": options.rows, "batch": options.batch}
+                    key |= {"rows": options.rows}
                     run = study.run(key, lambda key: train(key, options.data))
                     print(*key.values(), [round(v, 4) for v in run["auc"]], flush=True)
     print(report(study.runs))

@@ -1,12 +1,14 @@
 """The main job of the package on real data: `python -m rankup_keras.demo`.
 
 Trains RankUp and RankMixer on MovieLens-100k, tracks their effective rank,
-exports RankUp, and scores raw rows with the export as a server would.
+exports RankUp, and scores raw rows with the export as a server would. On the
+time-ordered split it also trains RankUp on events: what the user rated before,
+how, and how long ago.
 """
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,14 @@ from rankup_keras.data.splits import Splits
 from rankup_keras.datasets import movielens_100k, movielens_features
 from rankup_keras.serving import load_session
 
-MODELS = ("RankUp", "RankMixer")
+EVENTS = "RankUp, events"
+MODELS = {"random": ("RankUp", "RankMixer"), "time": ("RankUp", "RankMixer", EVENTS)}
 TASKS = ("like", "love")
 # Found on validation rows of both splits.
 SETTINGS = {"token_dim": 32, "embedding_dropout": 0.3, "dropout": 0.1}
 NUM_BLOCKS = 2
 # RankUp has a second table set; wider networks make RankMixer as large.
-EXPANSION = {"RankUp": 2, "RankMixer": 4}
+EXPANSION = {"RankUp": 2, EVENTS: 2, "RankMixer": 4}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{data.train.num_rows} rows for training, {data.valid.num_rows} for early stopping, "
             f"{data.test.num_rows} for testing; columns: {', '.join(data.train.columns)}"
         )
-        for name in MODELS:
+        for name in MODELS[split]:
             heading(f"Training {name} ({split} split)")
-            folder = options.runs / split / name.lower()
+            folder = options.runs / split / name.lower().replace(", ", "_")
             model, ranks, row = train(name, data, options.seed, options.epochs, folder)
             results.append({"split": split, **row})
             heading(f"Effective rank of {name}'s tokens, by layer and epoch ({split} split)")
@@ -70,29 +73,27 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
     """Trains one model. Returns it, its rank callback, and its row of the results."""
     start = time.perf_counter()
     keras.utils.set_random_seed(seed)
-    features = movielens_features().adapt(data.train)
+    parts = data.train, data.valid, data.test
+    train, valid, test = with_events(parts) if name == EVENTS else parts
+    features = event_features() if name == EVENTS else movielens_features()
+    features.adapt(train)
+    kind = rk.RankMixer if name == "RankMixer" else rk.RankUp
     tasks = [rk.Task(task) for task in TASKS]
-    model = getattr(rk, name)(
-        features, tasks, num_blocks=NUM_BLOCKS, expansion=EXPANSION[name], **SETTINGS
-    )
+    model = kind(features, tasks, num_blocks=NUM_BLOCKS, expansion=EXPANSION[name], **SETTINGS)
     model.compile(keras.optimizers.Adam(5e-4))
     folder.mkdir(parents=True, exist_ok=True)
     ranks = rk.callbacks.EffectiveRank(
-        data.valid, path=folder / "ranks.jsonl", log_dir=folder / "tensorboard"
+        valid, path=folder / "ranks.jsonl", log_dir=folder / "tensorboard"
     )
     stop = keras.callbacks.EarlyStopping(
         "val_like_auc", mode="max", patience=3, restore_best_weights=True
     )
     model.fit(
-        data.train,
-        batch_size=1024,
-        epochs=epochs,
-        validation_data=data.valid,
-        callbacks=[ranks, stop],
+        *train, batch_size=1024, epochs=epochs, validation_data=valid, callbacks=[ranks, stop]
     )
     seconds = time.perf_counter() - start
-    scores = model.evaluate(data.test, batch_size=4096, verbose=0, return_dict=True)
-    profile = rk.diagnostics.rank_profile(model, data.valid)
+    scores = model.evaluate(*test, batch_size=4096, verbose=0, return_dict=True)
+    profile = rk.diagnostics.rank_profile(model, valid)
     last = profile.layers[f"block_{NUM_BLOCKS}_ffn"].normalized
     numbers = {
         f"{task} {metric}": f"{scores[f'{task}_{metric}']:.4f}"
@@ -102,6 +103,35 @@ def train(name: str, data: Splits, seed: int, epochs: int, folder: Path) -> tupl
     row = {"model": name, "parameters": model.count_params(), **numbers}
     row |= {"rank of last block / ceiling": f"{last:.3f}", "seconds": round(seconds)}
     return model, ranks, row
+
+
+def with_events(parts: Iterable[Rows]) -> list[tuple[Any, dict[str, np.ndarray]]]:
+    """Rows and labels of each part, with lists of what the user had rated before each row."""
+    log = rk.data.EventLog(
+        "user_id",
+        "timestamp",
+        {"seen": "item_id", "seen_year": "release_year", "seen_genre": "genre",
+         "seen_stars": "verdict", "seen_at": "timestamp"},
+        length=50,
+    )  # fmt: skip
+    found = []
+    for columns, labels in parts:
+        verdict = np.select([labels["love"] > 0, labels["like"] > 0], ["love", "like"], "neither")
+        rows = {name: list(c) if c.ndim > 1 else c for name, c in columns.items()}
+        rows |= {"genre": columns["genres"][:, 0], "verdict": verdict}
+        found.append((log.add(rows), labels))
+    return found
+
+
+def event_features() -> rk.FeatureSet:
+    """Those of `movielens_features`, with events and their time in place of the history's ids."""
+    kept = [f for f in movielens_features().features if f.name != "history"]
+    ids = {"seen": "item_id", "seen_year": "release_year", "seen_genre": "genre",
+           "seen_stars": ["love", "like", "neither"]}  # fmt: skip
+    events = rk.Events("ratings", ids, 50, time="seen_at", request_time="timestamp")
+    return rk.FeatureSet(
+        [*kept, rk.Categorical("genre", side="candidate"), rk.Timestamp("timestamp"), events]
+    )
 
 
 def export_and_score(model: Any, test: Rows, warmup: Rows, output: Path) -> None:

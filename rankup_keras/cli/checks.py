@@ -145,6 +145,9 @@ def gauc_has_groups(training: Training, features: list[Feature]) -> Found:
 def early_stopping_monitors_a_metric(training: Training, tasks: list[Task], data: Data) -> Found:
     """The value to monitor is among those that an epoch ends with."""
     if training.early_stopping is None:
+        if training.fresh_tables == "when_worse":
+            message = "'when_worse' needs `early_stopping`, whose metric says when; or take 'always'."
+            yield ("training", "fresh_tables"), message
         return
     name, known = training.early_stopping.monitor, _monitored(training, tasks, data)
     ranks = name.startswith(("effective_rank", "token_effective_rank")) and training.rank_log

@@ -203,6 +203,7 @@ class Training(Section):
     gauc_by: str | None = None
     calibration_by: str | None = None
     early_stopping: EarlyStopping | None = None
+    fresh_tables: Literal["when_worse", "always"] | None = None
     checkpoint_every: Positive | None = None
     rank_log: bool = True
     rank_rows: Positive = 512

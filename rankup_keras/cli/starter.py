@@ -258,7 +258,10 @@ def batch_size_for(rows: int) -> int:
 def _training(tasks: list[str], user: str | None, rows: int, validation: bool) -> list[str]:
     monitor = "val_auc" if len(tasks) == 1 else f"val_{tasks[0]}_auc"
     gauc = [f"  gauc_by: {_quoted(user)}  # ranks within the rows of a user"] if user else []
-    stopping = f"{{monitor: {_quoted(monitor)}, mode: max, patience: 2}}"
+    stopping = [
+        f"  early_stopping: {{monitor: {_quoted(monitor)}, mode: max, patience: 2}}",
+        "  fresh_tables: when_worse  # several passes without tables that remember the rows",
+    ]
     return [
         "training:",
         f"  batch_size: {batch_size_for(rows)}",
@@ -268,7 +271,7 @@ def _training(tasks: list[str], user: str | None, rows: int, validation: bool) -
         "  # learning_rate: 0.001",
         f"  metrics: [auc, log_loss, ne, calibration{', gauc' if user else ''}]",
         *gauc,
-        *([f"  early_stopping: {stopping}"] if validation else []),
+        *(stopping if validation else []),
     ]
 
 

@@ -172,6 +172,10 @@ def _fit(project: Project, model: Any, data_changed: bool) -> Any:
             keras.callbacks.ModelCheckpoint(str(run.best), save_best_only=True, **watched),
             keras.callbacks.EarlyStopping(patience=patience, **watched),
         ]
+    if training.fresh_tables is not None:
+        best = stopping if training.fresh_tables == "when_worse" else None
+        watched = {} if best is None else {"monitor": best.monitor, "mode": best.mode}
+        callbacks.append(rk.callbacks.FreshTables(**watched))
     every = training.checkpoint_every or "epoch"
     model.fit(
         rows,

@@ -29,7 +29,7 @@ _FREE = (
     "data", "export", "update", "run",
     *(f"training.{name}" for name in (
         "batch_size", "epochs", "seed", "gauc_by", "calibration_by", "early_stopping",
-        "checkpoint_every", "rank_log", "rank_rows",
+        "fresh_tables", "checkpoint_every", "rank_log", "rank_rows",
     )),
 )  # fmt: skip
 _RULES = ("min_count", "decay", "evict_after", "evict_below", "moments_window", "fixed", "new_rows")

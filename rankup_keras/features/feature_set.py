@@ -2,7 +2,7 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,12 @@ class FeatureSet(Preprocessing, keras.layers.Layer):
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
     def __getitem__(self, name: str) -> Feature:
+        if name not in self._by_name:
+            raise KeyError(f"No feature is named {name!r}; there are {[*self]}.")
         return self._by_name[name]
 
     # Learning from data

@@ -21,6 +21,7 @@ from rankup_keras.models.compiled_metrics import for_tasks
 from rankup_keras.models.ranking_model import RankingModel
 from rankup_keras.models.warm_start_report import WarmStart
 from rankup_keras.optimizers import Split
+from rankup_keras.optimizers.split import part_of
 
 # Rows that are moved at once: a table is never copied whole.
 PIECE = 1 << 16
@@ -271,7 +272,7 @@ def _slots(
     model: RankingModel, variable: Any, old: RankingModel, former: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Slots of a variable of each model, by name; none where optimizers mean others by them."""
-    parts = _part(_optimizer(model), variable), _part(_optimizer(old), former)
+    parts = part_of(_optimizer(model), variable), part_of(_optimizer(old), former)
     if parts[0] is None or type(parts[0]) is not type(parts[1]):
         return {}, {}
     return slots_of(parts[0], variable), slots_of(parts[1], former)
@@ -291,13 +292,6 @@ def _slot_views(view: TableView, slots: dict[str, Any]) -> dict[str, TableView]:
             at = int(np.flatnonzero(widths == view.start)[0]) if len(slot.shape) > 1 else 0
             found[name] = dataclasses.replace(view, variable=slot, start=at, dim=1)
     return found
-
-
-def _part(optimizer: Any, variable: Any) -> Any:
-    optimizer = without_loss_scaling(optimizer)
-    if not isinstance(optimizer, Split):
-        return optimizer
-    return optimizer.embeddings if optimizer.is_row_sparse(variable) else optimizer.dense
 
 
 def _move_dense(

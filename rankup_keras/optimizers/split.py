@@ -6,7 +6,11 @@ from typing import Any
 import keras
 
 from rankup_keras._registry import serializable
-from rankup_keras.compat.optimizers import known_gradients, variable_index
+from rankup_keras.compat.optimizers import (
+    known_gradients,
+    variable_index,
+    without_loss_scaling,
+)
 from rankup_keras.optimizers.adagrad import Adagrad
 from rankup_keras.optimizers.adam import Adam
 from rankup_keras.optimizers.ftrl import Ftrl
@@ -308,3 +312,11 @@ class Split(keras.optimizers.Optimizer):
             "loss_scale_factor": self.loss_scale_factor,
             "first_dense_rate": self._first_dense_rate,
         }
+
+
+def part_of(optimizer: Any, variable: Any) -> Any:
+    """The optimizer that keeps a variable's slots: a `Split`'s part, the one that is wrapped."""
+    optimizer = without_loss_scaling(optimizer)
+    if not isinstance(optimizer, Split):
+        return optimizer
+    return optimizer.embeddings if optimizer.is_row_sparse(variable) else optimizer.dense

@@ -29,6 +29,9 @@ YAML = {
     "no closing bracket": ("dtype: string}", "dtype: string", ["config.yaml:9", "not valid YAML"]),
     "a key twice": ("  type: DLRM", "  type: DLRM\n  type: DLRM", ["config.yaml:12", "YAML"]),
     "tabulator": ("  type: DLRM", "\ttype: DLRM", ["config.yaml:11", "YAML"]),
+    "worse than what": (
+        "batch_size: 16", "fresh_tables: when_worse", ["config.yaml:14", "early_stopping"],
+    ),
     "shares above 1": ("train: 0.6", "train: 0.9", ["config.yaml:3", "1.3"]),
     "no tasks": ("tasks:\n  - click\n", "", ["'tasks'", "missing"]),
 }  # fmt: skip

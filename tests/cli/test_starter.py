@@ -62,7 +62,8 @@ def test_a_split_column_gives_the_parts(place, values, parts):
         assert config["data"]["split"]["train"] == 0.8
     else:
         assert config["data"]["split"] == {"column": "part", **parts}
-    assert ("early_stopping" in config["training"]) == (parts is None or "validation" in parts)
+    for key in ("early_stopping", "fresh_tables"):
+        assert (key in config["training"]) == (parts is None or "validation" in parts)
 
 
 @pytest.mark.parametrize(("rows", "train"), [(3, None), (400, 0.6), (5000, 0.8)])

@@ -130,6 +130,14 @@ def test_every_field_against_plain_python(features):
     np.testing.assert_array_equal(encoded["encoded_vectors"], data["vector"])
 
 
+def test_it_is_read_by_name(features):
+    assert [*features] == [feature.name for feature in features.features]
+    assert "price" in features
+    assert features["price"].normalize == "log"
+    with pytest.raises(KeyError, match=r"No feature is named 'prize'; there are \['user', 'item'"):
+        features["prize"]
+
+
 def test_a_sequence_reads_the_ids_of_its_feature(features):
     users = [["u1"], ["u2"], [""]]
     data = {**strange_columns(), "user": [row[0] for row in users], "first": users}

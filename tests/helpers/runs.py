@@ -25,6 +25,7 @@ training:
   rank_rows: 32
   optimizer: {embeddings: adagrad, dense: adam}
   early_stopping: {monitor: val_log_loss, mode: min, patience: 5}
+  fresh_tables: when_worse
 """
 
 
