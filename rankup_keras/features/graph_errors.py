@@ -21,7 +21,7 @@ def sentence(error: tf.errors.OpError) -> str | None:
     if found is None:
         return None
     values = f"{found['values'].rstrip():.120}" if found["text"].endswith(":") else ""
-    return (found["text"] + values).replace("\\'", "'").replace("..", ".")
+    return found["text"].replace("\\'", "'").replace("..", ".") + values
 
 
 @contextlib.contextmanager
