@@ -119,7 +119,7 @@ def _told(error: Exception) -> tuple[str, int]:
         return _full(error), RUN
     if isinstance(error, DataError):
         return f"Data: {error}", DATA
-    if isinstance(error, tf.errors.OpError):
+    if isinstance(error, tf.errors.OpError | ValueError):
         # What a `tf.data` pipeline makes of a `DataError`.
         for line in str(error).splitlines():
             if "DataError: " in line:

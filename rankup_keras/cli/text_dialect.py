@@ -84,7 +84,7 @@ def sniff(file: Path, kind: str, given: dict[str, Any]) -> tuple[dict[str, Any],
 def _head(file: Path) -> bytes:
     with file.open("rb") as raw:
         magic = raw.read(4)
-    kinds = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}
+    kinds = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd", b"BZ": "bz2"}
     with pa.input_stream(str(file), compression=kinds.get(magic[:2])) as stream:
         return bytes(stream.read(_HEAD))
 

@@ -1,7 +1,7 @@
 """Chunks of files → columns of the declared types, and what is wrong with malformed rows."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.source import Chunk
 from rankup_keras.data.transforms import Transform
 from rankup_keras.features.alignment import misaligned
-from rankup_keras.features.conversion import convert, decimal_commas
+from rankup_keras.features.conversion import convert, decimal_commas, decoded
 from rankup_keras.features.target import Problem, Target, family
 
 
@@ -41,7 +41,7 @@ class Cleaner:
         targets: Sequence[Target],
         separator: str | None,
         where: Sequence[RowFilter],
-        extra: Sequence[str],
+        extra: Mapping[str, pa.DataType | None],
         transform: Transform | None,
         decimal: str = ".",
     ) -> None:
@@ -87,8 +87,11 @@ class Cleaner:
             bad.add(problem.row)
             row = problem.row if kept is None else int(kept[problem.row])
             problems.append((target.column, dataclasses.replace(problem, row=row)))
-        for name in self._extra:
-            arrays[f"extra/{name}"] = batch.column(batch.schema.get_field_index(name))
+        for name, kind in self._extra.items():
+            column = batch.column(batch.schema.get_field_index(name))
+            if kind is not None and column.type != kind:
+                column = decoded(column).cast(kind)
+            arrays[f"extra/{name}"] = column
         table = pa.table(arrays) if arrays else pa.Table.from_batches([batch])
         if bad:
             good = np.ones(batch.num_rows, bool)

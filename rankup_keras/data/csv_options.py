@@ -1,5 +1,6 @@
 """How a text file is written."""
 
+import codecs
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
@@ -50,6 +51,13 @@ class CsvOptions:
     def __post_init__(self) -> None:
         if not self.header and not self.columns:
             raise ValueError("Without a header, `columns` must name the columns in their order.")
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            raise ValueError(
+                "`encoding` must be one that Python knows, such as 'utf-8' or 'cp1252'. "
+                f"Received: encoding={self.encoding!r}."
+            ) from None
         if self.decimal not in (".", ","):
             raise ValueError(f"`decimal` must be '.' or ','. Received: {self.decimal!r}.")
         if self.columns is not None and len(set(self.columns)) < len(self.columns):

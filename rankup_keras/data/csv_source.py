@@ -17,7 +17,8 @@ from rankup_keras.data.line_filter import BLOCK, BOM, STAND_IN, LineFilter, shif
 from rankup_keras.data.paths import compression_of
 from rankup_keras.data.source import Chunk, Unit
 
-_MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+_MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd", "bz2": b"BZh"}
+_OTHERS = {b"PK\x03\x04": "a zip archive or a spreadsheet", b"\xfd7zX": "compressed by xz"}
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _WIDTH = "The line has {found} values, but the file has {width} columns."
 
@@ -179,10 +180,10 @@ class CsvSource:
         if not head:
             raise DataError("The file is empty.", file)
         head = head.removeprefix(BOM)
-        if head[:2] in _WIDE_BOMS:
-            raise DataError("The file is UTF-16. Write it as UTF-8.", file, line=1)
         if head[:4] == b"PAR1":
             raise DataError("This is a Parquet file. Give `format: parquet`.", file)
+        if head[:2] in _WIDE_BOMS or b"\0" in head.split(b"\n", 1)[0]:
+            raise DataError("The file is UTF-16 or UTF-32. Write it as UTF-8.", file, line=1)
         return head.split(b"\n" if b"\n" in head else b"\r", 1)[0].rstrip(b"\r")
 
 
@@ -191,6 +192,12 @@ def _stream(file: Path) -> Any:
         head = raw.read(4)
     found = next((name for name, magic in _MAGIC.items() if head.startswith(magic)), None)
     told = compression_of(file)
+    if head in _OTHERS:
+        raise DataError(
+            f"The file is {_OTHERS[head]}. Write it as plain text, or compress it by gzip, zstd or "
+            "bzip2.",
+            file,
+        )
     if told is not None and found != told:
         raise DataError(
             f"The name ends in {file.suffix}, but the content is not {told}: it begins with "

@@ -13,7 +13,7 @@ from rankup_keras.data.data_error import DataError
 from rankup_keras.data.packing import joined, key, one_chunk
 from rankup_keras.features import Events, FeatureSet, History, Timestamp
 from rankup_keras.features.encoding import clean_vectors, fixed_length_rows
-from rankup_keras.features.event_encoding import sentence
+from rankup_keras.features.graph_errors import sentence
 from rankup_keras.features.target import PADDING, Target
 from rankup_keras.features.tensor_names import named
 

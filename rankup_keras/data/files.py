@@ -27,6 +27,7 @@ from rankup_keras.data.row_filters import RowFilter
 from rankup_keras.data.schema import (
     check_column,
     check_schema,
+    common_schema,
     feature_targets,
     label_targets,
     rate_targets,
@@ -36,7 +37,7 @@ from rankup_keras.data.tfrecord_source import TFRecordSource
 from rankup_keras.data.transforms import Transform
 from rankup_keras.features import FeatureSet
 from rankup_keras.features.autotuning import without_autotuner
-from rankup_keras.features.target import Target, family
+from rankup_keras.features.target import Target
 from rankup_keras.layers.towers import Task
 
 CHUNK = 32_768
@@ -56,8 +57,8 @@ class Files:
 
     Args:
         paths: file, folder, pattern such as `"logs/*.parquet"`, or a list of
-            them. CSV and TSV files may be compressed (`.gz`, `.zst`), TFRecord
-            files by gzip.
+            them. CSV and TSV files may be compressed (`.gz`, `.zst`,
+            `.bz2`), TFRecord files by gzip.
         features: the `FeatureSet`, adapted or not.
         tasks: list of `Task` or of names, whose labels are to be read.
             Defaults to none, as for rows to score.
@@ -126,12 +127,15 @@ class Files:
         if self.format == "tfrecord":
             # The last one knows the features of all files; a file may lack one that is optional.
             schemas = dict.fromkeys(schemas, schemas[self.paths[-1]])
-        self.schema = _common_schema(schemas)
+        labels = [*label_targets(tasks), *rate_targets(tasks)]
+        if weight is not None:
+            labels.append(Target(weight, weight, "float32", role="weight"))
+        times = [t.column for t in features.targets().values() if t.unit is not None]
+        wanted = [*features.raw_spec(), *(t.column for t in labels), *self._beside()]
+        self.schema = common_schema(schemas, wanted, times)
         text = self._source.text and transform is None
         self.targets = feature_targets(features, self.schema, text)
-        self.targets += [*label_targets(tasks), *rate_targets(tasks)]
-        if weight is not None:
-            self.targets.append(Target(weight, weight, "float32", role="weight"))
+        self.targets += labels
         for path, schema in schemas.items():
             check_schema(self.targets, schema, str(path), self._separator is not None)
             for name in self._beside():
@@ -141,7 +145,7 @@ class Files:
         self._columns, self._listed = self._needed()
         decimal = self.csv.decimal if self._source.text else "."
         self._clean = Cleaner(
-            self.targets, self._separator, self.where, self.extra, transform, decimal
+            self.targets, self._separator, self.where, self._extra_types(), transform, decimal
         )
 
     def _schema_of(self, path: Any) -> pa.Schema:
@@ -154,6 +158,11 @@ class Files:
 
     def _beside(self) -> list[str]:
         return [*(name for where in self.where for name in where.columns), *self.extra]
+
+    def _extra_types(self) -> dict[str, pa.DataType | None]:
+        """The extra columns' types in all files; `None` for text, which stays as it is."""
+        kinds = {name: self.schema.field(name).type for name in self.extra}
+        return dict.fromkeys(kinds) if self._source.text else dict(kinds)
 
     def _needed(self) -> tuple[list[str], set[str]]:
         names = [*(target.column for target in self.targets), *self._beside()]
@@ -352,31 +361,3 @@ class Files:
     def __repr__(self) -> str:
         number = len(self.paths)
         return f"{number} {self.format} file{'s' * (number > 1)} ({len(self.targets)} columns)"
-
-
-def _common_schema(schemas: dict[Any, pa.Schema]) -> pa.Schema:
-    """One schema for all files.
-
-    Raises:
-        DataError: a column is text in one file and numbers in another.
-    """
-    first: dict[str, tuple[Any, pa.Field]] = {}
-    for path, schema in schemas.items():
-        for field in schema:
-            if schema.names.count(field.name) > 1:
-                continue  # `check_column` refuses it where it is wanted
-            if field.name not in first or family(first[field.name][1].type) == "null":
-                first[field.name] = (path, field)
-                continue
-            where, known = first[field.name]
-            kinds = {family(known.type), family(field.type)} - {"null"}
-            if len(kinds) > 1 and kinds != {"integer", "number"}:
-                raise DataError(
-                    f"The column is of type {field.type} here and of type {known.type} in {where}. "
-                    "A column must have the same type in all files.",
-                    path,
-                    column=field.name,
-                )
-            if family(field.type) == "number":
-                first[field.name] = (path, field)
-    return pa.schema([field for _, field in first.values()])

@@ -8,7 +8,7 @@ from pathlib import Path
 from rankup_keras.data.data_error import DataError
 
 FORMATS = ("parquet", "csv", "tsv", "tfrecord")
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _ENDINGS = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -63,8 +63,8 @@ def _resolve(item: str) -> list[Path]:
         known = [p for p in inside if guess_format(p) is not None]
         if not known:
             raise DataError(
-                f"The folder holds no file that ends in {sorted(_ENDINGS)}, with or without .gz or "
-                ".zst. Give the files by a pattern, and their format by `format`.",
+                f"The folder holds no file that ends in {sorted(_ENDINGS)}, with or without .gz, "
+                ".zst or .bz2. Give the files by a pattern, and their format by `format`.",
                 item,
             )
         return known
@@ -93,7 +93,7 @@ def _nearest(path: Path) -> str:
 
 
 def compression_of(path: Path) -> str | None:
-    """`"gzip"`, `"zstd"` or `None`, by the name's ending."""
+    """`"gzip"`, `"zstd"`, `"bz2"` or `None`, by the name's ending."""
     return COMPRESSIONS.get(path.suffix.lower())
 
 

@@ -59,6 +59,13 @@ class OneOf:
     column: str
     values: Sequence[Any]
 
+    def __post_init__(self) -> None:
+        if isinstance(self.values, str) or any(v is None or v != v for v in self.values):
+            raise ValueError(
+                "`values` must be a list of values, none of them missing. "
+                f"Received: values={self.values!r}."
+            )
+
     @property
     def columns(self) -> list[str]:
         return [self.column]
@@ -120,6 +127,8 @@ class Between:
             bound = getattr(self, name)
             if bound is not None and not isinstance(bound, numbers.Real):
                 _microseconds(name, bound)
+            elif bound != bound:
+                raise ValueError(f"`{name}` must be a number or a time. Received: {name}={bound}.")
 
     @property
     def columns(self) -> list[str]:
@@ -187,6 +196,13 @@ class Share:
     end: float
     seed: int = 0
     by: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.begin <= self.end <= 1:
+            raise ValueError(
+                "A share must have 0 <= begin <= end <= 1. "
+                f"Received: begin={self.begin}, end={self.end}."
+            )
 
     @property
     def columns(self) -> list[str]:

@@ -2,17 +2,21 @@
 
 import dataclasses
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rankup_keras import durable
 from rankup_keras.data.data_error import DataError
 from rankup_keras.data.files import Files
 from rankup_keras.data.packing import key, one_chunk
+from rankup_keras.data.source import Unit
 from rankup_keras.features import Feature
+from rankup_keras.features.instants import check_unit
 from rankup_keras.features.statistics import Learner
 from rankup_keras.features.target import Target
 from rankup_keras.strict_json import strict_json
@@ -93,6 +97,32 @@ class Sample:
         return [float(v) for v in np.quantile(self._kept.astype(np.float64), QUANTILES)]
 
 
+class Marks:
+    """Whether lists in text seem to have another separator than the declared one."""
+
+    def __init__(self) -> None:
+        self._several, self._values, self._found = False, 0, dict.fromkeys(",;|/", 0)
+
+    def update(self, lists: pa.ChunkedArray) -> None:
+        """Looks at some rows, until one of them has several values."""
+        self._several = self._several or (pc.max(pc.list_value_length(lists)).as_py() or 0) > 1
+        if not self._several:
+            values = pc.list_flatten(lists)
+            self._values += len(values)
+            for mark in self._found:
+                self._found[mark] += pc.sum(pc.match_substring(values, mark)).as_py() or 0
+
+    def warn(self, column: str, separator: str) -> None:
+        """Warns where no row has several values, and most values hold one mark."""
+        mark = max(self._found, key=lambda item: self._found[item])
+        if not self._several and 2 * self._found[mark] > self._values:
+            warnings.warn(
+                f"No row of column {column!r} has several values by list_separator={separator!r}, "
+                f"and most hold {mark!r}: if these are lists, give `list_separator`.",
+                stacklevel=3,
+            )
+
+
 def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Statistics:
     """Reads everything once: checks every row and, given a folder, learns.
 
@@ -127,10 +157,19 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
     missing = dict.fromkeys(samples, 0)
     positives, known = ({t.name: 0.0 for t in labels} for _ in range(2))
     already = files.bad_rows.count
+    times = [t for t in targets.values() if t.unit is not None]
+    judged: set[tuple[str, str]] = set()
+    texts = [t for t in targets.values() if t.shape == "list" and files.format in ("csv", "tsv")]
+    marks = {t: Marks() for t in texts if t.kind == "string"}
     try:
         for unit in files.units:
             for table in files.chunks(unit):
+                for target in times:
+                    if (str(unit[0]), target.name) not in judged and _has_unit(table, target, unit):
+                        judged.add((str(unit[0]), target.name))
                 found.rows += table.num_rows
+                for target, own in marks.items():
+                    own.update(table.column(key(target)))
                 for target in labels:
                     values = _numbers(table, target)
                     positives[target.name] += float(np.nansum(values, dtype=np.float64))
@@ -148,6 +187,8 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
                 f"There is no row{where} in {len(files.paths)} file(s): "
                 f"{', '.join(map(str, files.paths[:3]))}."
             )
+        for target, own in marks.items():
+            own.warn(target.column, files.csv.list_separator)
         found.bad_rows = files.bad_rows.count - already
         found.labels = {n: count / max(known[n], 1) for n, count in positives.items()}
         for name, moments in learner.moments.items():
@@ -164,6 +205,14 @@ def scan(files: Files, folder: Path | None = None, memory: int = 1 << 29) -> Sta
         learner.close()
     files.rows = found.rows
     return found
+
+
+def _has_unit(table: pa.Table, target: Target, unit: Unit) -> bool:
+    """Whether times could be judged; raises where they cannot be of the declared unit."""
+    try:
+        return check_unit(target.column, [one_chunk(table.column(key(target)))], target.unit or "s")
+    except ValueError as error:
+        raise DataError(str(error), unit[0], column=target.column) from None
 
 
 def _vocabulary(learner: Learner, name: str) -> dict[str, Any]:

@@ -1,10 +1,22 @@
-"""Whether the lists of a sequence of events belong together."""
+"""Whether columns, and the lists of a sequence of events, belong together."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from rankup_keras.features.target import Problem, Target
+
+
+def in_other_order(index: Any, other: Any) -> bool:
+    """Whether two indexes of pandas name the same rows in different orders.
+
+    Other indexes say nothing, since rows are often numbered anew on one side only.
+    """
+    if not hasattr(index, "equals") or not hasattr(other, "equals") or index.equals(other):
+        return False
+    same = index.is_unique and len(index) == len(other) and other.isin(index).all()
+    return bool(same)
 
 
 def misaligned(lengths: Mapping[Target, np.ndarray]) -> list[tuple[Target, Problem]]:

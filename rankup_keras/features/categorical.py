@@ -1,6 +1,7 @@
 """Categorical columns, single- and multi-valued."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,12 @@ class Categorical(Feature):
 
 def _checked_vocabulary(values: Sequence[Any], owner: str) -> list[Any]:
     """A vocabulary as a list of Python strings or ints."""
+    if isinstance(values, Mapping | Set):
+        raise ValueError(
+            f"`vocabulary` of {owner} must be a list, whose order numbers the values. "
+            f"Received: {type(values).__name__}."
+        )
+    values = values.to_pylist() if hasattr(values, "to_pylist") else values
     values = [value.item() if isinstance(value, np.generic) else value for value in values]
     if not values:
         raise ValueError(f"`vocabulary` of {owner} must not be empty.")
@@ -206,4 +213,10 @@ def _checked_vocabulary(values: Sequence[Any], owner: str) -> list[Any]:
             f"`vocabulary` of {owner} must not hold values with line breaks: it is kept as a file "
             f"with one value a line. Received {len(broken)} of them, such as {broken[0]!r}."
         )
+    if kinds == {int} and not -(2**63) <= min(values) <= max(values) < 2**63:
+        raise ValueError(f"`vocabulary` of {owner} holds ids beyond 64 bits: write them as text.")
+    twice = [value for value, count in Counter(values).items() if count > 1][:1]
+    for value in [*twice, *({"", -1} & {*values})][:1]:
+        why = "twice" if twice else "which is what is missing"
+        raise ValueError(f"`vocabulary` of {owner} must hold no {value!r} {why}.")
     return values

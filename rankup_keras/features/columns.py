@@ -3,7 +3,7 @@
 import decimal
 import numbers
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from rankup_keras.features.alignment import misaligned
+from rankup_keras.features.alignment import in_other_order, misaligned
 from rankup_keras.features.conversion import convert, decoded, show
-from rankup_keras.features.instants import check_unit
+from rankup_keras.features.instants import dates_as_times
 from rankup_keras.features.target import ARROW, PADDING, Target, family, missing_columns_error
 from rankup_keras.features.tensors import (
     check_castable,
@@ -110,6 +110,7 @@ def arrow_columns(data: Any, targets: Mapping[str, Target]) -> dict[str, list[pa
     missing = [name for name in targets if name not in columns]
     if missing:
         raise missing_columns_error(missing, [str(name) for name in columns])
+    _check_order({name: columns[name] for name in targets} if isinstance(data, dict) else {})
     result = {name: arrow_column(columns[name], target) for name, target in targets.items()}
     lengths = {name: sum(map(len, chunks)) for name, chunks in result.items()}
     if len(set(lengths.values())) > 1:
@@ -119,6 +120,19 @@ def arrow_columns(data: Any, targets: Mapping[str, Target]) -> dict[str, list[pa
     for target, problem in misaligned(widths)[:1]:
         raise ValueError(f"Column {target.name!r}, row {problem.row}: {problem.reason}")
     return result
+
+
+def _check_order(columns: Mapping[str, Any]) -> None:
+    """Refuses series of the same rows in different orders, which a frame would align."""
+    indexes = {n: c.index for n, c in columns.items() if hasattr(getattr(c, "index", 0), "equals")}
+    first = next(iter(indexes), "")
+    for name, index in indexes.items():
+        if in_other_order(indexes[first], index):
+            raise ValueError(
+                f"Columns {first!r} and {name!r} are series whose indexes name the same rows in "
+                "different orders. `pandas.DataFrame(columns)` puts them in one order; "
+                "`.to_numpy()` says that they are in it."
+            )
 
 
 def _lengths(array: pa.Array) -> np.ndarray:
@@ -221,13 +235,14 @@ def _as_arrow(rows: Any, target: Target) -> pa.Array:
         if not _is_list(row):
             raise TypeError(
                 f"Column {target.name!r} is multi-valued: every row must be a list of values. "
-                f"Received a row of type {type(row).__name__}: {row!r}."
+                f"Received a row of type {type(row).__name__}: {row!r:.80}."
             )
     return _lists([len(row) for row in rows], [item for row in rows for item in row], target)
 
 
 def _is_list(item: Any) -> bool:
-    return hasattr(item, "__len__") and not isinstance(item, str | bytes)
+    # Of a mapping the values would be lost, and a set has no order to cut it in.
+    return hasattr(item, "__len__") and not isinstance(item, str | bytes | Mapping | Set | np.void)
 
 
 def _lists(lengths: Any, values: Any, target: Target) -> pa.ListArray:
@@ -238,6 +253,12 @@ def _lists(lengths: Any, values: Any, target: Target) -> pa.ListArray:
 def _flat(values: Any, target: Target) -> pa.Array:
     """Single values; those of an array have its type, objects the type that holds all of them."""
     objects = not isinstance(values, np.ndarray) or values.dtype == object
+    if not objects and values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] in "YMWhm":
+        values = values.astype("datetime64[s]")  # which pyarrow knows
+    if objects and target.unit is not None:
+        values, odd = dates_as_times(values)
+        if odd is not None:
+            raise TypeError(f"Column {target.name!r} {target.wrong_type(f'{odd!r} among dates')}")
     wanted = pa.binary() if objects and target.kind == "string" else None
     try:
         array = pa.array(values, wanted, from_pandas=objects)
@@ -254,7 +275,9 @@ def _flat(values: Any, target: Target) -> pa.Array:
 def _exact(item: Any, target: Target) -> Any:
     if is_missing(item):
         return None
-    good: Any = (str, bytes) if target.kind == "string" else (numbers.Number, np.bool_)
+    good: Any = (str, bytes)
+    if target.kind != "string":
+        good = (numbers.Real, decimal.Decimal, np.bool_)  # a complex number has two parts
     try:
         if isinstance(item, good):
             if isinstance(item, str):
@@ -316,9 +339,8 @@ def check_types(data: Any, targets: Mapping[str, Target]) -> None:
     for name, target in targets.items():
         if name in table and not isinstance(table[name], tf.SparseTensor):
             column = table[name]
-            first = arrow_column(column[:100] if getattr(column, "ndim", 1) else column, target)
-            if target.unit is not None:
-                check_unit(name, first, target.unit)
+            whole = not getattr(column, "ndim", 1) or not hasattr(column, "__len__")
+            arrow_column(column if whole else column[:100], target)
 
 
 def is_integer_column(data: Any, name: str) -> bool:
@@ -342,6 +364,8 @@ def holds_integers(value: Any) -> bool:
     kind = getattr(getattr(value, "dtype", None), "kind", "O")
     if kind != "O":
         return kind in "iu"
+    if not hasattr(value, "__len__"):
+        return False  # which is refused where it is read
     for row in value:
         for item in row if isinstance(row, list | tuple | np.ndarray) else (row,):
             if not is_missing(item) and item != "":

@@ -60,7 +60,7 @@ def convert(
         with padding where a value could not be read; and the problems.
     """
     if target.unit is not None:
-        array = since_1970(array, target.unit)
+        array = since_1970(decoded(array), target.unit)
     if pa.types.is_dictionary(array.type):
         single = target.shape == "single" and target.kind == "string"
         if coded and single and len(array.dictionary) <= len(array):
@@ -133,7 +133,10 @@ def _recoded(array: pa.Array) -> pa.Array:
 
 def _integers(array: pa.Array, found: str) -> pa.Array:
     if found == "text":
-        array = numbers_in_text(array).cast(pa.int64())
+        array = numbers_in_text(array)
+        if pc.any(pc.match_substring(array, "x", ignore_case=True)).as_py():
+            raise pa.ArrowInvalid("hexadecimal: pyarrow reads 0xffffffffffffffff as -1")
+        array = array.cast(pa.int64())
     elif found == "number" and not pa.types.is_decimal(array.type):
         limit = EXACT[array.type.bit_width]
         array = array.cast(pa.float64())

@@ -1,7 +1,6 @@
 """The preprocessing graph of events: which are seen, in which order, and what their times tell."""
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -258,9 +257,3 @@ def _require(fine: tf.Tensor, told: Callable[[], list[Any]]) -> tf.Tensor:
         return tf.constant(False)
 
     return tf.cond(fine, lambda: tf.constant(True), report)
-
-
-def sentence(error: tf.errors.InvalidArgumentError) -> str | None:
-    """What a check of this module says, in the error that TensorFlow made of it."""
-    found = re.search(r"assertion failed: \[(.*?\.)\]", str(error), re.DOTALL)
-    return found and found.group(1).replace("\\'", "'")

@@ -137,13 +137,16 @@ class FeatureSet(Preprocessing, keras.layers.Layer):
         columns.check_types(data, described)
         targets = {
             f.name: wide_target(
-                f, dataclasses.replace(described[f.name], num_ids=getattr(f, "num_ids", None))
+                f,
+                dataclasses.replace(described[f.name], num_ids=getattr(f, "num_ids", None)),
+                again=True,
             )
             for f in self.features
             if isinstance(f, Numeric)
             or (isinstance(f, Categorical) and (f.learns_vocabulary or f.num_ids is not None))
         }
         targets |= {f.name: described[f.name] for e in self.of_type(Events) for f in e.scaled}
+        targets |= {name: target for name, target in described.items() if target.unit is not None}
         with tempfile.TemporaryDirectory(prefix="rankup_keras_") as folder:
             learner = Learner(self.leaves(Feature), targets, Path(folder))
             learner.learn(data)
@@ -196,7 +199,8 @@ class FeatureSet(Preprocessing, keras.layers.Layer):
         found = supplied_statistics.checked_moments(numeric.values(), moments or {})
         self._moments.update(found)
         for name, pair in found.items():
-            numeric[name].dtype = numeric[name].dtype or numeric[name].learned_dtype(*pair)
+            if not numeric[name].declares_dtype:
+                numeric[name].dtype = numeric[name].learned_dtype(*pair)
         for feature, vocabulary, dtype in taken:
             self._set_dtype(feature, dtype)
             self._take_vocabulary(feature, vocabulary)

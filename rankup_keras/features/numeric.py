@@ -73,6 +73,7 @@ class Numeric(Feature):
         self.normalize = one_of(normalize, NORMALIZATIONS, "normalize", f"feature {name!r}")
         self.indicator = bool(indicator)
         self.dtype = one_of(dtype, ("float32", "float64", None), "dtype", f"feature {name!r}")
+        self.declares_dtype = dtype is not None
         self.clip = None if clip is None else float(clip)
 
     def raw_spec(self) -> tf.TensorSpec:

@@ -1,5 +1,6 @@
 """The preprocessing graph of a feature set: raw columns in, packed tensors out."""
 
+import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -12,6 +13,7 @@ from rankup_keras.features import columns, encoding, event_encoding, tensors
 from rankup_keras.features.autotuning import without_autotuner
 from rankup_keras.features.events import Events
 from rankup_keras.features.feature import Feature
+from rankup_keras.features.graph_errors import plain_errors
 from rankup_keras.features.history import History
 from rankup_keras.features.layout import Layout, joint_encoding
 from rankup_keras.features.numeric import Numeric
@@ -26,7 +28,9 @@ class Preprocessing(Layout):
     """What a `FeatureSet` does with rows, once it has learned what there is to learn."""
 
     def _describe(self, features: Sequence[Feature]) -> None:
-        self.features = list(features)
+        features = [features] if isinstance(features, Feature) else features
+        # Those of another set may learn other types. What events hold is copied with them.
+        self.features = [(copy.copy, copy.deepcopy)[isinstance(f, Events)](f) for f in features]
         self.check_features()
         self._moments: dict[str, tuple[float, float]] = {}
         self._lookups: dict[str, VocabularyLookup] = {}
@@ -227,12 +231,7 @@ class Preprocessing(Layout):
             counts.append(found.numpy())
             return encoded
 
-        try:
+        with plain_errors():
             encoded = encoding.in_chunks(encode, raw, spec)
-        except tf.errors.InvalidArgumentError as error:
-            told = event_encoding.sentence(error)
-            if told is None:
-                raise
-            raise ValueError(told) from None
         self.warn_of_events(np.sum(counts, axis=0))
         return encoded

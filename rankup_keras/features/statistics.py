@@ -15,15 +15,24 @@ from rankup_keras.features.categorical import Categorical
 from rankup_keras.features.columns import batches
 from rankup_keras.features.conversion import LIST_IN_TEXT, show
 from rankup_keras.features.feature import Feature
+from rankup_keras.features.instants import check_unit
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.target import Target
 from rankup_keras.features.value_counts import ValueCounts, write_vocabulary
 
 
-def wide_target(feature: Feature, target: Target) -> Target:
-    """The target of a numeric feature that may turn out to need float64; others as they are."""
-    unknown = isinstance(feature, Numeric) and feature.dtype is None and feature.normalize
-    return dataclasses.replace(target, kind="float64") if unknown else target
+def wide_target(feature: Feature, target: Target, again: bool = False) -> Target:
+    """The target of a numeric feature that may turn out to need float64; others as they are.
+
+    Args:
+        feature: the feature.
+        target: what its column is converted to.
+        again: whether what an earlier `adapt` has found is open too.
+    """
+    if not isinstance(feature, Numeric) or not feature.normalize:
+        return target
+    known = feature.declares_dtype if again else feature.dtype
+    return target if known else dataclasses.replace(target, kind="float64")
 
 
 class Learner:
@@ -57,9 +66,12 @@ class Learner:
 
     def learn(self, data: Any) -> None:
         """Takes rows in memory or a dataset, see `FeatureSet.adapt`."""
-        rows = 0
+        rows, judged = 0, set[str]()
         for batch in batches(data, self._targets):
             for name, parts in batch.items():
+                unit = self._targets[name].unit
+                if unit is not None and name not in judged and check_unit(name, parts, unit):
+                    judged.add(name)
                 for part in parts:
                     self.update(name, part)
             rows += sum(map(len, next(iter(batch.values()), [])))
@@ -116,10 +128,14 @@ class Moments:
 
     def __init__(self, feature: Numeric) -> None:
         self.feature = feature
-        self.count, self.mean, self.squares = 0, 0.0, 0.0
+        self.count, self.mean, self.squares, self.beyond = 0, 0.0, 0.0, 0
 
     def update(self, column: np.ndarray) -> None:
         values = column[np.isfinite(column)].astype(np.float64)
+        if self.feature.normalize != "log":  # what encoding has no room for is missing there too
+            fits = np.abs(values) <= np.finfo(np.float32).max
+            self.beyond += int(np.count_nonzero(~fits))
+            values = values[fits]
         if self.feature.normalize == "log":
             values = np.sign(values) * np.log1p(np.abs(values))
         if not values.size:
@@ -134,7 +150,13 @@ class Moments:
 
     def statistics(self) -> tuple[float, float]:
         """Mean and standard deviation; a constant or empty column is left unscaled."""
+        if self.beyond:
+            warnings.warn(
+                f"{self.beyond:,} values of feature {self.feature.name!r} are beyond what float32 "
+                "holds, 3.4e38 in size, and count as missing.",
+                stacklevel=2,
+            )
         if self.feature.normalize is None or not self.count:
             return 0.0, 1.0
         std = math.sqrt(self.squares / self.count)
-        return self.mean, std if std > 1e-12 * max(1.0, abs(self.mean)) else 1.0
+        return self.mean, std if std > max(1e-30, 1e-12 * abs(self.mean)) else 1.0

@@ -97,7 +97,7 @@ class Target:
         """
         found = family(kind)
         if self.unit is not None:
-            found = re.sub(r"timestamp\[.*\]", "integer", found)
+            found = re.sub(r"(timestamp|date\d\d)\[.*\]", "integer", found)
         depth, item = found.count("list of "), found.removeprefix("list of ")
         if item == "null":
             return
@@ -114,6 +114,9 @@ class Target:
         """The error of values of another type."""
         wanted = _WANTED.get(self.kind, "numbers")
         remedy = REMEDY.get(self.kind, "Write it as numbers.")
+        if self.unit is not None:
+            wanted = f"times: dates with times, or whole numbers in unit={self.unit!r}"
+            remedy = "`pandas.to_datetime` reads most others."
         return TypeError(f"must hold {wanted}. Received {received}. {remedy}")
 
     def not_single(self, received: Any) -> ValueError:
@@ -148,7 +151,7 @@ def family(kind: pa.DataType) -> str:
         return "number"
     texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     blobs = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
-    if any(test(kind) for test in (*texts, *blobs)):
+    if any(test(kind) for test in (*texts, *blobs, pa.types.is_fixed_size_binary)):
         return "text"
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     if any(test(kind) for test in lists):

@@ -1,5 +1,6 @@
 """The time of a request."""
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,7 +58,8 @@ class Timestamp(Feature):
         owner = f"feature {name!r}"
         self.unit = one_of(unit, tuple(UNITS), "unit", owner)
         self.cycles = [one_of(cycle, CYCLES, "cycles", owner) for cycle in cycles]
-        if not -24 < utc_offset < 24:
+        given: Any = utc_offset  # of a configuration it may be the name of a zone
+        if not isinstance(given, numbers.Real) or not -24 < given < 24:
             raise ValueError(
                 f"`utc_offset` of {owner} must be hours, between -24 and 24. "
                 f"Received: utc_offset={utc_offset!r}."

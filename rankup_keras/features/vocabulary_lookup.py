@@ -112,6 +112,8 @@ class VocabularyLookup(keras.layers.Layer):
                 for block in iter(lambda: file.read(BLOCK), b""):
                     decoder.decode(block)
                     what = what or ("no text" if b"\0" in block else None)
+                    lone = b"\r" in block and b"\n" not in block
+                    what = what or ("one of lone carriage returns" if lone else None)
                 decoder.decode(b"", final=True)
             except UnicodeDecodeError:
                 what = "no UTF-8"
@@ -119,7 +121,8 @@ class VocabularyLookup(keras.layers.Layer):
             what = "UTF-16"
         if what is not None:
             raise ValueError(
-                f"The vocabulary file of feature {self.feature!r} is {what}. Write it as UTF-8."
+                f"The vocabulary file of feature {self.feature!r} is {what}. Write it as UTF-8, "
+                "with one value a line."
             )
         if mark == codecs.BOM_UTF8:
             path.write_bytes(path.read_bytes().removeprefix(mark))

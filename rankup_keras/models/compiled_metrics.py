@@ -55,6 +55,38 @@ def check_by_task(argument: str, given: Any, tasks: Sequence[Task]) -> None:
         )
 
 
+def check_losses(loss: Any, weights: Any, tasks: Sequence[Task]) -> None:
+    """Refuses losses and their weights that Keras takes and that train nothing, or the opposite.
+
+    Raises:
+        ValueError: the loss of several classes; weights that are no numbers, 0 or more, by task.
+    """
+    check_by_task("loss", loss, tasks)
+    if isinstance(loss, list | tuple):
+        raise ValueError(f"`loss` must be one loss, or a dict by task. Received: {loss!r:.200}.")
+    for one in keras.tree.flatten(loss):
+        name = one if isinstance(one, str) else str(getattr(one, "name", ""))
+        if "categorical" in name:
+            raise ValueError(
+                "`loss` must compare one probability with a label of 0 or 1, as "
+                f"'binary_crossentropy' does: of {name!r} nothing would be learned."
+            )
+    check_by_task("loss_weights", weights, tasks)
+    if weights is None:
+        return
+    numbers = [*weights.values()] if isinstance(weights, Mapping) else [*np.atleast_1d(weights)]
+    if not isinstance(weights, Mapping | list | tuple) or not all(0 <= n < np.inf for n in numbers):
+        raise ValueError(
+            "`loss_weights` must be a dict from task name to a number, 0 or more. "
+            f"Received: {weights!r:.200}."
+        )
+    if isinstance(weights, Mapping) and len(weights) < len(tasks):
+        raise ValueError(
+            f"`loss_weights` must have one entry for each task, {[task.name for task in tasks]}. "
+            f"Received: {dict(weights)}."
+        )
+
+
 def for_tasks(given: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, Any]:
     """What another model's `compile` was given, for tasks some of which that model lacks.
 

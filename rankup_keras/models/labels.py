@@ -1,5 +1,6 @@
 """Labels of tasks, read in one way from arrays and from the elements of datasets."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,19 @@ import tensorflow as tf
 
 from rankup_keras.layers.towers import Task
 from rankup_keras.models.sampled_labels import with_rates
+
+
+def check_name(name: str | None) -> None:
+    """Refuses a model's name that TensorFlow would refuse at the first step.
+
+    Raises:
+        ValueError: it has other characters than operations can be named after.
+    """
+    if name and not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\>-]*", name):
+        raise ValueError(
+            "`name` of a model must be of letters a to z, digits, '_', '-' and '.', since "
+            f"operations are named after it. Received: name={name!r}."
+        )
 
 
 def as_tasks(tasks: Sequence[Task | str]) -> list[Task]:
@@ -113,6 +127,19 @@ class Labels:
             "labels may also follow the rows, as `y` or in `(rows, labels)`."
         )
 
+    def weights(self, weights: Any) -> Any:
+        """Checked sample weights, see `checked_weights`; of a dict one entry for each task.
+
+        Raises:
+            ValueError: there are other entries, or other numbers than a weight can be.
+        """
+        if isinstance(weights, Mapping) and set(weights) != set(self.columns):
+            raise ValueError(
+                f"`sample_weight` must be one column, or a dict with one for each task, "
+                f"{list(self.columns)}. Received those of: {list(weights)}."
+            )
+        return checked_weights(weights)
+
     def class_weights(self, labels: Mapping[str, Any], class_weight: Mapping[int, float]) -> Any:
         """Each row's weight (rows,), that of its label's class.
 
@@ -124,9 +151,13 @@ class Labels:
                 f"`class_weight` needs a model with one task; this one has {list(self.columns)}. "
                 "Use `sample_weight`, a dict from task name to one weight per row."
             )
-        if not set(class_weight) <= {0, 1}:
+        if (
+            not isinstance(class_weight, Mapping)
+            or not set(class_weight) <= {0, 1}
+            or not all(0 <= weight < np.inf for weight in class_weight.values())
+        ):
             raise ValueError(
-                "`class_weight` must be a dict from the classes 0 and 1 to weights. "
+                "`class_weight` must be a dict from the classes 0 and 1 to weights, 0 or more. "
                 f"Received: {class_weight!r}."
             )
         positive = next(iter(labels.values()))[:, 0] > 0.5

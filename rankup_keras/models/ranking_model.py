@@ -15,16 +15,17 @@ from rankup_keras.compat.trainer import (
     evaluates_within_fit,
 )
 from rankup_keras.features import FeatureSet
+from rankup_keras.features.graph_errors import plain_errors
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import EntireSpace, Task
 from rankup_keras.models import vocabulary_digest
 from rankup_keras.models.compiled_metrics import (
     GroupedMetrics,
-    check_by_task,
+    check_losses,
     metrics_by_task,
 )
 from rankup_keras.models.compiled_steps import CompiledSteps
-from rankup_keras.models.labels import check_no_features
+from rankup_keras.models.labels import check_name, check_no_features
 from rankup_keras.models.lower_blocks import TrainsLowerBlocks
 from rankup_keras.models.missing_labels import SkipsMissingLabels
 from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
@@ -98,6 +99,7 @@ class RankingModel(
         **kwargs: Any,
     ) -> None:
         check_no_features(tasks, features)
+        check_name(kwargs.get("name"))
         after = {task.name: task.after for task in tasks if task.after is not None}
         if after and not self._in_entire_space:
             outputs = EntireSpace(after, name="entire_space")(outputs)
@@ -163,8 +165,7 @@ class RankingModel(
                 not, a `GAUC` of a feature that is not there, or `rows_per_pass` that is not
                 positive or with a loss that is no mean over rows.
         """
-        check_by_task("loss", loss, self.tasks)
-        check_by_task("loss_weights", loss_weights, self.tasks)
+        check_losses(loss, loss_weights, self.tasks)
         if loss is None:
             loss = {task.name: task.loss for task in self.tasks}
             loss_weights = loss_weights or {task.name: task.weight for task in self.tasks}
@@ -245,26 +246,25 @@ class RankingModel(
             )
         x, y, sample_weight = self._rows.examples(x, y, sample_weight, class_weight)
         if isinstance(x, Mapping):
-            if not len(next(iter(x.values()))):
-                raise ValueError("There are no rows to train on.")
             _check_shared(batch_size or 32, self.distribute_strategy.num_replicas_in_sync)
         elif not isinstance(x, keras.utils.PyDataset):
             # Keras would warn that it cannot shuffle these, which nobody asked it to.
             kwargs.setdefault("shuffle", False)
         if validation_data is not None:
             validation_data = self._rows.examples(validation_data)
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            sample_weight=sample_weight,
-            **kwargs,
-        )
+        with plain_errors():
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                sample_weight=sample_weight,
+                **kwargs,
+            )
 
     def evaluate(
         self,
@@ -278,12 +278,14 @@ class RankingModel(
         """Evaluates on raw rows, in the forms that `fit` takes; see `keras.Model.evaluate`."""
         if not evaluates_within_fit(kwargs):
             x, y, sample_weight = self._rows.examples(x, y, sample_weight)
-        return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
+        with plain_errors():
+            return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Probabilities of raw rows: a dict from task name to float32 (rows, 1)."""
         encoded = self.encode(x)
-        return self._of_no_rows(encoded) or super().predict(encoded, *args, **kwargs)
+        with plain_errors():
+            return self._of_no_rows(encoded) or super().predict(encoded, *args, **kwargs)
 
     def train_on_batch(
         self,

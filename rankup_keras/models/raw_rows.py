@@ -8,10 +8,11 @@ import keras
 import tensorflow as tf
 
 from rankup_keras.features import FeatureSet
+from rankup_keras.features.alignment import in_other_order
 from rankup_keras.features.columns import as_mapping
 from rankup_keras.features.tensors import dataset_columns
 from rankup_keras.layers.towers import Task
-from rankup_keras.models.labels import Labels, check_lengths, checked_weights
+from rankup_keras.models.labels import Labels, check_lengths
 
 
 class RawRows:
@@ -60,7 +61,12 @@ class RawRows:
         return self.batch(x, y, sample_weight, class_weight)
 
     def batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        may_be_empty: bool = False,
     ) -> tuple[Any, Any, Any]:
         """Inputs, labels and weights of rows in memory."""
         columns = as_mapping(x)
@@ -69,13 +75,16 @@ class RawRows:
         labels = self.labels.read(y, columns)
         weights = self._weights(labels, sample_weight, class_weight)
         inputs = self.inputs(columns)
-        check_lengths(len(next(iter(inputs.values()))), labels, weights)
+        rows = len(next(iter(inputs.values())))
+        check_lengths(rows, labels, weights)
+        if not rows and not may_be_empty:
+            raise ValueError("There are no rows to train on, or to evaluate.")
         return inputs, labels, weights
 
     def _item(self, item: Any, class_weight: Any) -> tuple[Any, ...]:
         parts = item if isinstance(item, tuple | list) else (item,)
         x, y, weight = (*parts, None, None)[:3]
-        found = self.batch(x, y, weight, class_weight)
+        found = self.batch(x, y, weight, class_weight, may_be_empty=True)
         return found if found[2] is not None else found[:2]
 
     def _dataset(self, data: tf.data.Dataset, class_weight: Any) -> tf.data.Dataset:
@@ -92,7 +101,7 @@ class RawRows:
 
     def _weights(self, labels: Mapping[str, Any], sample_weight: Any, class_weight: Any) -> Any:
         if class_weight is None:
-            return None if sample_weight is None else checked_weights(sample_weight)
+            return None if sample_weight is None else self.labels.weights(sample_weight)
         if sample_weight is not None:
             raise ValueError("Give `sample_weight` or `class_weight`, not both.")
         return self.labels.class_weights(labels, class_weight)
@@ -123,16 +132,11 @@ class RawRows:
 
 
 def _check_order(x: Any, given: Any, what: str) -> None:
-    """Refuses pandas' labels or weights of the same rows in another order: none looks at the index.
-
-    Other indexes say nothing, since rows are often numbered anew on one side only.
-    """
-    index: Any = getattr(x, "index", None)
+    """Refuses pandas' labels or weights of the same rows in another order, which none aligns."""
+    columns = x.values() if isinstance(x, dict) else (x,)
+    index = next((c.index for c in columns if hasattr(getattr(c, "index", 0), "equals")), None)
     for values in given.values() if isinstance(given, Mapping) else (given,):
-        own: Any = getattr(values, "index", None)
-        if not hasattr(index, "equals") or not hasattr(own, "equals") or index.equals(own):
-            continue
-        if index.is_unique and len(index) == len(own) and own.isin(index).all():
+        if in_other_order(index, getattr(values, "index", None)):
             raise ValueError(
                 f"The index of the {what} is that of the rows in another order. Put them in the "
                 f"order of the rows, `{what}.loc[rows.index]`; or give `{what}.to_numpy()` if "

@@ -15,7 +15,7 @@ from rankup_keras.features.target import Target
 
 def test_rows_are_filtered_striped_and_converted():
     batch = pa.record_batch({"n": ["1", "x", "3", "4", "x"], "day": [1, 1, 2, 2, 2]})
-    clean = Cleaner([Target("n", "n", "float32")], None, [Between("day", 2)], ["day"], None)
+    clean = Cleaner([Target("n", "n", "float32")], None, [Between("day", 2)], {"day": None}, None)
     chunk = Chunk(batch, Path("a.csv"), first=10)
     cleaned = clean(chunk)
     assert cleaned.rows.to_pydict() == {"feature/n": [3.0, 4.0], "extra/day": [2, 2]}

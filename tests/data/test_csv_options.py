@@ -18,3 +18,8 @@ def test_columns_that_cannot_be():
         CsvOptions(header=False)
     with pytest.raises(ValueError, match=r"Duplicates: \['a'\]"):
         CsvOptions(columns=["a", "b", "a"])
+
+
+def test_an_encoding_that_nobody_knows():
+    with pytest.raises(ValueError, match="Received: encoding='utf9'"):
+        CsvOptions(encoding="utf9")

@@ -1,6 +1,8 @@
 """CSV and TSV files."""
 
+import bz2
 import json
+import lzma
 
 import pytest
 
@@ -80,3 +82,35 @@ def test_a_header_that_csv_cannot_be(tmp_path):
     features = rk.FeatureSet([rk.Numeric("price")])
     with pytest.raises(DataError, match=r"a\.csv, line 1: The header cannot be read: new-line"):
         Files(tmp_path / "a.csv", features)
+
+
+def test_other_compressions_and_encodings(tmp_path):
+    features = rk.FeatureSet([rk.Categorical("item", hash_buckets=5)])
+    text = b"item\na\nb\n"
+    path = tmp_path / "a.csv.bz2"
+    path.write_bytes(bz2.compress(text[:7]) + bz2.compress(text[7:]))
+    (table,) = Files(path, features).tables(9)
+    assert table.num_rows == 2
+    for content, message in (
+        (lzma.compress(text), "compressed by xz"),
+        (b"PK\x03\x04rest", "a zip archive or a spreadsheet"),
+        (text.decode().encode("utf-16-le"), "UTF-16 or UTF-32"),
+        (text.decode().encode("utf-32"), "UTF-16 or UTF-32"),
+    ):
+        (tmp_path / "a.csv").write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            Files(tmp_path / "a.csv", features)
+
+
+def test_a_name_in_another_case_or_with_spaces_is_the_nearest(tmp_path):
+    (tmp_path / "a.csv").write_text("ID, Item\n1, a\n")
+    for name, nearest in (("item", " Item"), ("id", "ID")):
+        with pytest.raises(DataError, match=f"The nearest is '{nearest}'"):
+            Files(tmp_path / "a.csv", rk.FeatureSet([rk.Categorical(name)]))
+
+
+def test_hexadecimal_ids_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("item\n5\n0xffffffffffffffff\n")  # pyarrow reads -1
+    features = rk.FeatureSet([rk.Categorical("item", dtype="int64")])
+    with pytest.raises(DataError, match=r"line 3.*'0xffffffffffffffff' is not a 64-bit integer"):
+        rk.data.adapt(features, Files(tmp_path / "a.csv", features))

@@ -129,3 +129,17 @@ def test_bounds_and_their_columns():
         Between("day", "2024-01-01").mask(chunk)
     flags = Chunk(pa.RecordBatch.from_pydict({"x": [True, False]}), Path("a"), 0)
     assert OneOf("x", [True]).mask(flags).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("values", ["train", ["train", None], [float("nan")]])
+def test_values_that_no_row_can_have_are_refused(values):
+    with pytest.raises(ValueError, match="`values` must be a list of values, none of them missing"):
+        OneOf("part", values)
+
+
+def test_bounds_that_no_row_can_be_between_are_refused():
+    with pytest.raises(ValueError, match=r"`high` must be a number or a time. Received: high=nan"):
+        Between("row", 1, float("nan"))
+    for begin, end in ((0.5, 0.2), (-0.1, 0.5), (0.5, 1.5), (float("nan"), 1)):
+        with pytest.raises(ValueError, match=r"0 <= begin <= end <= 1. Received: begin="):
+            Share(begin, end)

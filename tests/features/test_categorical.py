@@ -78,6 +78,12 @@ def test_raw_column(feature, shape, dtype):
         (lambda: Categorical("c", vocabulary=[True]), "strings only or ints only.*'bool'"),
         (lambda: Categorical("c", vocabulary=["a", "b\nc"]), r"line breaks.*such as 'b\\nc'"),
         (lambda: Categorical("c", vocabulary=["b\rc"]), "line breaks"),
+        (lambda: Categorical("c", vocabulary={"a", "b"}), "must be a list, whose order.*: set"),
+        (lambda: Categorical("c", vocabulary={"a": 7}), "must be a list, whose order.*: dict"),
+        (lambda: Categorical("c", vocabulary=["a", "b", "a"]), "must hold no 'a' twice"),
+        (lambda: Categorical("c", vocabulary=["a", ""]), "no '' which is what is missing"),
+        (lambda: Categorical("c", vocabulary=[3, -1]), "no -1 which is what is missing"),
+        (lambda: Categorical("c", vocabulary=[2**63]), "beyond 64 bits"),
     ],
 )
 def test_wrong_argument(make, message):
@@ -119,3 +125,8 @@ def test_lists_written_as_text_are_told():
     rows = {"genres": ["['a', 'b']"] * 3 + ["['a']"]}
     with pytest.warns(UserWarning, match=r"'genres' has values such as .*lists written as text"):
         rk.FeatureSet([Categorical("genres")]).adapt(rows)
+
+
+def test_a_vocabulary_of_any_library():
+    for values in (pa.array(["a", "b"]), np.array(["a", "b"]), pd.Series(["a", "b"])):
+        assert Categorical("c", vocabulary=values).vocabulary == ["a", "b"]

@@ -152,7 +152,7 @@ def test_a_dataset_is_encoded_alike_and_told_of_once():
             {"now": [1_700_000_000_000] * 2},
             "Times in column 'now' do not look like 's' since 1970",
         ),
-        "text": ({"at": [["noon"] * 4, [100, 1500]]}, "Column 'at' must hold 64-bit integers"),
+        "text": ({"at": [["noon"] * 4, [100, 1500]]}, "Column 'at' must hold times"),
     }.values(),
     ids=["unequal lists", "unsorted", "milliseconds", "milliseconds of the request", "text"],
 )

@@ -377,3 +377,14 @@ def test_calling_with_wrong_columns(features):
 def test_adapting_to_a_number_in_place_of_a_column():
     with pytest.raises(ValueError, match=r"'a' must have one or two dimensions.*shape \(\)"):
         rk.FeatureSet([rk.Categorical("a")]).adapt({"a": np.array(3)})
+
+
+def test_features_of_two_sets_learn_by_themselves():
+    described = [rk.Categorical("c"), rk.Numeric("n")]
+    times = {"c": [5, 6], "n": [1.7e9, 1.7e9 + 1]}
+    first = rk.FeatureSet(described).adapt({"c": ["a", "b"], "n": [1.0, 2.0]})
+    second = rk.FeatureSet(described).adapt(times)
+    assert [f.dtype for f in (*first.features, *second.features)] == [
+        "string", "float32", "int64", "float64",
+    ]  # fmt: skip
+    assert [f.dtype for f in described] == [None, None]

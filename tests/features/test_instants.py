@@ -1,10 +1,14 @@
 """Times in text of ISO 8601, in files and in memory."""
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import rankup_keras as rk
+from rankup_keras.features.columns import arrow_column
 
 TEXT = [
     "2026-09-01T00:02:54Z",
@@ -90,3 +94,59 @@ def test_a_unit_that_cannot_be_is_refused(unit, value, other):
             continue
         with pytest.raises(ValueError, match=f"'{name}'.* such as {value}.*Give unit='{other}'"):
             features.adapt(given)
+
+
+@pytest.mark.parametrize(
+    ("column", "unit", "wanted"),
+    [
+        ([dt.date(2026, 9, 1)], "s", DAY),
+        (np.array(["2026-09-01"], "datetime64[D]"), "ms", DAY * 1000),
+        (np.array(["2026-09"], "datetime64[M]"), "s", DAY),
+        (np.array(["2026-09-01T01"], "datetime64[h]"), "s", DAY + 3600),
+        (pa.array([DAY // 86400], pa.date32()), "ns", DAY * 10**9),
+        (pa.array([DAY * 1000], pa.date64()), "s", DAY),
+    ],
+)
+def test_dates_are_times_at_midnight(column, unit, wanted):
+    features = rk.FeatureSet([rk.Timestamp("time", unit)])
+    (found,) = arrow_column(column, features.targets()["time"])
+    assert found.to_pylist() == [wanted]
+
+
+def test_a_time_that_has_no_room_is_not_another_time():
+    features = rk.FeatureSet([rk.Timestamp("time", "ns")])
+    for year in ("9999-12-31", "2300-01-01", "1600-01-01"):
+        with pytest.raises(ValueError, match="do not look like 'ns' since 1970"):
+            features.encode({"time": np.array([year], "datetime64[s]")})
+
+
+@pytest.mark.parametrize("column", [pd.to_timedelta([1], "s"), [True, "x"], [0.5]])
+def test_what_is_no_time_is_refused(column):
+    features = rk.FeatureSet([rk.Timestamp("time")])
+    with pytest.raises(TypeError, match="Column 'time'"):
+        features.encode({"time": column})
+
+
+def test_dates_written_as_numbers_are_refused():
+    features = rk.FeatureSet([rk.Timestamp("time")])
+    with pytest.raises(ValueError, match="such as 20260902, which are dates written as numbers"):
+        features.adapt({"time": [20260901, 20260902, 20260903]})
+    features.adapt({"time": [20_260_901, 20_271_499]})  # seconds since the start of a log
+
+
+def test_an_offset_is_a_number():
+    with pytest.raises(ValueError, match=r"must be hours, between -24 and 24. Received.*Berlin"):
+        rk.Timestamp("time", utc_offset="Europe/Berlin")
+
+
+def test_times_of_several_kinds_in_a_column_stay_what_they_are():
+    target = rk.FeatureSet([rk.Timestamp("time")]).targets()["time"]
+    day, hour = dt.date(2026, 9, 1), dt.datetime(2026, 9, 1, 1)
+    for column in ([day, hour, None], [hour, day, pd.NaT]):
+        (found,) = arrow_column(column, target)
+        wanted = [DAY + 3600 * isinstance(item, dt.datetime) for item in column[:2]]
+        assert found.to_pylist() == [*wanted, -1]
+    with pytest.raises(TypeError, match=r"'time' must hold times.*Received 1700000000 among dates"):
+        arrow_column([hour, 1_700_000_000], target)
+    (found,) = arrow_column(pd.Series([hour]).astype("category"), target)
+    assert found.to_pylist() == [DAY + 3600]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rankup_keras as rk
 from rankup_keras.features import Categorical, Numeric
 from rankup_keras.features.statistics import Learner, Moments
 from rankup_keras.features.target import Target
@@ -103,3 +104,21 @@ def test_moments_of_a_constant_column_leave_it_unscaled(values):
     known = [value for value in values if np.isfinite(value)]
     np.testing.assert_allclose(mean, np.float32(known[0]) if known else 0.0)
     assert deviation == 1.0
+
+
+def test_numbers_that_float32_has_no_room_for_are_missing_and_told():
+    features = rk.FeatureSet([Numeric("n"), Numeric("small")])
+    rows = {"n": [np.finfo(float).max, 1.0, 3.0], "small": [1e-20, 2e-20, 3e-20]}
+    with pytest.warns(UserWarning, match="1 values of feature 'n' are beyond what float32 holds"):
+        features.adapt(rows)
+    found = features.encode(rows)["encoded_numeric"]
+    np.testing.assert_allclose(found[:, 0], [0, -1, 1], atol=1e-6)
+    assert found[:, 2].tolist() == [1, 0, 0]
+    np.testing.assert_allclose(found[:, 1], np.array([-1, 0, 1]) * np.sqrt(1.5), atol=1e-6)
+
+
+def test_numbers_of_an_earlier_adapt_do_not_choose_the_type():
+    features = rk.FeatureSet([Numeric("n")])
+    rows = {"n": 1.7e9 + np.arange(50)}
+    features.adapt({"n": [1.0, 2.0]}).adapt(rows)
+    assert len(np.unique(features.encode(rows)["encoded_numeric"][:, 0])) == 50

@@ -234,3 +234,40 @@ def test_times_in_files_keep_their_seconds(tmp_path, encoded):
     ((columns, _),) = dataset if encoded else features.encode(dataset)
     assert len(np.unique(columns["encoded_numeric"][:-1, 0])) == 500
     assert columns["encoded_numeric"][-1].numpy().tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("column", "feature"),
+    [
+        ([{"a": 1}, {"b": 2}], rk.Categorical("x")),
+        ([{"a": 1}, {"b": 2}], rk.Categorical("x", max_length=2)),
+        ([{"a", "b"}, {"c"}], rk.Categorical("x", max_length=2)),
+        ([{1, 2}, {3}], rk.Categorical("x", max_length=2)),
+        (np.array([(1, 2)], [("a", int), ("b", int)]), rk.Categorical("x")),
+        (np.array([1 + 2j]), rk.Numeric("x")),
+        ([1 + 2j], rk.Numeric("x")),
+        (3, rk.Categorical("x")),
+        ((i for i in range(3)), rk.Categorical("x")),
+        ((i for i in range(3)), rk.Numeric("x")),
+    ],
+)
+def test_columns_of_which_something_would_be_lost_are_refused(column, feature):
+    with pytest.raises((TypeError, ValueError), match="'x'"):
+        rk.FeatureSet([feature]).adapt({"x": column})
+
+
+def test_ids_of_fixed_width_are_text(tmp_path):
+    ids = pa.array([b"ab", None], pa.binary(2))
+    pq.write_table(pa.table({"x": ids}), tmp_path / "a.parquet")
+    features = rk.FeatureSet([rk.Categorical("x", dtype="string")])
+    (batch,) = Files(tmp_path, features).dataset(2)
+    assert batch["x"].numpy().tolist() == [b"ab", b""]
+
+
+def test_series_of_the_same_rows_in_other_orders_are_refused():
+    features = rk.FeatureSet([rk.Numeric("a"), rk.Numeric("b")])
+    series = pd.Series([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="'a' and 'b' are series whose indexes name the same rows"):
+        features.adapt({"a": series, "b": series[::-1]})
+    for other in (series[::-1].to_numpy(), series[::-1].reset_index(drop=True), series):
+        features.adapt({"a": series, "b": other})

@@ -160,6 +160,7 @@ def test_files_of_other_programs(tmp_path, encoding, end):
         ("shoes\nhats\n".encode("utf-16"), "'kind' is UTF-16. Write it as UTF-8"),
         ("shoes\n".encode("utf-16-le"), "'kind' is no text"),
         ("é\n".encode("latin-1"), "'kind' is no UTF-8"),
+        (b"shoes\rhats\r", "'kind' is one of lone carriage returns"),
     ],
 )
 def test_files_in_other_encodings_are_refused(tmp_path, content, message):

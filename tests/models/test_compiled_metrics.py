@@ -4,7 +4,7 @@ import keras
 import pytest
 
 import rankup_keras as rk
-from rankup_keras.models.compiled_metrics import check_by_task, metrics_by_task
+from rankup_keras.models.compiled_metrics import check_by_task, check_losses, metrics_by_task
 
 TASKS = [rk.Task("click"), rk.Task("buy")]
 
@@ -80,3 +80,28 @@ def test_groups_rank_in_batches_as_in_passes():
     model.reset_metrics()
     first = model.train_on_batch(rows, return_dict=True)
     assert first["gauc"] == pytest.approx(wanted["gauc"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "weights", "message"),
+    [
+        ("categorical_crossentropy", None, "`loss` must compare one probability"),
+        ({"click": keras.losses.SparseCategoricalCrossentropy()}, None, "`loss` must compare one"),
+        (["mse"], None, "`loss` must be given by task"),
+        (None, 2.0, "`loss_weights` must be a dict .* Received: 2.0"),
+        (None, {"click": 1.0, "buy": -1.0}, "a number, 0 or more. Received: .*-1.0"),
+        (None, {"click": float("nan"), "buy": 1.0}, "a number, 0 or more"),
+        (None, {"click": 1.0}, r"one entry for each task, \['click', 'buy'\]. Received.*click"),
+    ],
+)
+def test_losses_that_train_nothing_are_refused(loss, weights, message):
+    with pytest.raises(ValueError, match=message):
+        check_losses(loss, weights, TASKS)
+
+
+def test_losses_that_train_are_taken():
+    with pytest.raises(ValueError, match=r"`loss` must be one loss, or a dict.*\['mse'\]"):
+        check_losses(["mse"], None, TASKS[:1])
+    for loss in (None, "mse", {"click": keras.losses.BinaryCrossentropy(), "buy": "bce"}):
+        check_losses(loss, {"click": 1, "buy": 0.0}, TASKS)
+    check_losses(None, [2.0], TASKS[:1])

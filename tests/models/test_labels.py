@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import rankup_keras as rk
-from rankup_keras.models.labels import Labels, check_lengths, checked_weights
+from rankup_keras.models.labels import Labels, check_lengths, check_name, checked_weights
 
 TWO = Labels([rk.Task("click"), rk.Task("buy", label="bought")])
 ONE = Labels([rk.Task("click")])
@@ -45,8 +45,17 @@ def test_weights_of_classes_need_one_task_and_its_classes():
     labels = {"click": np.ones((2, 1)), "buy": np.ones((2, 1))}
     with pytest.raises(ValueError, match=r"one task; this one has \['click', 'buy'\].*sample_weig"):
         TWO.class_weights(labels, {1: 2.0})
-    with pytest.raises(ValueError, match=r"classes 0 and 1 to weights\. Received: {2: 1.0}"):
+    with pytest.raises(ValueError, match=r"weights, 0 or more\. Received: {2: 1.0}"):
         ONE.class_weights({"click": np.ones((2, 1))}, {2: 1.0})
+    for given in ({1: -2.0}, {1: np.nan}, "balanced"):
+        with pytest.raises(ValueError, match="`class_weight` must be a dict"):
+            ONE.class_weights({"click": np.ones((2, 1))}, given)
+
+
+def test_weights_by_task_are_those_of_all_tasks():
+    assert TWO.weights({"click": [1.0], "buy": [0.0]})["buy"].tolist() == [0]
+    with pytest.raises(ValueError, match=r"each task, \['click', 'buy'\]\. Received.*\['click'\]"):
+        TWO.weights({"click": [1.0]})
 
 
 def test_weights_of_rows_have_one_axis():
@@ -91,3 +100,11 @@ def test_weights_are_numbers_from_0(wrong):
         in_pipeline(checked_weights, weights)
     with pytest.raises(TypeError, match="`sample_weight` must be numbers"):
         checked_weights(["a"])
+
+
+def test_a_name_that_no_operation_can_have_is_refused():
+    for name in ("my model", "模型", "_x"):
+        with pytest.raises(ValueError, match=f"must be of letters .*Received: name='{name}'"):
+            check_name(name)
+    for name in (None, "rank-up_2.b"):
+        check_name(name)

@@ -245,3 +245,23 @@ def test_encoded_names_with_other_dtypes_or_shapes_are_refused(model, change):
 def test_batches_of_no_number_of_rows_are_refused(model, call, size):
     with pytest.raises(ValueError, match=rf"`batch_size` must be a positive.*batch_size={size}"):
         getattr(model, call)({**tiny.make_rows(), **tiny.make_labels()}, batch_size=size)
+
+
+def test_labels_in_another_order_than_series_of_the_rows_are_refused(model):
+    rows = {name: pd.Series(list(column)) for name, column in tiny.make_rows().items()}
+    labels = {name: pd.Series(column) for name, column in tiny.make_labels().items()}
+    with pytest.raises(ValueError, match="index of the labels is that of the rows in another"):
+        model.fit(rows, {**labels, "buy": labels["buy"][::-1]})
+
+
+def test_no_rows_are_refused(model):
+    rows = {name: column[:0] for name, column in tiny.make_rows().items()}
+    labels = {name: column[:0] for name, column in tiny.make_labels().items()}
+    for call in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match="There are no rows to train on, or to evaluate"):
+            call(rows, labels)
+
+
+def test_weights_of_some_tasks_are_refused(model):
+    with pytest.raises(ValueError, match=r"one for each task, \['click', 'buy'\]. Received.*click"):
+        model.fit(tiny.make_rows(), tiny.make_labels(), sample_weight={"click": WEIGHTS})
