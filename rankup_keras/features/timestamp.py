@@ -1,6 +1,5 @@
 """The time of a request."""
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
