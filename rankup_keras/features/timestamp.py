@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
@@ -58,7 +59,7 @@ class Timestamp(Feature):
         self.unit = one_of(unit, tuple(UNITS), "unit", owner)
         self.cycles = [one_of(cycle, CYCLES, "cycles", owner) for cycle in cycles]
         given: Any = utc_offset  # of a configuration it may be the name of a zone
-        if not isinstance(given, numbers.Real) or not -24 < given < 24:
+        if not isinstance(given, int | float | np.number) or not -24 < given < 24:
             raise ValueError(
                 f"`utc_offset` of {owner} must be hours, between -24 and 24. "
                 f"Received: utc_offset={utc_offset!r}."
