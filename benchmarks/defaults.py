@@ -7,7 +7,7 @@ Real sets, and made-up ones with frequent ids, rare ids and a weak signal; each 
 `init` takes for so many rows. A variant is what `rk.RankUp` and `compile` are given beside what
 README and `init` write. Every run adds a line to `results/defaults.jsonl`, with the
 validation AUC and log loss of each epoch, so that one pass and the best of many can both be read;
-runs that are there are not made again. `--only-report` makes the table of them.
+runs that are there are not made again. `--only-report` makes the table of those of `--rows`.
 """
 
 import argparse
@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     key |= {"rows": options.rows}
                     run = study.run(key, lambda key: train(key, options.data))
                     print(*key.values(), [round(v, 4) for v in run["auc"]], flush=True)
-    print(report(study.runs))
+    print(report([run for run in study.runs if run["rows"] == options.rows]))
     return 0
 
 
