@@ -4,7 +4,7 @@
     python -m benchmarks.gpu_step --rows 20000000 --fields 1  # cost by size of a table
     python -m benchmarks.gpu_step --mirrored                  # under MirroredStrategy
     python -m benchmarks.gpu_step --jit no                    # nothing compiled
-    python -m benchmarks.gpu_step --prefetch no               # batches copied as a step begins
+    python -m benchmarks.gpu_step --prefetch                  # batches copied ahead of a step
 
 Fields, a history of 50, eight numbers and two tasks, in mixed_bfloat16. One batch, encoded, is
 repeated: `fit` reads it from the host at every step. The figures, with device, driver and versions,
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--policy", default="mixed_bfloat16")
     parser.add_argument("--jit", choices=("auto", "yes", "no"), default="auto")
-    parser.add_argument("--prefetch", choices=("auto", "yes", "no"), default="auto")
+    parser.add_argument("--prefetch", action="store_true")
     parser.add_argument("--mirrored", action="store_true")
     o = parser.parse_args()
 
@@ -64,7 +64,7 @@ def main() -> None:
         model = rk.from_preset(o.preset, features, ["click", "buy"])
         asked = {"auto": "auto", "yes": True, "no": False}
         optimizer = rk.optimizers.Split("adagrad", "adam")
-        model.compile(optimizer, jit_compile=asked[o.jit], prefetch_to_device=asked[o.prefetch])
+        model.compile(optimizer, jit_compile=asked[o.jit], prefetch_to_device=o.prefetch)
     rows = rows_of(o.batch, o.fields, o.rows)
     labels = {task: rows.pop(task)[:, None] for task in ("click", "buy")}
     batch = tf.data.Dataset.from_tensors((model.encode(rows), labels)).cache().repeat(o.steps)

@@ -78,6 +78,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "tests/features/test_feature_set.py",
         "the part of a feature set that encodes rows",
     ),
+    "layers/embeddings/take_channels.py": _EVENT_MODELS,
     "layers/embeddings/take_columns.py": _EVENT_MODELS,
     "layers/mixers/item_token_mixing.py": _MASKED,
     "layers/mixers/user_token_mixing.py": _MASKED,

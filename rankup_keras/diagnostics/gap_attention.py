@@ -13,7 +13,7 @@ from rankup_keras.compat.functional_graph import call_of
 from rankup_keras.diagnostics import plots
 from rankup_keras.diagnostics.probe import make_probe
 from rankup_keras.features import Events
-from rankup_keras.layers.embeddings import TakeColumns
+from rankup_keras.layers.embeddings import TakeChannels
 from rankup_keras.layers.sequences import (
     EventAttention,
     HeadAttention,
@@ -154,7 +154,7 @@ def _log_gap(model: Any, present: Any) -> Any:
     if isinstance(made.operation, TrimPadding):  # of the channels, which come before their mask
         made = call_of(made.inputs[-2])
     take = made.operation
-    if not isinstance(take, TakeColumns) or take.depth is None:
+    if not isinstance(take, TakeChannels):
         return None
     feature = model.features[take.of[0]]
     if not isinstance(feature, Events) or "log_gap" not in feature.channels:

@@ -30,7 +30,9 @@ class Preprocessing(Layout):
     def _describe(self, features: Sequence[Feature]) -> None:
         features = [features] if isinstance(features, Feature) else features
         # Those of another set may learn other types. What events hold is copied with them.
-        self.features = [(copy.copy, copy.deepcopy)[isinstance(f, Events)](f) for f in features]
+        self.features = [
+            copy.deepcopy(f) if isinstance(f, Events) else copy.copy(f) for f in features
+        ]
         self.check_features()
         self._moments: dict[str, tuple[float, float]] = {}
         self._lookups: dict[str, VocabularyLookup] = {}

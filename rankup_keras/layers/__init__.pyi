@@ -3,6 +3,7 @@ from .embeddings import FieldEmbedding as FieldEmbedding
 from .embeddings import PretrainedVectors as PretrainedVectors
 from .embeddings import TablePlan as TablePlan
 from .embeddings import TableView as TableView
+from .embeddings import TakeChannels as TakeChannels
 from .embeddings import TakeColumns as TakeColumns
 from .embeddings import plan as plan
 from .mixers import FullMixing as FullMixing

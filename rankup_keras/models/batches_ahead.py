@@ -1,6 +1,5 @@
 """Batches on the device before the step asks for them."""
 
-import platform
 import queue
 import threading
 import weakref
@@ -104,25 +103,17 @@ def _stop(thread: threading.Thread, asked: Any, stopped: threading.Event) -> Non
         thread.join(timeout=1)
 
 
-def devices_of_step(model: Any, asked: bool | str) -> list[str]:
-    """The devices that batches are copied to ahead of a model's step; none where they are not.
-
-    Args:
-        model: a compiled model.
-        asked: `"auto"` for GPUs alone, or `True` or `False`.
-    """
-    if asked is False or model.run_eagerly or model.steps_per_execution > 1:
+def devices_of_step(model: Any) -> list[str]:
+    """The devices that batches can be copied to ahead of a compiled model's step; none if none."""
+    if model.run_eagerly or model.steps_per_execution > 1:
         return []
     strategy = model.distribute_strategy
     if isinstance(strategy, tf.distribute.MirroredStrategy | tf.distribute.OneDeviceStrategy):
-        devices = list(strategy.extended.worker_devices)
-    elif _is_none(strategy):
+        return list(strategy.extended.worker_devices)
+    if _is_none(strategy):
         gpus = tf.config.list_logical_devices("GPU")
-        devices = [gpus[0].name if gpus else "/cpu:0"]
-    else:
-        return []  # reads together with other workers, or is a TPU's
-    known = platform.system() != "Darwin" and all("GPU" in device.upper() for device in devices)
-    return devices if known or asked is True else []
+        return [gpus[0].name if gpus else "/cpu:0"]
+    return []  # reads together with other workers, or is a TPU's
 
 
 def _is_none(strategy: Any) -> bool:

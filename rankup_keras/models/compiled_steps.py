@@ -25,18 +25,18 @@ class CompiledSteps(MixedIn):
 
     _jit_compile_asked: Any = "auto"
     _rows_per_pass: int | None = None
-    _prefetch_asked: Any = "auto"
+    _prefetch: bool = False
     _region: CompiledRegion | None = None
     _grouped: Any = None  # metrics of groups, which `compile` makes
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         self._jit_compile_asked, self._region = kwargs.pop("jit_compile", "auto"), None
         self._rows_per_pass = kwargs.pop("rows_per_pass", None)
-        self._prefetch_asked = kwargs.pop("prefetch_to_device", "auto")
-        if self._prefetch_asked not in (True, False, "auto"):
+        self._prefetch = kwargs.pop("prefetch_to_device", False)
+        if not isinstance(self._prefetch, bool):
             raise ValueError(
-                "`prefetch_to_device` must be True, False or 'auto'. "
-                f"Received: prefetch_to_device={self._prefetch_asked!r}."
+                "`prefetch_to_device` must be True or False. "
+                f"Received: prefetch_to_device={self._prefetch!r}."
             )
         strategy = self.distribute_strategy
         if self._rows_per_pass and isinstance(strategy, tf.distribute.TPUStrategy):
@@ -52,7 +52,7 @@ class CompiledSteps(MixedIn):
         own = {
             "jit_compile": self._jit_compile_asked,
             "rows_per_pass": self._rows_per_pass,
-            "prefetch_to_device": self._prefetch_asked,
+            "prefetch_to_device": self._prefetch,
         }
         return {**config, **own} if config else config
 
@@ -90,7 +90,7 @@ class CompiledSteps(MixedIn):
             return super().predict(x, batch_size, *args, **kwargs)
 
     def _fed_ahead(self) -> contextlib.AbstractContextManager[None]:
-        devices = devices_of_step(self, self._prefetch_asked)
+        devices = devices_of_step(self) if self._prefetch else []
         if not devices:
             return contextlib.nullcontext()
         return distributed_by(

@@ -10,7 +10,7 @@ from keras import ops
 
 from rankup_keras.features import Events, FeatureSet, History, Pretrained
 from rankup_keras.features.spec import FieldSpec, TableSpec
-from rankup_keras.layers.embeddings import FieldEmbedding, TakeColumns
+from rankup_keras.layers.embeddings import FieldEmbedding, TakeChannels, TakeColumns
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.embeddings.placement import placed
 from rankup_keras.layers.sequences import TrimPadding
@@ -161,7 +161,7 @@ class EmbeddedRow:
             depth = len(events.channels)
             end = start + events.max_length * depth
             if held.issuperset(events.fields):
-                take = TakeColumns([(start, end)], [events.name], depth, True, dtype=self.dtype)
+                take = TakeChannels([(start, end)], [events.name], depth, dtype=self.dtype)
                 channels = take(self.inputs["encoded_events"])
                 key = self._set(table_set)
                 columns = [self._embedded[f"{key}/{field}"] for field in events.fields]

@@ -156,8 +156,9 @@ class RankingModel(
                 step is that of the whole batch, for losses that are means over rows; dropout
                 and losses of layers are drawn and taken per pass. Defaults to all.
             **kwargs: as in Keras. With `jit_compile` XLA compiles what lies behind the tables, on
-                full batches; `"auto"`, the default, does so on GPUs. With `prefetch_to_device`
-                batches are on the device before a step begins; `"auto"`, the default, on GPUs.
+                full batches; `"auto"`, the default, does so on GPUs. With `prefetch_to_device=True`
+                a thread copies the next two batches to the GPU while a step runs; ids stay on the
+                host. Defaults to `False`: its gain has not been measured on a GPU yet.
 
         Raises:
             ValueError: an optimizer that wants the tables on a TPU trained in

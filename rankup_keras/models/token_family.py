@@ -54,7 +54,7 @@ class TokenFamily:
             table_set: the table set, `""` where the family reads none.
             ending: what the names of the layers for this set end in.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each family makes its own tokens
 
     def each_set(self) -> list[tuple[str, str]]:
         """The table sets, and what the names of the layers for each end in."""
