@@ -18,6 +18,7 @@ from rankup_keras.cli.output import json_text
 from rankup_keras.cli.project import Project
 from rankup_keras.cli.run_folder import MetricsLog, load_model
 from rankup_keras.cli.run_report import kept_epoch, write_report
+from rankup_keras.cli.settings import Training
 from rankup_keras.cli.yaml_reader import dump_yaml
 from rankup_keras.data.adapt_from_files import adapt, recall
 from rankup_keras.data.fingerprints import differences
@@ -163,20 +164,7 @@ def _fit(project: Project, model: Any, data_changed: bool) -> Any:
         probe = (valid or parts["train"]).dataset(training.rank_rows).take(1)
         ranks = rk.callbacks.EffectiveRank(probe, probe_samples=training.rank_rows, path=run.ranks)
         callbacks.insert(0, ranks)
-    stopping, when_worse = training.early_stopping, training.fresh_tables == "when_worse"
-    if stopping is not None:
-        steps = -(-(parts["train"].rows or 1) // training.batch_size)
-        patience = max(1, stopping.patience, -(-stopping.patience_steps // steps))
-        watched: dict[str, Any] = {"monitor": stopping.monitor, "mode": stopping.mode}
-        callbacks += [
-            keras.callbacks.ModelCheckpoint(str(run.best), save_best_only=True, **watched),
-            # The first epoch with new tables may still be a gain.
-            keras.callbacks.EarlyStopping(patience=patience + when_worse, **watched),
-        ]
-        if when_worse:
-            callbacks.append(rk.callbacks.FreshTables(patience=patience, **watched))
-    if training.fresh_tables == "always":
-        callbacks.append(rk.callbacks.FreshTables())
+    callbacks += epoch_callbacks(training, parts["train"].rows or 1, str(run.best))
     every = training.checkpoint_every or "epoch"
     model.fit(
         rows,
@@ -196,6 +184,29 @@ def _fit(project: Project, model: Any, data_changed: bool) -> Any:
     if ranks is not None and ranks.measured:
         run.note(f"effective rank, share of the ceiling\n{ranks.table()}")
     return ranks
+
+
+def epoch_callbacks(training: Training, rows: int, best: str) -> list[Any]:
+    """What keeps the best epoch, stops after it, and draws tables anew.
+
+    Args:
+        training: the settings.
+        rows: how many rows there are to train on.
+        best: path of the best epoch's model.
+    """
+    stopping, fresh = training.early_stopping, training.fresh_tables
+    always = [rk.callbacks.FreshTables()] if fresh == "always" else []
+    if stopping is None:
+        return always
+    steps = -(-rows // training.batch_size)
+    patience = max(1, stopping.patience, -(-stopping.patience_steps // steps))
+    watched: dict[str, Any] = {"monitor": stopping.monitor, "mode": stopping.mode}
+    keep = keras.callbacks.ModelCheckpoint(best, save_best_only=True, **watched)
+    if fresh != "when_worse":
+        return [keep, keras.callbacks.EarlyStopping(patience=patience, **watched), *always]
+    # The first epoch with new tables may still be a gain.
+    stop = keras.callbacks.EarlyStopping(patience=patience + 1, **watched)
+    return [keep, stop, rk.callbacks.FreshTables(patience=patience, **watched)]
 
 
 def _prepare(

@@ -10,6 +10,8 @@ import time
 import pytest
 
 from rankup_keras.cli import main
+from rankup_keras.cli.settings import Training
+from rankup_keras.cli.training import epoch_callbacks
 from rankup_keras.training.resume_store import CheckpointStore
 from tests.helpers.runs import results, write_project
 
@@ -37,6 +39,21 @@ def _start(folder, *arguments):
 def _newest(run):
     names = [path.name for path in (run / "checkpoints").glob("checkpoint-*")]
     return max((int(name.removeprefix("checkpoint-")) for name in names), default=-1)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "stops_after", "draws_after"),
+    [(None, 3, []), ("always", 3, [(None, 1)]), ("when_worse", 4, [("val_ne", 3)])],
+)
+def test_what_ends_an_epoch(fresh, stops_after, draws_after):
+    stopping = {"monitor": "val_ne", "mode": "min", "patience": 2, "patience_steps": 5}
+    training = Training(batch_size=8, early_stopping=stopping, fresh_tables=fresh)
+    keep, stop, *rest = epoch_callbacks(training, rows=16, best="best.keras")  # of 2 steps each
+    assert [keep.monitor, keep.save_best_only, stop.monitor] == ["val_ne", True, "val_ne"]
+    assert stop.patience == stops_after
+    assert [(callback.monitor, callback.patience) for callback in rest] == draws_after
+    alone = Training(fresh_tables="always" if fresh == "always" else None)
+    assert len(epoch_callbacks(alone, rows=16, best="best.keras")) == (fresh == "always")
 
 
 class Stopped(BaseException):

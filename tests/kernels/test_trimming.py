@@ -18,6 +18,14 @@ def test_few_lengths():
     assert ((lengths[:-1] + 1) / lengths[1:] > 2 / 3).all()
 
 
+def test_of_channels_the_first_tells_what_is_present():
+    channels = np.zeros((2, 40, 2), "float32")
+    channels[0, :3, 0], channels[1, :9, 0] = 1, 1
+    channels[1, 20, 1] = 1  # a number at padding says nothing
+    (y,) = tf.function(lambda x: trim_padding([x], x, 8))(tf.constant(channels))
+    np.testing.assert_array_equal(y, channels[:, :12])
+
+
 def test_programs_of_known_shapes_keep_them():
     present = tf.sequence_mask([3, 9], 40)
     spec = tf.TensorSpec((None, 40), tf.bool)

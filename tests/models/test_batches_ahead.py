@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from rankup_keras.models import compiled_steps
 from rankup_keras.models.batches_ahead import AHEAD, BatchesAhead, ReadAhead
 from tests.models.test_compiled_region import BATCH, make_model, make_rows
 
@@ -56,7 +57,13 @@ def as_dataset(model, rows):
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # as of a length not known
 def test_results_are_those_of_batches_that_come_late(monkeypatch):
     """Arrays and datasets, a last batch that is smaller, training, validation and scores."""
-    found, traces = [], []
+    found, traces, placed = [], [], []
+
+    def recorded(*arguments):
+        placed.append(model)
+        return BatchesAhead(*arguments)
+
+    monkeypatch.setattr(compiled_steps, "BatchesAhead", recorded)
     for ahead in (False, True):
         model, rows = make_model(False), make_rows()
         model.compile(jit_compile=False, prefetch_to_device=ahead)
@@ -76,6 +83,8 @@ def test_results_are_those_of_batches_that_come_late(monkeypatch):
     assert late == early
     for one, other in zip(late_scores + late_weights, early_scores + early_weights, strict=True):
         np.testing.assert_array_equal(one, other)
+    assert len(placed) == 6  # of each fit, the validation within, each predict, and evaluate
+    assert set(placed) == {model}
     assert len(traces) == 2  # once for each model, whatever the sizes
 
 

@@ -3,27 +3,28 @@
 import keras
 import numpy as np
 import pytest
+from tensorflow.core.protobuf import saved_model_pb2
 
 import rankup_keras as rk
 from rankup_keras.kernels.program import made_for
 from rankup_keras.serving.exporting.description import ExportDescription
 from rankup_keras.serving.exporting.signatures import _Functions
 from tests.helpers.gpu_placement import ops_on_gpu, waits_for_gpu
-from tests.serving import stand_in
 
 TOKENS = 8
 
 
+ROWS = {f"c{i}": ["a", "b"] for i in range(TOKENS)}
+ROWS |= {"price": [1.0, 2.0], "history": [["a"], ["b", "c"]]}
+
+
 @pytest.fixture(scope="module")
 def ranker():
-    names = [f"c{i}" for i in range(TOKENS)]
-    features = [rk.Categorical(name, hash_buckets=9) for name in names]
+    features = [rk.Categorical(f"c{i}", hash_buckets=9) for i in range(TOKENS)]
     features += [rk.Numeric("price"), rk.History("history", of="c0", max_length=12)]
-    rows = {name: ["a", "b"] for name in names}
-    rows.update(price=[1.0, 2.0], history=[["a"], ["b", "c"]])
     keras.utils.set_random_seed(0)
     return rk.RankMixer(
-        rk.FeatureSet(features).adapt(rows), ["y"], num_tokens=TOKENS, token_dim=8, num_blocks=2
+        rk.FeatureSet(features).adapt(ROWS), ["y"], num_tokens=TOKENS, token_dim=8, num_blocks=2
     )
 
 
@@ -47,13 +48,27 @@ def test_a_gpu_is_given_the_layers_alone(ranker, tmp_path):
     assert 3 * len(of_gpu) < 2 * len(of_cpu)
 
 
-def test_an_export_for_gpus_serves_on_cpus(model, tmp_path):
+def written_ops(path):
+    """The types of all operations of a written graph."""
+    graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    functions = graph.meta_graphs[0].graph_def.library.function
+    return [node.op for function in functions for node in function.node_def]
+
+
+def test_an_export_for_gpus_serves_on_cpus(ranker, tmp_path):
     with pytest.raises(ValueError, match="device='tpu'"):
-        rk.export(model, tmp_path / "m", device="tpu")
-    rows = stand_in.make_rows(5)
+        rk.export(ranker, tmp_path / "m", device="tpu")
     names = ["serving_default"]
-    path = rk.export(model, tmp_path / "m", warmup=rows, signatures=names, device="gpu")
-    with rk.serving.load_session(path) as session:
-        found = session.run(rows)
-    for task, wanted in stand_in.predict(model, rows).items():
-        np.testing.assert_allclose(found[task], wanted, atol=1e-6)
+    paths = [
+        rk.export(ranker, tmp_path / device, warmup=ROWS, signatures=names, device=device)
+        for device in ("gpu", "cpu")
+    ]
+    of_gpu, of_cpu = map(written_ops, paths)
+    assert of_cpu.count("MatMul") >= 2 * 2 * TOKENS > 2 * of_gpu.count("MatMul")
+    with rk.serving.load_session(paths[0]) as session:
+        found = session.run(
+            {name: np.asarray(ROWS[name]) for name in ROWS if name.startswith("c")}
+            | {"price": np.float32(ROWS["price"])}
+            | {"history": np.array([["a", *[""] * 11], ["b", "c", *[""] * 10]])}
+        )
+    np.testing.assert_allclose(found["y"], ranker.predict(ROWS, verbose=0)["y"][:, 0], atol=1e-6)
