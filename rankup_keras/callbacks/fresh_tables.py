@@ -1,4 +1,4 @@
-"""Several passes over the rows without tables that remember them."""
+"""Several epochs without embedding tables that memorize the labels."""
 
 from typing import Any, Literal
 
@@ -14,38 +14,39 @@ from rankup_keras.optimizers.split import part_of
 
 
 class FreshTables(keras.callbacks.Callback):
-    """Begins epochs with embedding tables as they were drawn at first.
+    """Re-initializes the embedding tables at the start of each epoch (MEDA).
 
-    Where most ids have few rows, click models overfit in the second epoch: what a
-    row of a table learned from a label in the first pass gives that label away in
-    the second, and the dense part learns to trust it. With this callback tables
-    see every row once and the dense part several times. It costs where ids have
-    rows enough that their vectors take several passes to be learned; `monitor`
-    tells the two apart (docs/quality.md has both).
+    Where most ids have few rows, click models overfit in the second epoch: a row
+    of a table has memorized the labels it was trained on, and the dense part
+    learns to trust it. With this callback tables see every example once, and the
+    dense part sees it several times. It hurts where ids have enough rows that
+    their embeddings need several epochs; with `monitor` it waits until the model
+    overfits (docs/quality.md shows both cases).
 
-    At the beginning of an epoch the tables of all `FieldEmbedding` layers are
-    drawn again by their initializer, which gives a table the same numbers each
-    time, and what the optimizer keeps of them starts anew; layers that are not
-    trainable are left alone. An epoch has to be one pass over the rows. `fit`
-    ends with tables of one pass, and `EarlyStopping(restore_best_weights=True)`
-    takes tables and dense part of the same epoch. Training that resumes from the
-    middle of an epoch goes on from there: see `Resume`.
+    Each `FieldEmbedding` is re-initialized by its own initializer, to the values
+    it had before training, and the optimizer's slots of its tables are reset;
+    frozen layers keep their tables. An epoch must be one pass over the data. The
+    tables that `fit` ends with were trained for one epoch, and
+    `EarlyStopping(restore_best_weights=True)` restores tables and dense part of
+    the same epoch. With `Resume`, a run that was killed in the middle of an epoch
+    keeps its tables.
 
-    A model that is warm-started, or was given tables by `set_tables`, loses them
-    in its second epoch: go on with one epoch, as `rankup-keras update` does.
+    A model that was warm-started, or whose tables were set by `set_tables`, loses
+    them in its second epoch: train it for one, as `rankup-keras update` does.
 
     Args:
-        monitor: str or `None`. A metric of validation rows, such as `"val_auc"`.
-            Epochs are ordinary until `patience` of them in turn are no better than
-            the best before; the dense part then returns to that best epoch, and
-            all later epochs begin with new tables. `None` (default): all but the
-            first do. Give `EarlyStopping` more patience, or it stops before.
-        mode: `"max"` (default) or `"min"`, which value of `monitor` is the better.
+        monitor: str or `None`. A validation metric, such as `"val_auc"`. Nothing is
+            re-initialized until `patience` epochs in a row have brought no
+            improvement; the dense part then returns to the best epoch, and every
+            later epoch starts with new tables. With `None` (default) every epoch
+            but the first does. `EarlyStopping` needs more patience than this.
+        mode: `"max"` (default) or `"min"`: whether a higher or a lower `monitor` is
+            better.
         patience: int. Defaults to 1.
 
     Raises:
-        ValueError: an argument is not right; when `fit` begins: the model has no
-            trainable `FieldEmbedding`, or its tables lie on a TPU's SparseCores;
+        ValueError: an invalid argument; when `fit` starts: the model has no
+            trainable `FieldEmbedding`, or its tables are on a TPU's SparseCores;
             after the first epoch: there is no metric `monitor`.
 
     Example:
@@ -69,7 +70,7 @@ class FreshTables(keras.callbacks.Callback):
         - Fan et al., "Multi-Epoch learning with Data Augmentation for Deep
           Click-Through Rate Prediction" (MEDA), arXiv 2407.01607.
         - Zhang et al., "Towards Understanding the Overfitting Phenomenon of Deep
-          Click-Through Rate Models", arXiv 2209.06053.
+          Click-Through Rate Prediction Models", arXiv 2209.06053.
     """
 
     def __init__(

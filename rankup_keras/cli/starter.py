@@ -262,7 +262,7 @@ def _training(tasks: list[str], user: str | None, rows: int, validation: bool) -
     gauc = [f"  gauc_by: {_quoted(user)}  # ranks within the rows of a user"] if user else []
     stopping = [
         f"  early_stopping: {{monitor: {_quoted(monitor)}, mode: max, patience: 2}}",
-        "  fresh_tables: when_worse  # and then with new tables, which remember no rows",
+        "  fresh_tables: when_worse  # then re-initialize embedding tables each epoch",
     ]
     return [
         "training:",

@@ -187,7 +187,7 @@ def _fit(project: Project, model: Any, data_changed: bool) -> Any:
 
 
 def epoch_callbacks(training: Training, rows: int, best: str) -> list[Any]:
-    """What keeps the best epoch, stops after it, and draws tables anew.
+    """What keeps the best epoch, stops after it, and re-initializes tables.
 
     Args:
         training: the settings.

@@ -63,15 +63,15 @@ def on_host() -> contextlib.AbstractContextManager[Any]:
     """Where ids are computed: where they come from, until rows are read.
 
     TensorFlow has most integer ops for GPUs in host memory, and some on the GPU. With both in turn
-    ids would go there and back, and each way back waits for all that the GPU was given to do. What
-    is made for another machine, as an export, may meet a GPU there.
+    ids would go there and back, and each way back waits for all that the GPU was given to do. An
+    export is placed too, since its server may have a GPU.
     """
     apart = (has_accelerator() or _PLATFORM.get() in ("cpu", "gpu")) and not in_xla()
     return tf.device("/cpu:0") if apart else contextlib.nullcontext()
 
 
 def host_variable(value: Any) -> tf.Variable:
-    """A variable on the host, one for all replicas: what it decides waits for no GPU."""
+    """A variable on the host, shared by all replicas: branching on it waits for no GPU."""
 
     def make() -> tf.Variable:
         with tf.device("/cpu:0"):
@@ -83,6 +83,6 @@ def host_variable(value: Any) -> tf.Variable:
 
 
 def read_on_host(variable: tf.Variable) -> tf.Tensor:
-    """The value of a `host_variable`, said to be on the host in the graph too."""
+    """The value of a `host_variable`, placed on the host in a graph too."""
     with tf.device("/cpu:0"):
         return tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)

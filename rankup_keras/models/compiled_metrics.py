@@ -56,10 +56,10 @@ def check_by_task(argument: str, given: Any, tasks: Sequence[Task]) -> None:
 
 
 def check_losses(loss: Any, weights: Any, tasks: Sequence[Task]) -> None:
-    """Refuses losses and their weights that Keras takes and that train nothing, or the opposite.
+    """Refuses losses and weights that Keras accepts but that train nothing, or the wrong way.
 
     Raises:
-        ValueError: the loss of several classes; weights that are no numbers, 0 or more, by task.
+        ValueError: a loss of several classes; weights that are not numbers of at least 0 by task.
     """
     check_by_task("loss", loss, tasks)
     if isinstance(loss, list | tuple):
@@ -69,7 +69,7 @@ def check_losses(loss: Any, weights: Any, tasks: Sequence[Task]) -> None:
         if "categorical" in name:
             raise ValueError(
                 "`loss` must compare one probability with a label of 0 or 1, as "
-                f"'binary_crossentropy' does: of {name!r} nothing would be learned."
+                f"'binary_crossentropy' does; {name!r} would learn nothing."
             )
     check_by_task("loss_weights", weights, tasks)
     if weights is None:

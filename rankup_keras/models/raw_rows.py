@@ -78,7 +78,7 @@ class RawRows:
         rows = len(next(iter(inputs.values())))
         check_lengths(rows, labels, weights)
         if not rows and not may_be_empty:
-            raise ValueError("There are no rows to train on, or to evaluate.")
+            raise ValueError("There are no rows to train on or to evaluate.")
         return inputs, labels, weights
 
     def _item(self, item: Any, class_weight: Any) -> tuple[Any, ...]:
@@ -132,7 +132,7 @@ class RawRows:
 
 
 def _check_order(x: Any, given: Any, what: str) -> None:
-    """Refuses pandas' labels or weights of the same rows in another order, which none aligns."""
+    """Refuses pandas labels or weights of the same rows in another order; nothing aligns them."""
     columns = x.values() if isinstance(x, dict) else (x,)
     index = next((c.index for c in columns if hasattr(getattr(c, "index", 0), "equals")), None)
     for values in given.values() if isinstance(given, Mapping) else (given,):

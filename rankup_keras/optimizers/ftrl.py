@@ -52,7 +52,7 @@ class Ftrl(RowSparse, keras.optimizers.Ftrl):
     ) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.keep_initial = keep_initial
-        # A function, or TensorFlow would save the variable with the optimizer.
+        # In a closure, or TensorFlow would save the variable with the optimizer.
         self._begun: Callable[[], tf.Variable] | None = None
 
     slots = ("accumulators", "linears")
@@ -74,8 +74,8 @@ class Ftrl(RowSparse, keras.optimizers.Ftrl):
             return tf.cond(first, lambda: self._forget_others(rows, variable), tf.no_op)
 
         if not self.keep_initial and has_accelerator():
-            # The steps are counted on the GPU, which tells once it has done all before: it is asked
-            # until the first step is made.
+            # The step counter is on the GPU, and reading it waits for all pending work: it is read
+            # until the first step is done, and a flag on the host from then on.
             if self._begun is None:
                 begun = host_variable(False)
                 self._begun = lambda: begun

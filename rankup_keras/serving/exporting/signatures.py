@@ -139,7 +139,7 @@ class _Functions:
         return self._score(parse_examples(check_vector(inputs[EXAMPLES]), self._spec))
 
     def _checked_encode(self, columns: Tensors) -> Tensors:
-        # Words are there, and a GPU would get a hundred kernels for a few numbers.
+        # Strings live on the host, and a GPU would launch a hundred kernels for a few numbers.
         with on_host():
             return self._features(check_columns(columns, self._spec))
 
