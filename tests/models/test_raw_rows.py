@@ -258,7 +258,7 @@ def test_no_rows_are_refused(model):
     rows = {name: column[:0] for name, column in tiny.make_rows().items()}
     labels = {name: column[:0] for name, column in tiny.make_labels().items()}
     for call in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
-        with pytest.raises(ValueError, match="There are no rows to train on, or to evaluate"):
+        with pytest.raises(ValueError, match="There are no rows to train on or to evaluate"):
             call(rows, labels)
 
 
