@@ -17,7 +17,8 @@ class History(Feature):
 
     Values are preprocessed exactly as the other feature's (one vocabulary, one
     table), padding (`""` or `-1`) is dropped wherever it stands, and of an
-    over-long history the newest values are kept.
+    over-long history the newest values are kept. Whatever the order in the data,
+    models see the newest value first.
 
     `Events` describe more than ids: times, actions and numbers beside them.
 
@@ -42,7 +43,7 @@ class History(Feature):
         rk.History("clicked", of="item", max_length=2),
     ])
     encoded = features.encode({"item": ["a"], "clicked": [["a", "b", "c"]]})["encoded_ids"]
-    assert encoded.tolist() == [[2, 3, 4]]  # 0 is missing, 1 unknown
+    assert encoded.tolist() == [[2, 4, 3]]  # 0 is missing, 1 unknown; the newest click first
     ```
     """
 
