@@ -67,7 +67,7 @@ def integer_ids(values: tf.Tensor, num_ids: int | Sequence[int]) -> tf.Tensor:
 def fixed_length(ids: tf.Tensor, length: int, keep: str) -> tf.Tensor:
     """Drops padding (id 0) wherever it is, keeps some ids, pads at the end.
 
-    `keep="first"` keeps the first ids in their order, `"last"` the last ones, the last of all first.
+    `keep="first"` keeps the first ids in their order, `"last"` the last ones, the last id first.
 
     (batch, any width) becomes (batch, length); the ids of several hash functions (batch, any
     width, hashes) become (batch, hashes * length), one function's after the other's.

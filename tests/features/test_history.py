@@ -10,9 +10,7 @@ from tests.helpers.features import check_config
     "feature",
     [
         History("s", of="c", max_length=5),
-        History(
-            "s", of="c", max_length=5, order="newest_first", combiner="sum", side=None, group="g"
-        ),
+        History("s", "c", 5, "newest_first", combiner="sum", matches=True, side=None, group="g"),
     ],
     ids=repr,
 )
