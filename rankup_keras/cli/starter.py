@@ -47,6 +47,7 @@ def starter(paths: list[str], found: Found) -> str:
     split, parts = _split(columns, user, rows)
     names = _task_names(labels)
     options = ", ".join(f"{key}: {_quoted(value)}" for key, value in found.csv.items())
+    tables = any(c.role in ("categorical", "list", "history", "events") for c in features)
     lines = [
         "# Everything about a model, from data to export:",
         f"#   rankup-keras train <this file>      (rows read: {rows:,})",
@@ -66,9 +67,9 @@ def starter(paths: list[str], found: Found) -> str:
         "features:",
         *(line for column in columns for line in _feature(column, side)),
         "",
-        *_model(features),
+        *_model(tables),
         "",
-        *_training(names, user, rows, "validation" in parts),
+        *_training(names, user, rows, "validation" in parts, tables),
         "",
         "# export: {path: saved_models/ranker}  # default: the run's own folder",
         "",
@@ -240,14 +241,12 @@ def _events(column: Column) -> list[str]:
     ]
 
 
-def _model(features: list[Column]) -> list[str]:
-    roles = {column.role for column in features}
-    categories = bool(roles & {"categorical", "list", "history", "events"})
+def _model(tables: bool) -> list[str]:
     return [
         "model:",
-        f"  type: {'RankUp' if categories else 'DCNv2'}  # or RankMixer, RankElastor, DLRM, DCNv2",
-        *(["  embedding_dropout: 0.3", "  dropout: 0.1"] if categories else []),
-        *(["  # token_dim: 32, num_blocks: 2 and all other arguments of the class"] * categories),
+        f"  type: {'RankUp' if tables else 'DCNv2'}  # or RankMixer, RankElastor, DLRM, DCNv2",
+        *(["  embedding_dropout: 0.3", "  dropout: 0.1"] if tables else []),
+        *(["  # token_dim: 32, num_blocks: 2 and all other arguments of the class"] * tables),
         "  # preset: rankup_base  # instead of `type`",
     ]
 
@@ -257,13 +256,16 @@ def batch_size_for(rows: int) -> int:
     return next(size for size in (1024, 512, 256, 128, 64, 32) if rows >= 100 * size or size == 32)
 
 
-def _training(tasks: list[str], user: str | None, rows: int, validation: bool) -> list[str]:
+def _training(
+    tasks: list[str], user: str | None, rows: int, validation: bool, tables: bool
+) -> list[str]:
     monitor = "val_auc" if len(tasks) == 1 else f"val_{tasks[0]}_auc"
     gauc = [f"  gauc_by: {_quoted(user)}  # ranks within the rows of a user"] if user else []
-    stopping = [
-        f"  early_stopping: {{monitor: {_quoted(monitor)}, mode: max, patience: 2}}",
-        "  fresh_tables: when_worse  # then re-initialize embedding tables each epoch",
-    ]
+    stopping = [f"  early_stopping: {{monitor: {_quoted(monitor)}, mode: max, patience: 2}}"]
+    if tables:
+        stopping.append(
+            "  fresh_tables: when_worse  # then re-initialize embedding tables each epoch"
+        )
     return [
         "training:",
         f"  batch_size: {batch_size_for(rows)}",

@@ -17,6 +17,7 @@ from tests.helpers.cli_inputs import click_table
 
 LABEL = Column("click", "label", "0 and 1")
 PRICE = Column("price", "numeric", "fractions")
+AD = Column("ad", "categorical", "text", distinct=9)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_a_file_in_forms_of_its_own(place, capfd):
 )
 def test_a_split_column_gives_the_parts(place, values, parts):
     part = Column("part", "split", "its values", values=values)
-    _, config = _written(place, [LABEL, PRICE, part], csv={"delimiter": ";"})
+    _, config = _written(place, [LABEL, AD, part], csv={"delimiter": ";"})
     assert config["data"]["csv"] == {"delimiter": ";"}
     if parts is None:
         assert config["data"]["split"]["train"] == 0.8
@@ -172,7 +173,9 @@ def test_the_name_is_that_of_the_data():
 
 
 def test_numbers_alone_get_a_model_that_takes_them(place):
-    assert _written(place, [LABEL, PRICE])[1]["model"]["type"] == "DCNv2"
+    settings = _written(place, [LABEL, PRICE])[1]
+    assert settings["model"]["type"] == "DCNv2"
+    assert "fresh_tables" not in settings["training"]  # which needs embedding tables
 
 
 def test_where_a_row_was_shown_is_asked_about(place):
