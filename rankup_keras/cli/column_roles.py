@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankup_keras.cli.amounts import grouped, point_groups, shortened, with_units
+from rankup_keras.cli.amounts import grouped, numbers_but_for, point_groups, shortened, with_units
 from rankup_keras.cli.label_columns import Label, find_labels, plain
 from rankup_keras.cli.list_columns import (
     as_lists,
@@ -36,7 +36,9 @@ from rankup_keras.features.target import family
 _OTHER_LABEL = re.compile(r"(^|_)(label|target)(_|$)")
 _ID = re.compile(r"(^|_)(id|user|item|uid|iid|ad|campaign|category|cat|code|city|country)(_|$)|id$")
 _NUMBER = re.compile(
-    r"(^|_)(age|price|count|num|amount|score|rating|mean|rate|ctr|sum|duration|dwell|length|ms)s?(_|$)"
+    r"(^|_)((age|price|count|num|amount|score|rating|mean|rate|ctr|sum|duration|dwell|length|ms)s?"
+    r"|seconds|secs?|minutes|hours|days|bytes|quantity|qty|distance|balance|salary|income|percent)"
+    r"(_|$)"
 )
 _INDEX = re.compile(r"^$|^unnamed_\d+$|^index$|^index_level_\d+$|^row(_?(id|number|num|nr))?$")
 # What one request has: later ones come with values of their own.
@@ -252,16 +254,21 @@ def _judge_text(name: str, values: pa.Array, distinct: int, known: int) -> Colum
     if sum(objects) > 0.9 * len(shown):
         read = f"rows[{name!r}].map(json.loads)"
         why = f"its values are lists as text; write them as `a|b|c`, or in Parquet `{read}`"
-        if shown[0].strip().startswith("{"):
+        if re.match(r"\s*\[\s*\[", shown[-1]):
+            why = "its values are lists of lists as text; features take one list per row"
+        elif shown[0].strip().startswith("{"):
             why = "its values are objects as text; write their fields as columns, in pandas "
             why += f"`rows.join(pandas.json_normalize({read}))`"
         return Column(name, "skip", why)
-    words = np.mean([len(value.split()) for value in shown])
-    if words > 5 and distinct > 0.5 * known:
+    length = np.mean([len(value.split()) for value in shown])
+    if length > 5 and distinct > 0.5 * known:
         return Column(name, "skip", "it is free text")
     lines = any("\n" in value or "\r" in value for value in shown)
     several = sum("," in value for value in shown) > 0.5 * len(shown)
     why = "text with commas; if these are lists, see list_separator" if several else "text"
+    if words := numbers_but_for(values):
+        told = ", ".join(map(show, words))
+        why = f"text, numbers but for {told} (leave these empty, and it can be numeric)"
     return Column(name, "categorical", why, lines=lines)
 
 
@@ -310,7 +317,8 @@ def _judge_list(name: str, array: pa.Array, kind: str) -> Column:
         return Column(name, "skip", "its lists of numbers differ in length")
     times = kind.startswith("list of timestamp")
     if kind not in ("list of text", "list of integer") and not times:
-        return Column(name, "skip", f"no feature takes its type {array.type}")
+        flat = "; features take one list per row" if kind.startswith("list of list") else ""
+        return Column(name, "skip", f"no feature takes its type {array.type}{flat}")
     dtype = "string" if kind == "list of text" else "int64"
     usual = int(np.quantile(lengths, 0.95))
     return Column(name, "list", "lists", dtype, length=max(1, usual))

@@ -15,8 +15,9 @@ MANY = 20_000
 # Rows below which there are too few to part, and below which the shares are larger.
 FEW, SOME = 100, 1000
 _USER = re.compile(r"^(user|user_?id|uid|member_?id|visitor_?id)$")
-# Where a row was shown, which mostly follows from the scores.
-_SHOWN = re.compile(r"(^|_)(position|pos|rank|slot)(_|$)")
+# Where a row was shown, which mostly follows from the scores, and what is said of it afterwards.
+_SHOWN = re.compile(r"(^|_)(position|pos|rank|slot|ratings?|stars)(_|$)")
+_SIDES = "add `side: user` to those that all candidates of a request have in common"
 _FEATURES = {"categorical", "numeric", "list", "history", "vector", "events"}
 
 
@@ -64,7 +65,7 @@ def starter(paths: list[str], found: Found) -> str:
         "tasks:  # columns of 0 and 1, or of values that `positive` tells apart",
         *_tasks(labels, names),
         "",
-        "features:",
+        "features:" + ("" if side else f"  # {_SIDES}") * (len(features) > 1),
         *(line for column in columns for line in _feature(column, side)),
         "",
         *_model(tables),
@@ -83,8 +84,12 @@ def _like_labels(columns: list[Column]) -> str:
     lines = [f"{c.name!r} is named like one: {c.why}. " for c in named if c.role == "skip"]
     ways = [f"--label '{c.name}=<value>'" for c in named if c.role == "categorical"]
     told = "".join(lines) + (f"Perhaps {' or '.join(ways)}. " if ways else "")
+    return told + _of_two(columns)
+
+
+def _of_two(columns: list[Column]) -> str:
     two = [repr(c.name) for c in columns if c.role == "categorical" and c.distinct == 2]
-    return told + (f"Of two values: {', '.join(two)}. " if two else "")
+    return f"Of two values: {', '.join(two)}. " if two else ""
 
 
 def _split(columns: list[Column], user: str | None, rows: int) -> tuple[list[str], set[str]]:
@@ -172,7 +177,7 @@ def _feature(column: Column, user: str | None) -> list[str]:
         unit = f", unit: {column.unit}" if column.unit else ""
         if column.why == OWN_FORM:
             return [f"  # {name} is left out: {why}; 2024-01-31 is read, in a split by time too"]
-        offer = f"  # - {{type: timestamp, name: {name}{unit}}}  # its hour and weekday"
+        offer = f"  # - {{type: timestamp, name: {name}{unit}}}  # its hour and weekday in UTC"
         return [f"  # {name} is left out: {why}", offer]
     shown = "; is it known before the ranking?" if _SHOWN.search(plain(column.name)) else ""
     if column.role == "numeric":
@@ -209,13 +214,18 @@ def _rule(label: Column) -> str:
 
 def summary(path: Path, found: Found) -> str:
     """What was guessed, and where it says why, in a few lines for people."""
-    labels = [f"{_rule(c)} ({c.rate:.1%} positive)" for c in found.columns if c.role == "label"]
+    tasks = [column for column in found.columns if column.role == "label"]
+    labels = [f"{_rule(c)} ({c.rate:.1%} positive)" for c in tasks]
+    others = _of_two(found.columns) if all(c.why.startswith("a rating") for c in tasks) else ""
     features = sum(column.role in _FEATURES for column in found.columns)
     left = [c.name for c in found.columns if c.role == "skip" or (c.role == "time" and not c.of)]
-    some = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
+    some = ", ".join(map(_quoted, left[:10])) + (
+        f" and {len(left) - 10} more" if len(left) > 10 else ""
+    )
     lines = [
         *found.told,
         f"To predict: {', '.join(labels)}",
+        *([f"{others}To predict one of these: --label '<column>=<value>'"] if others else []),
         f"Features: {features} of {len(found.columns)} columns",
         *([f"Left out, the file says why: {some}"] if left else []),
         f"Wrote {path}. Look it over, then: rankup-keras train {path}",

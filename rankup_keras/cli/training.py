@@ -113,6 +113,13 @@ def learn(project: Project, keep: Path | None = None) -> Statistics:
     rates = ", ".join(f"{rate:.2%} {name}" for name, rate in found.labels.items())
     seconds = time.perf_counter() - begun
     out.say(f"{found.rows:,} rows to train on, {rates} ({seconds:.1f} s)")
+    for name, rate in found.labels.items():
+        if rate in (0, 1):
+            out.say(
+                f"Warning: {'every' if rate else 'no'} row to train on is positive for task "
+                f"{name!r}, so that nothing can be learned of it. Its label's `positive` says "
+                "which values are."
+            )
     _check_other_parts(project)
     return found
 

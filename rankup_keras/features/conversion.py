@@ -28,7 +28,7 @@ from rankup_keras.features.target import (
 
 # Marks of a missing value in columns of numbers; in text only the empty value and Hive's `\N` are,
 # since NA is a country.
-NO_NUMBER = ("", "\\N", "NULL", "null", "NA", "N/A", "None", "none", "nan", "NaN")
+NO_NUMBER = ("", "\\N", "NULL", "null", "NA", "N/A", "n/a", "None", "none", "nan", "NaN")
 NO_TEXT = b"\\N"
 
 # A number with thousands separators, which Excel and locales write; 0.125 and 1,5 are none.

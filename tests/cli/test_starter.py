@@ -203,3 +203,12 @@ def test_a_summary_names_what_is_left_out():
 @pytest.mark.parametrize(("rows", "size"), [(50, 32), (8000, 64), (102_399, 512), (10**9, 1024)])
 def test_batches_leave_a_hundred_steps(rows, size):
     assert batch_size_for(rows) == size
+
+
+def test_a_rating_is_not_the_last_word():
+    """Where it alone was taken for a label, columns of two words are named beside it."""
+    rating = Column("rating", "label", "a rating up to 5; choose the threshold", positive=">= 4")
+    done = Column("done?", "categorical", "text", distinct=2)
+    said = summary(Path("a.yaml"), Found([rating, done, AD], 9, "csv", {}, []))
+    assert "Of two values: 'done?'. To predict one of these: --label '<column>=<value>'" in said
+    assert "Of two" not in summary(Path("a.yaml"), Found([LABEL, done, AD], 9, "csv", {}, []))
