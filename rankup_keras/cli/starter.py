@@ -166,7 +166,7 @@ def _feature(column: Column, user: str | None) -> list[str]:
     if column.role in ("label", "split", "part"):
         return []
     if column.role == "events":
-        return _events(column)
+        return _events(column, user)
     if column.role == "time" and column.of:
         unit = f", unit: {column.unit}" if column.unit else ""
         return [f"  - {{type: timestamp, name: {name}{unit}}}  # of the request, for {column.of}"]
@@ -186,6 +186,7 @@ def _feature(column: Column, user: str | None) -> list[str]:
         return [f"  - {{type: pretrained, name: {name}, dim: {column.length}}}"]
     if column.role == "history":
         of = f"of: {_quoted(column.of)}, max_length: {column.length}"
+        of += ", matches: true" * (column.of != user)
         return [f"  - {{type: history, name: {name}, {of}}}  # {column.why}"]
     if column.role == "list":
         length = f"max_length: {column.length}"
@@ -233,9 +234,10 @@ def summary(path: Path, found: Found) -> str:
     return "\n".join(lines)
 
 
-def _events(column: Column) -> list[str]:
+def _events(column: Column, user: str | None) -> list[str]:
     """The lines of events, after the column of their times."""
     given = column.events or {}
+    compared = any(isinstance(of, str) and of != user for of in given["ids"].values())
     ids = ", ".join(f"{_quoted(name)}: {_quoted(of)}" for name, of in given["ids"].items())
     numbers = ", ".join(f"{_quoted(n)}: {how}" for n, how in given["numbers"].items())
     order = given["order"]
@@ -248,6 +250,7 @@ def _events(column: Column) -> list[str]:
         f"    request_time: {_quoted(column.of)}",
         f"    order: {order}",
         f"    max_length: {column.length}",
+        *(["    matches: true  # how many events have the candidate's values"] * compared),
     ]
 
 
