@@ -1,8 +1,9 @@
-"""Numbers in text that are not read as numbers: with thousands separators, or with a unit."""
+"""Numbers that are not what they seem: with thousands separators, with a unit, or no value."""
 
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -77,3 +78,16 @@ def point_groups(values: pa.Array) -> bool:
         and len(whole) >= 5
         and all(re.match(GROUPED[","], value) for value in pointed)
     )
+
+
+def mark_of_missing(known: np.ndarray) -> str:
+    """A question about the one negative number, if it looks like what stands for no value."""
+    least = known.min()
+    marks = known == least
+    if (
+        least not in (-1, -9, -99, -999, -9999)
+        or marks.mean() < 0.01
+        or known[~marks].min(initial=0) < 0
+    ):
+        return ""
+    return f"; if {least:.0f} ({marks.mean():.0%} of rows) stands for no value, leave it empty"

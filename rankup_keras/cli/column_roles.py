@@ -9,7 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankup_keras.cli.amounts import grouped, numbers_but_for, point_groups, shortened, with_units
+from rankup_keras.cli.amounts import (
+    grouped,
+    mark_of_missing,
+    numbers_but_for,
+    point_groups,
+    shortened,
+    with_units,
+)
 from rankup_keras.cli.label_columns import Label, find_labels, plain
 from rankup_keras.cli.list_columns import (
     as_lists,
@@ -137,6 +144,8 @@ def read_columns(
             csv["list_separator"] = separator
         sample.table = as_lists(sample, separator)
     columns = judge(sample, labels, source.text, csv.get("decimal", "."))
+    for name in sorted({name for name in schema.names if name not in sample.table.schema.names}):
+        columns.append(Column(name, "skip", "there are several columns of this name; rename them"))
     return Found(columns, sample.rows, kind, csv, told, bad_rows.count)
 
 
@@ -145,15 +154,8 @@ def judge(
 ) -> list[Column]:
     """The role of every column; `text` says that values of text may be numbers."""
     names = sample.table.schema.names
-    repeated = {name for name in names if names.count(name) > 1}
-    single = [name for name in names if name not in repeated]
-    found = {label.name: label for label in find_labels(sample, single, labels)}
-    columns = [
-        Column(name, "skip", "there are several columns of this name")
-        if name in repeated
-        else _judge(name, sample, found, bool(labels), text, decimal)
-        for name in names
-    ]
+    found = {label.name: label for label in find_labels(sample, names, labels)}
+    columns = [_judge(name, sample, found, bool(labels), text, decimal) for name in names]
     _drop_unknown(columns, sample)
     name_times(columns, sample)
     _leave_out_leaks(columns, sample)
@@ -279,10 +281,11 @@ def _judge_number(
     if not len(known):
         return Column(name, "skip", "it has no finite number")
     whole = bool(np.all(known == np.round(known)))
+    mark = mark_of_missing(known)
     if _NUMBER.search(lower):
-        return Column(name, "numeric", "its name")
+        return Column(name, "numeric", f"its name{mark}")
     if not whole:
-        return Column(name, "numeric", "fractions")
+        return Column(name, "numeric", f"fractions{mark}")
     # The integer -1 stands for a missing id, so that negative ones are read as text.
     dtype = "string" if known.min() < 0 else dtype
     if _ID.search(lower):
@@ -294,7 +297,7 @@ def _judge_number(
         return Column(name, "categorical", "whole numbers close together", dtype)
     if distinct <= 0.2 * len(known) and not _like_counts(known):
         return Column(name, "categorical", "whole numbers that repeat like codes", dtype)
-    return Column(name, "numeric", "whole numbers far apart")
+    return Column(name, "numeric", f"whole numbers far apart{mark}")
 
 
 def _like_counts(known: np.ndarray) -> bool:

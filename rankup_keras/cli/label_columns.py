@@ -142,6 +142,7 @@ def _check_both(sample: Sample, label: Label, asked: str) -> None:
     raise RunError(
         f"By --label {asked!r} {'every' if label.rate else 'no'} row is positive. {label.name!r} "
         f"has {len(values):,} values, such as {told}."
+        + (" A row without one is no negative: fill it." if label.rate and label.missing else "")
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from rankup_keras.cli.column_roles import Column, Found
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.label_columns import LABEL, plain
-from rankup_keras.cli.time_columns import OWN_FORM
+from rankup_keras.cli.time_columns import FRACTIONS, OWN_FORM
 
 # Distinct values in the sample from which on a column is hashed.
 MANY = 20_000
@@ -175,8 +175,9 @@ def _feature(column: Column, user: str | None) -> list[str]:
     if column.role == "time":
         why = f"{column.why}; a time itself teaches nothing of later ones"
         unit = f", unit: {column.unit}" if column.unit else ""
-        if column.why == OWN_FORM:
-            return [f"  # {name} is left out: {why}; 2024-01-31 is read, in a split by time too"]
+        read = {OWN_FORM: "2024-01-31 is", FRACTIONS: "whole numbers are"}.get(column.why)
+        if read:
+            return [f"  # {name} is left out: {why}; {read} read, in a split by time too"]
         offer = f"  # - {{type: timestamp, name: {name}{unit}}}  # its hour and weekday in UTC"
         return [f"  # {name} is left out: {why}", offer]
     shown = "; is it known before the ranking?" if _SHOWN.search(plain(column.name)) else ""

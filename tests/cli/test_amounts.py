@@ -1,9 +1,16 @@
 """Numbers in text that are not read as numbers."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from rankup_keras.cli.amounts import grouped, numbers_but_for, shortened, with_units
+from rankup_keras.cli.amounts import (
+    grouped,
+    mark_of_missing,
+    numbers_but_for,
+    shortened,
+    with_units,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,3 +61,10 @@ def test_words_among_numbers():
     assert numbers_but_for(pa.array(ages)) == []
     assert numbers_but_for(pa.array(["17", "many", "few"])) == []
     assert numbers_but_for(pa.array([*ages, *"abcdef"])) == []
+
+
+def test_a_number_that_stands_for_no_value():
+    ages = np.array([31.0, 64.0, 17.0] * 9)
+    assert "if -999 (10% of rows) stands" in mark_of_missing(np.r_[ages, [-999] * 3])
+    assert mark_of_missing(np.r_[ages, -5, -999]) == ""  # negative numbers as others are
+    assert mark_of_missing(ages) == ""

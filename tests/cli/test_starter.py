@@ -12,7 +12,7 @@ from rankup_keras.cli.checks import load
 from rankup_keras.cli.column_roles import Column, Found
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.starter import batch_size_for, default_path, starter, summary
-from rankup_keras.cli.time_columns import OWN_FORM
+from rankup_keras.cli.time_columns import FRACTIONS, OWN_FORM
 from tests.helpers.cli_inputs import click_table
 
 LABEL = Column("click", "label", "0 and 1")
@@ -156,9 +156,10 @@ def test_what_is_only_named_like_a_label_is_told(place):
 
 
 def test_dates_that_are_not_read_are_not_offered(place):
-    text, _ = _written(place, [LABEL, PRICE, Column("day", "time", OWN_FORM)])
-    assert "2024-01-31 is read" in text
-    assert "type: timestamp" not in text
+    for form, told in ((OWN_FORM, "2024-01-31 is read"), (FRACTIONS, "whole numbers are read")):
+        text, _ = _written(place, [LABEL, PRICE, Column("day", "time", form)])
+        assert told in text
+        assert "type: timestamp" not in text
 
 
 def test_a_user_alone_is_no_side(place):
