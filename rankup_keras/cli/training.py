@@ -115,11 +115,13 @@ def learn(project: Project, keep: Path | None = None) -> Statistics:
     out.say(f"{found.rows:,} rows to train on, {rates} ({seconds:.1f} s)")
     for name, rate in found.labels.items():
         if rate in (0, 1):
-            out.say(
-                f"Warning: {'every' if rate else 'no'} row to train on is positive for task "
-                f"{name!r}, so that nothing can be learned of it. Its label's `positive` says "
-                "which values are."
+            told = (
+                f"{'every' if rate else 'no'} row to train on is positive for task {name!r}, so "
+                "that nothing can be learned of it. Its label's `positive` says which values are."
             )
+            out.say(f"Warning: {told}")
+            if keep is not None:
+                project.run.note(f"warning: {told}")
     _check_other_parts(project)
     return found
 
