@@ -1,6 +1,7 @@
 """Labels of tasks, read in one way from arrays and from the elements of datasets."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ import tensorflow as tf
 
 from rankup_keras.layers.towers import Task
 from rankup_keras.models.sampled_labels import with_rates
+
+# Labels without a positive one from which on it is told.
+_MANY = 1000
 
 
 def check_name(name: str | None) -> None:
@@ -100,7 +104,9 @@ class Labels:
         if among:
             labels = {name: columns[key] for name, key in self.columns.items() if key in columns}
             for name in self.rules.keys() & labels.keys():
-                labels[name] = self.rules[name](labels[name])
+                values, labels[name] = labels[name], self.rules[name](labels[name])
+                if not tf.is_tensor(values):
+                    _warn_of_no_positives(name, self.rules[name], values, labels[name])
         if not isinstance(labels, Mapping):
             if len(self.columns) > 1:
                 raise ValueError(
@@ -181,6 +187,19 @@ def with_certain_negatives(labels: Mapping[str, Any], after: Mapping[str, str]) 
     return result
 
 
+def _warn_of_no_positives(name: str, rule: Any, values: Any, labels: np.ndarray) -> None:
+    """Warns where no value of many is positive: the rule may be misspelled."""
+    if np.isfinite(labels).sum() < _MANY or np.any(labels > 0):
+        return
+    known = np.ravel(np.asarray(values, dtype=object))[np.isfinite(labels)]
+    some = ", ".join(repr(value) for value in list(dict.fromkeys(known.tolist()))[:4])
+    warnings.warn(
+        f"None of {len(known):,} labels of task {name!r} is positive by "
+        f"positive={rule.rule!r}. Received values such as {some}.",
+        stacklevel=2,
+    )
+
+
 def check_lengths(rows: int, labels: Mapping[str, Any], weights: Any) -> None:
     """Refuses labels and weights that are not one per row.
 
@@ -221,7 +240,7 @@ def _checked_weights(owner: str, weights: Any) -> Any:
         with tf.control_dependencies([tf.debugging.Assert(fine, [f"{rule}:", weights])]):
             return tf.reshape(weights, (-1,))
     try:
-        array = np.asarray(weights, dtype=np.float32)
+        array = _known(weights)
     except (TypeError, ValueError):
         raise TypeError(f"{rule}: {weights!r:.80}.") from None
     _check_shape(owner, array)
@@ -244,7 +263,7 @@ def _check_shape(owner: str, weights: Any) -> None:
 
 def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
     try:
-        array = np.asarray(labels, dtype=np.float32)
+        array = _known(labels)
     except (TypeError, ValueError):
         first = next(iter(np.ravel(np.asarray(labels, dtype=object))), None)
         raise TypeError(
@@ -262,6 +281,13 @@ def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
             f"{wrong.flat[0]}.{_hint(name) if np.isnan(wrong).any() else ' ' + _rule(name)}"
         )
     return array.reshape(-1, 1)
+
+
+def _known(values: Any) -> np.ndarray:
+    """Numbers, float32, NaN where they are masked: `np.asarray` gives what lies behind the mask."""
+    if np.ma.isMaskedArray(values):
+        return values.astype(np.float32).filled(np.nan)
+    return np.asarray(values, dtype=np.float32)
 
 
 def _rule(name: str) -> str:

@@ -33,6 +33,15 @@ def test_arrays_and_datasets_give_the_same():
         assert all(np.asarray(column).dtype == np.float32 for column in labels.values())
 
 
+def test_a_rule_that_no_label_fits_is_told():
+    """Misspelled, it would train a constant."""
+    labels = Labels([rk.Task("seen", label="end", positive="finish")])
+    ends = ["abandoned", "finished"] * 500
+    with pytest.warns(UserWarning, match="positive='finish'.* such as 'abandoned', 'finished'"):
+        labels.read(None, {"end": ends})
+    assert not labels.read(None, {"end": ends[:998]})["seen"].any()  # few may have none
+
+
 def test_weights_of_classes():
     click = np.array([1, 0, 0, 1])
     weights = ONE.class_weights(ONE.read(click, {}), {1: 5.0, 0: 0.5})
@@ -100,6 +109,16 @@ def test_weights_are_numbers_from_0(wrong):
         in_pipeline(checked_weights, weights)
     with pytest.raises(TypeError, match="`sample_weight` must be numbers"):
         checked_weights(["a"])
+
+
+def test_what_is_masked_is_missing():
+    column = np.ma.masked_array([1, 0, 1], [False, False, True])
+    with pytest.raises(ValueError, match="1 others, such as nan"):
+        ONE.read(column, {})
+    skipping = Labels([rk.Task("click", missing_labels="skip")])
+    assert np.isnan(skipping.read(column, {})["click"]).tolist() == [[False], [False], [True]]
+    with pytest.raises(ValueError, match="such as nan in row 2"):
+        checked_weights(column)
 
 
 def test_a_name_that_no_operation_can_have_is_refused():
