@@ -55,11 +55,12 @@ def gpu_residual(
     after: Callable[[Any], Any] | None,
     dropout: Callable[[Any], Any],
 ) -> Any:
-    """The sum is rounded in memory, and so is its gradient.
+    """The sum is rounded in memory, and so are its gradient and that of a norm before the layer.
 
-    Without the barriers XLA leaves the rounding out where another sum follows, and writes float32.
+    Without the barriers XLA leaves the rounding out where another sum follows, and writes float32;
+    of a mixing layer's gradient, which the norm's kernel cannot read transposed, times the gain.
     """
-    inner = layer(x if before is None else before(x))
+    inner = layer(x if before is None else in_layout(_rounded_gradient, before(x)))
     y = in_layout(_rounded, reference.add(x, in_layout(dropout, inner)))
     return y if after is None else after(y)
 
@@ -67,6 +68,11 @@ def gpu_residual(
 @tf.custom_gradient
 def _rounded(x: Any) -> Any:
     return optimization_barrier(x), optimization_barrier
+
+
+@tf.custom_gradient
+def _rounded_gradient(x: Any) -> Any:
+    return tf.identity(x), optimization_barrier
 
 
 def mean_of_tokens(x: Any) -> Any:

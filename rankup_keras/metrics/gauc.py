@@ -7,6 +7,8 @@ import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
+from rankup_keras.compat.xla import in_xla
+from rankup_keras.kernels.program import host_variable, read_on_host
 from rankup_keras.metrics.histograms import add_at, logits
 
 LARGEST_LOGIT = 12.0
@@ -77,6 +79,7 @@ class GAUC(keras.metrics.Metric):
         self.slot: int | None = None
         self.rows = 0
         self._direction = "up"
+        self._batches: dict[int, tf.Variable] = {}
         # A strategy's replicas are traced in threads that take turns.
         self._current = threading.local()
 
@@ -111,11 +114,8 @@ class GAUC(keras.metrics.Metric):
         shape, zeros = (self.groups * self.bins,), keras.initializers.Zeros()
         self._positives = self.add_variable(shape, zeros, name="positives")
         self._negatives = self.add_variable(shape, zeros, name="negatives")
-        # Batches of the pass, and the value as of the last one that was shown.
-        self._batches, self._shown = (
-            self.add_variable((), zeros, "float32", "only_first_replica", name=name)
-            for name in ("batches", "shown")
-        )
+        # The value as of the last batch that was shown.
+        self._shown = self.add_variable((), zeros, "float32", "only_first_replica", name="shown")
         return self
 
     def read_groups(self, inputs: Any) -> None:
@@ -132,7 +132,8 @@ class GAUC(keras.metrics.Metric):
                 f"The metric {self.name!r} has no groups: `compile` of a model of this package "
                 "hands them over; elsewhere call `bind(features)` and give `groups`."
             )
-        ids = tf.cast(tf.reshape(ids, (-1,)), tf.int32)
+        # TensorFlow would clip int32 on the host, which then waits for a GPU.
+        ids = tf.cast(tf.reshape(ids, (-1,)), tf.int64)
         y = tf.cast(tf.reshape(y_true, (-1,)), tf.float32)
         w = tf.ones_like(y)
         if sample_weight is not None:
@@ -141,28 +142,48 @@ class GAUC(keras.metrics.Metric):
             # Multiples of the golden ratio lie evenly, so that frequent ids, which come first,
             # have their fair part; modulo a prime no two ids meet in one place.
             step = round(self._prime * (5**0.5 - 1) / 2)
-            place = tf.cast(ids, tf.int64) * step % self._prime
+            place = ids * step % self._prime
             kept = place < self.groups
             w = tf.where(kept, w, tf.zeros_like(w))
-            ids = tf.cast(tf.where(kept, place, tf.zeros_like(place)), tf.int32)
+            ids = tf.where(kept, place, tf.zeros_like(place))
         share = (logits(y_pred, 1e-7) / LARGEST_LOGIT + 1) / 2
-        bin_ = tf.clip_by_value(tf.cast(share * self.bins, tf.int32), 0, self.bins - 1)
+        bin_ = tf.clip_by_value(tf.cast(share * self.bins, tf.int64), 0, self.bins - 1)
         place = ids * self.bins + bin_
         add_at(self._positives, place, w * y)
         add_at(self._negatives, place, w * (1 - y))
-        self._batches.assign_add(1.0)
+        if not in_xla():
+            with tf.device("/cpu:0"):
+                self._count().assign_add(1)
 
     def result(self) -> Any:
         if self.slot is None:
             return tf.constant(0.0)
-        if not tf.inside_function():
+        if not tf.inside_function() or in_xla():
             return self._of_histograms()
-        number, shown = map(tf.convert_to_tensor, (self._batches, self._shown))
-        power = tf.reduce_any(tf.equal(number, [4.0**k for k in range(6)]))
-        due = power | tf.equal(number % 4096, 0)
+        with tf.device("/cpu:0"):
+            number = read_on_host(self._count())
+            power = tf.reduce_any(tf.equal(number, [4**k for k in range(6)]))
+            due = power | tf.equal(number % 4096, 0)
+        shown = tf.convert_to_tensor(self._shown)
         shown = tf.cond(due, self._of_histograms, lambda: shown)
         self._shown.assign(shown)
         return shown
+
+    def reset_state(self) -> None:
+        super().reset_state()
+        for count in self._batches.values():
+            count.assign(0)
+
+    def _count(self) -> tf.Variable:
+        """A replica's batches of the pass, on the host: to branch on them waits for no GPU."""
+        context = tf.distribute.get_replica_context()
+        replica = 0
+        if context is not None:
+            found = tf.convert_to_tensor(context.replica_id_in_sync_group)
+            replica = int(tf.get_static_value(found))
+        if replica not in self._batches:
+            self._batches[replica] = host_variable(0)
+        return self._batches[replica]
 
     def _of_histograms(self) -> tf.Tensor:
         positives, negatives = (

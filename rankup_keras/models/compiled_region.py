@@ -223,7 +223,8 @@ class CompiledRegion:
         """Why XLA does not take a function of such arguments; empty if it does."""
         layers = nested_layers(self.part.network)
         for layer in layers:
-            if not layer.supports_jit and layer.name not in self.part.tables:
+            takes = layer.supports_jit or getattr(layer, "dense_in_xla", False)
+            if not takes and layer.name not in self.part.tables:
                 who = f"Layer '{layer.name}' ({type(layer).__name__})"
                 return f"{who} says that XLA cannot compile it (`supports_jit`)"
         flat = keras.tree.flatten(arguments)

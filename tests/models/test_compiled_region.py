@@ -77,10 +77,15 @@ def assert_same(plain, compiled, tolerance):
         np.testing.assert_allclose(found, own, rtol=tolerance, atol=tolerance, err_msg=own.path)
 
 
+SETTINGS = {
+    "embeddings_regularizer": keras.regularizers.L2(0.01),
+    "ffn": {"kind": "sparse_moe", "num_experts": 4, "num_active": 2},
+}
+
+
 @pytest.fixture(scope="module")
 def pair():
-    settings = {"embeddings_regularizer": keras.regularizers.L2(0.01)}
-    return [train(compiled, **settings) for compiled in (False, True)]
+    return [train(compiled, **SETTINGS) for compiled in (False, True)]
 
 
 def test_it_trains_and_scores_alike(pair):
@@ -107,9 +112,8 @@ def test_other_optimizers_metrics_and_dtypes_train_alike():
 
 
 def test_one_replica_trains_as_none(pair):
-    settings = {"embeddings_regularizer": keras.regularizers.L2(0.01)}
     with tf.distribute.MirroredStrategy(["cpu:0"]).scope():
-        replicated = train(True, **settings)
+        replicated = train(True, **SETTINGS)
     assert_same(pair[1], replicated, tolerance=1e-6)
 
 
@@ -150,6 +154,14 @@ def seen_gpu(monkeypatch):
     for module in ("kernels.program", "optimizers.row_sparse", "optimizers.ftrl"):
         module = importlib.import_module(f"rankup_keras.{module}")
         monkeypatch.setattr(module, "has_accelerator", lambda: True)
+
+
+def test_groups_wait_for_no_gpu(seen_gpu):
+    model = make_model(
+        True, metrics=["auc", rk.metrics.GAUC("user"), rk.metrics.GAUC("user", 7, name="few")]
+    )
+    for kind in ("train", "test"):
+        assert waits_for_gpu(step_of(model, kind=kind)[0]) == []
 
 
 @pytest.mark.parametrize("batch", [BATCH, None])
@@ -244,6 +256,12 @@ def test_a_layer_that_xla_does_not_take_is_named(layer, said):
         warnings.simplefilter("error")
         assert np.isfinite(model.evaluate(rows, verbose=0)[0])
         assert np.isfinite(model.predict(rows, verbose=0)["click"]).all()
+
+
+def test_many_sparse_experts_are_not_compiled():
+    model = make_model(True, ffn={**SETTINGS["ffn"], "num_experts": 7})
+    with pytest.warns(UserWarning, match=r"\(PerTokenTopKMoE\).*supports_jit"):
+        assert not model.compiled_region().takes_scoring(model.encode(make_rows()))
 
 
 def test_dropout_repeats_with_the_state_of_its_seeds():

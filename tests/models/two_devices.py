@@ -33,7 +33,8 @@ def trained(rows, compiled, ahead=False):
     with STRATEGY.scope():
         model = rk.RankMixer(features, ["click"], token_dim=4, num_tokens=2, num_blocks=1)
         optimizer = rk.optimizers.Split("adagrad", "adam")
-        model.compile(optimizer, jit_compile=compiled, prefetch_to_device=ahead)
+        metrics = [rk.metrics.GAUC("b")]
+        model.compile(optimizer, metrics=metrics, jit_compile=compiled, prefetch_to_device=ahead)
     model.fit(rows, batch_size=8, epochs=2, shuffle=False, verbose=0)
     return model
 
@@ -54,6 +55,11 @@ def main():
     ]
     written = [file.name for file in pathlib.Path(DUMP.name).glob("*_train_*before_optimizations*")]
     print(compiled.compiled_region().full_batch("train"), max(gaps) < 1e-6, len(written))
+    found = compiled.evaluate(rows, batch_size=4, verbose=0, return_dict=True)["gauc"]
+    encoded, gauc = compiled.encode(rows), rk.metrics.GAUC("b").bind(compiled.features)
+    gauc.read_groups(encoded)
+    gauc.update_state(rows["click"], compiled(encoded)["click"])
+    print(abs(found - float(gauc.result())) < 1e-6)
     ahead = trained(rows, False, ahead=True)
     print(all(map(np.array_equal, ahead.get_weights(), plain.get_weights())), *where_batches_are())
     one_device = tf.distribute.get_strategy()

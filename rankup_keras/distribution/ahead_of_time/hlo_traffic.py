@@ -90,7 +90,9 @@ class _Count:
                 yield self._kind(i, computation), 1, self._instruction(i, computation).bytes
 
     def _kind(self, i: Instruction, where: Computation) -> str:
-        if self._flops(i, where) or re.search(r'custom_call_target="[^"]*gemm', i.attributes):
+        if self._flops(i, where) or re.search(
+            r'custom_call_target="[^"]*(gemm|matmul)', i.attributes
+        ):
             return PRODUCTS
         parts = self._called(i).instructions.values() if i.op == "fusion" else [i]
         if any(part.op in ("reduce", "reduce-window", "scatter") for part in parts):

@@ -153,14 +153,15 @@ def test_kernels_of_a_gpu_are_counted_by_kind():
         f"  %a = {plain} parameter(0)\n"
         "  %w = f32[16,16]{1,0} parameter(1)\n"
         f"  %y = {plain} dot(%a, %w), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}\n"
-        f"  %z = {plain} negate(%y)\n"
+        f'  %m = {plain} custom-call(%y, %w), custom_call_target="__cublas$lt$matmul"\n'
+        f"  %z = {plain} negate(%m)\n"
         f"  %c = {plain} copy(%z)\n"
         "  ROOT %s = f32[8]{0} fusion(%c), kind=kInput, calls=%total",
         others,
     )
     size = 8 * 16 * 4
     assert count_kernels(text) == {
-        "products": (1, 2 * size + 16 * 16 * 4),
+        "products": (2, 2 * (2 * size + 16 * 16 * 4)),
         "element-wise": (1, 2 * size),
         "copies": (1, 2 * size),
         "reductions": (1, size + 8 * 4),
