@@ -109,8 +109,8 @@ class GAUC(keras.metrics.Metric):
         self.groups = min(rows, self.max_groups)
         self._prime = _prime_from(rows)
         shape, zeros = (self.groups * self.bins,), keras.initializers.Zeros()
-        self._positives = self.add_variable(shape, zeros, name="positives")
-        self._negatives = self.add_variable(shape, zeros, name="negatives")
+        self._positives = self.add_variable(shape, zeros, "float32", name="positives")
+        self._negatives = self.add_variable(shape, zeros, "float32", name="negatives")
         # Batches of the pass, and the value as of the last one that was shown.
         self._batches, self._shown = (
             self.add_variable((), zeros, "float32", "only_first_replica", name=name)
