@@ -30,15 +30,18 @@ def problem(reads: str, length: int = 100) -> Problem:
         *(rk.Categorical(name, side="candidate") for name in ("product_type", "category")),
         rk.Categorical("department", side="candidate"),
     ]
-    if reads == "ids":
-        features.append(rk.History("type_then", of="product_type", max_length=length))
+    matches = reads.endswith("matches")
+    if reads.startswith("ids"):
+        features.append(
+            rk.History("type_then", of="product_type", max_length=length, matches=matches)
+        )
     else:
         ids = {"type_then": "product_type", "category_then": "category",
                "department_then": "department"}  # fmt: skip
         features += [
             rk.Timestamp("time"),
             rk.Events("purchases", ids, length, time="time_then", request_time="time",
-                      numbers={"paid_then": "log"}),
+                      numbers={"paid_then": "log"}, matches=matches),
         ]  # fmt: skip
     table, feature_set = rows(length), rk.FeatureSet(features)
     edges = np.quantile(np.arange(table.num_rows + 1), [0, 0.8, 0.9, 1]).astype(int)

@@ -32,11 +32,16 @@ from rankup_keras.datasets import movielens_100k
 LENGTH = 50
 TOKENS: dict[str, Any] = {"token_dim": 32, "num_blocks": 2}
 SHARED: dict[str, Any] = {"dropout": RECIPE["dropout"], "embedding_dropout": 0.3}
-# Name → model, its settings, and what it reads of the history: "ids" or "events".
+# Name → model, its settings, and what it reads of the history: "ids" or "events", and whether it
+# is told which of them are the candidate's ("ids and matches").
 MODELS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "rankup_ids": (rk.RankUp, TOKENS, "ids"),
     "rankup_events": (rk.RankUp, TOKENS, "events"),
     "rankup_din": (rk.RankUp, {**TOKENS, "sequence_encoder": "din"}, "events"),
+    "rankup_ids_matches": (rk.RankUp, TOKENS, "ids and matches"),
+    "rankup_matches": (rk.RankUp, TOKENS, "events and matches"),
+    "mixformer_matches": (rk.MixFormer, {**TOKENS, "num_heads": 4}, "events and matches"),
+    "hyformer_matches": (rk.HyFormer, {**TOKENS, "expansion": 2}, "events and matches"),
     "rankup_longer": (rk.RankUp, {**TOKENS, "sequence_encoder": "longer"}, "events"),
     "mixformer": (rk.MixFormer, {**TOKENS, "num_heads": 4}, "events"),
     "mixformer_mask": (rk.MixFormer, {**TOKENS, "num_heads": 4, "user_item_mask": True}, "events"),
@@ -110,15 +115,17 @@ def movielens(reads: str, source: str | None = None) -> Problem:
         rk.Categorical("age_group", side="user"),
         *(rk.Categorical(name, side="candidate") for name in ("item_id", "release_year", "genre")),
     ]
-    if reads == "ids":
-        features.append(rk.History("seen", of="item_id", max_length=LENGTH))
+    matches = reads.endswith("matches")
+    if reads.startswith("ids"):
+        features.append(rk.History("seen", of="item_id", max_length=LENGTH, matches=matches))
     else:
         ids = {"seen": "item_id", "seen_year": "release_year", "seen_genre": "genre",
                "seen_stars": ["love", "like", "neither"]}  # fmt: skip
         features += [
             rk.Timestamp("timestamp"),
-            rk.Events("ratings", ids, LENGTH, time="seen_at", request_time="timestamp"),
-        ]
+            rk.Events("ratings", ids, LENGTH, time="seen_at", request_time="timestamp",
+                      matches=matches),
+        ]  # fmt: skip
     features_set = rk.FeatureSet(features)
     starts = [0, *sizes]
     raw = [table.slice(a, b - a) for a, b in itertools.pairwise(starts)]

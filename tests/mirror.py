@@ -101,6 +101,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     **{
         f"models/{name}.py": _EVENT_MODELS
         for name in (
+            "event_matches",
             "event_sequence",
             "hyformer",
             "mixformer",

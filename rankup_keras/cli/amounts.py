@@ -1,8 +1,9 @@
-"""Numbers in text that are not read as numbers: with thousands separators, or with a unit."""
+"""Numbers that are not what they seem: with thousands separators, with a unit, or no value."""
 
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,15 +15,16 @@ _SIGN = re.compile(rf"[$€£¥₹]\s?{_NUMBER}|{_NUMBER}[$€£¥₹%]")
 _LETTERS = re.compile(rf"[A-Z]{{3}}\s?{_NUMBER}|{_NUMBER}[A-Za-z]{{1,3}}")
 _FRACTION = re.compile(r"\d[.,]\d")
 _PLAIN = re.compile(_NUMBER)
+_ANY = r"^\s*[-+]?\d*[.,]?\d+\s*$"
 _SHORT = re.compile(rf"{_NUMBER}(k|K|m|M|b|B|bn|Bn|G|T|Tsd|Mio|Mrd)\.?")
 
 
 def grouped(values: pa.Array) -> bool:
     """Whether values of text are numbers, some of them with thousands separators."""
     text = values.drop_null()
-    text = text.filter(pc.invert(pc.is_in(pc.utf8_trim_whitespace(text), pa.array(NO_NUMBER))))
+    text = text.filter(pc.invert(_known_missing(pc.utf8_trim_whitespace(text))))
     forms = [pc.match_substring_regex(text, form) for form in GROUPED.values()]
-    plain_number = pc.match_substring_regex(text, r"^\s*[-+]?\d*[.,]?\d+\s*$")
+    plain_number = pc.match_substring_regex(text, _ANY)
     found = pc.or_(*forms)
     return bool(pc.any(found).as_py() and pc.all(pc.or_(found, plain_number)).as_py())
 
@@ -30,12 +32,28 @@ def grouped(values: pa.Array) -> bool:
 def with_units(values: Sequence[str]) -> bool:
     """Whether values are numbers with a currency or another unit."""
     values = [value.strip() for value in values if value.strip() not in NO_NUMBER]
-    forms = [_SIGN]
+    # Some values may be words for a missing one, as - and unknown are.
+    forms = [(_SIGN, 0.9)]
     if any(_FRACTION.search(value) for value in values):
-        forms.append(_LETTERS)
+        forms.append((_LETTERS, 0.98))
     return any(
-        sum(bool(form.fullmatch(value)) for value in values) > 0.98 * len(values) for form in forms
+        sum(bool(form.fullmatch(value)) for value in values) > share * len(values)
+        for form, share in forms
     )
+
+
+def numbers_but_for(values: pa.Array) -> list[str]:
+    """The few words among values of text that are numbers otherwise; none where they are not."""
+    counts = pc.utf8_trim_whitespace(values.drop_null()).value_counts()
+    text = counts.field("values")
+    others = pc.invert(pc.or_(pc.match_substring_regex(text, _ANY), _known_missing(text)))
+    words = counts.filter(others)
+    rare = 2 * (pc.sum(words.field("counts")).as_py() or 0) < len(values)
+    return sorted(words.field("values").to_pylist()) if rare and len(words) <= 5 else []
+
+
+def _known_missing(text: pa.Array) -> pa.Array:
+    return pc.is_in(text, pa.array(NO_NUMBER))
 
 
 def shortened(values: Sequence[str]) -> bool:
@@ -60,3 +78,16 @@ def point_groups(values: pa.Array) -> bool:
         and len(whole) >= 5
         and all(re.match(GROUPED[","], value) for value in pointed)
     )
+
+
+def mark_of_missing(known: np.ndarray) -> str:
+    """A question about the one negative number, if it looks like what stands for no value."""
+    least = known.min()
+    marks = known == least
+    if (
+        least not in (-1, -9, -99, -999, -9999)
+        or marks.mean() < 0.01
+        or known[~marks].min(initial=0) < 0
+    ):
+        return ""
+    return f"; if {least:.0f} ({marks.mean():.0%} of rows) stands for no value, leave it empty"

@@ -9,7 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankup_keras.cli.amounts import grouped, point_groups, shortened, with_units
+from rankup_keras.cli.amounts import (
+    grouped,
+    mark_of_missing,
+    numbers_but_for,
+    point_groups,
+    shortened,
+    with_units,
+)
 from rankup_keras.cli.label_columns import Label, find_labels, plain
 from rankup_keras.cli.list_columns import (
     as_lists,
@@ -36,7 +43,9 @@ from rankup_keras.features.target import family
 _OTHER_LABEL = re.compile(r"(^|_)(label|target)(_|$)")
 _ID = re.compile(r"(^|_)(id|user|item|uid|iid|ad|campaign|category|cat|code|city|country)(_|$)|id$")
 _NUMBER = re.compile(
-    r"(^|_)(age|price|count|num|amount|score|rating|mean|rate|ctr|sum|duration|dwell|length|ms)s?(_|$)"
+    r"(^|_)((age|price|count|num|amount|score|rating|mean|rate|ctr|sum|duration|dwell|length|ms)s?"
+    r"|seconds|secs?|minutes|hours|days|bytes|quantity|qty|distance|balance|salary|income|percent)"
+    r"(_|$)"
 )
 _INDEX = re.compile(r"^$|^unnamed_\d+$|^index$|^index_level_\d+$|^row(_?(id|number|num|nr))?$")
 # What one request has: later ones come with values of their own.
@@ -135,6 +144,8 @@ def read_columns(
             csv["list_separator"] = separator
         sample.table = as_lists(sample, separator)
     columns = judge(sample, labels, source.text, csv.get("decimal", "."))
+    for name in sorted({name for name in schema.names if name not in sample.table.schema.names}):
+        columns.append(Column(name, "skip", "there are several columns of this name; rename them"))
     return Found(columns, sample.rows, kind, csv, told, bad_rows.count)
 
 
@@ -143,15 +154,8 @@ def judge(
 ) -> list[Column]:
     """The role of every column; `text` says that values of text may be numbers."""
     names = sample.table.schema.names
-    repeated = {name for name in names if names.count(name) > 1}
-    single = [name for name in names if name not in repeated]
-    found = {label.name: label for label in find_labels(sample, single, labels)}
-    columns = [
-        Column(name, "skip", "there are several columns of this name")
-        if name in repeated
-        else _judge(name, sample, found, bool(labels), text, decimal)
-        for name in names
-    ]
+    found = {label.name: label for label in find_labels(sample, names, labels)}
+    columns = [_judge(name, sample, found, bool(labels), text, decimal) for name in names]
     _drop_unknown(columns, sample)
     name_times(columns, sample)
     _leave_out_leaks(columns, sample)
@@ -252,16 +256,21 @@ def _judge_text(name: str, values: pa.Array, distinct: int, known: int) -> Colum
     if sum(objects) > 0.9 * len(shown):
         read = f"rows[{name!r}].map(json.loads)"
         why = f"its values are lists as text; write them as `a|b|c`, or in Parquet `{read}`"
-        if shown[0].strip().startswith("{"):
+        if re.match(r"\s*\[\s*\[", shown[-1]):
+            why = "its values are lists of lists as text; features take one list per row"
+        elif shown[0].strip().startswith("{"):
             why = "its values are objects as text; write their fields as columns, in pandas "
             why += f"`rows.join(pandas.json_normalize({read}))`"
         return Column(name, "skip", why)
-    words = np.mean([len(value.split()) for value in shown])
-    if words > 5 and distinct > 0.5 * known:
+    length = np.mean([len(value.split()) for value in shown])
+    if length > 5 and distinct > 0.5 * known:
         return Column(name, "skip", "it is free text")
     lines = any("\n" in value or "\r" in value for value in shown)
     several = sum("," in value for value in shown) > 0.5 * len(shown)
     why = "text with commas; if these are lists, see list_separator" if several else "text"
+    if words := numbers_but_for(values):
+        told = ", ".join(map(show, words))
+        why = f"text, numbers but for {told} (leave these empty, and it can be numeric)"
     return Column(name, "categorical", why, lines=lines)
 
 
@@ -272,10 +281,11 @@ def _judge_number(
     if not len(known):
         return Column(name, "skip", "it has no finite number")
     whole = bool(np.all(known == np.round(known)))
+    mark = mark_of_missing(known)
     if _NUMBER.search(lower):
-        return Column(name, "numeric", "its name")
+        return Column(name, "numeric", f"its name{mark}")
     if not whole:
-        return Column(name, "numeric", "fractions")
+        return Column(name, "numeric", f"fractions{mark}")
     # The integer -1 stands for a missing id, so that negative ones are read as text.
     dtype = "string" if known.min() < 0 else dtype
     if _ID.search(lower):
@@ -287,7 +297,7 @@ def _judge_number(
         return Column(name, "categorical", "whole numbers close together", dtype)
     if distinct <= 0.2 * len(known) and not _like_counts(known):
         return Column(name, "categorical", "whole numbers that repeat like codes", dtype)
-    return Column(name, "numeric", "whole numbers far apart")
+    return Column(name, "numeric", f"whole numbers far apart{mark}")
 
 
 def _like_counts(known: np.ndarray) -> bool:
@@ -310,7 +320,8 @@ def _judge_list(name: str, array: pa.Array, kind: str) -> Column:
         return Column(name, "skip", "its lists of numbers differ in length")
     times = kind.startswith("list of timestamp")
     if kind not in ("list of text", "list of integer") and not times:
-        return Column(name, "skip", f"no feature takes its type {array.type}")
+        flat = "; features take one list per row" if kind.startswith("list of list") else ""
+        return Column(name, "skip", f"no feature takes its type {array.type}{flat}")
     dtype = "string" if kind == "list of text" else "int64"
     usual = int(np.quantile(lengths, 0.95))
     return Column(name, "list", "lists", dtype, length=max(1, usual))

@@ -128,7 +128,22 @@ def _asked(sample: Sample, names: Sequence[str], item: str) -> Label:
         Positive(rule)
     except ValueError as error:
         raise RunError(str(error)) from None
-    return _counted(sample, form[1], Label(form[1], rule, "as asked"))
+    found = _counted(sample, form[1], Label(form[1], rule, "as asked"))
+    _check_both(sample, found, item)
+    return found
+
+
+def _check_both(sample: Sample, label: Label, asked: str) -> None:
+    """Refuses a rule that tells no values apart, if these are few or all rows were read."""
+    values = sample.array(label.name).unique().drop_null()
+    if 0 < label.rate < 1 or not (sample.whole or len(values) <= _STEPS):
+        return
+    told = ", ".join(map(repr, _texts(values[:6].to_pylist())))
+    raise RunError(
+        f"By --label {asked!r} {'every' if label.rate else 'no'} row is positive. {label.name!r} "
+        f"has {len(values):,} values, such as {told}."
+        + (" A row without one is no negative: fill it." if label.rate and label.missing else "")
+    )
 
 
 def _guess(array: pa.Array) -> Label | None:

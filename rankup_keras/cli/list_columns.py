@@ -185,7 +185,8 @@ def _moments(name: str, array: pa.Array) -> tuple[np.ndarray, str, str] | None:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
     times = unix_times(name.lower(), values)
-    return None if times is None else (values, times.what, times.unit)
+    # Without a unit they have fractions, which are not read.
+    return (values, times.what, times.unit) if times is not None and times.unit else None
 
 
 def _lengths(array: pa.Array) -> np.ndarray:
@@ -195,8 +196,7 @@ def _lengths(array: pa.Array) -> np.ndarray:
 def _aligned(name: str, sample: Sample) -> list[str]:
     """The other columns whose lists are as long in every row."""
     counts = _lengths(sample.array(name))
-    names = [n for n in sample.table.schema.names if sample.table.schema.names.count(n) == 1]
-    others = {n: sample.array(n) for n in names if n != name}
+    others = {n: sample.array(n) for n in sample.table.schema.names if n != name}
     return [
         other
         for other, array in others.items()

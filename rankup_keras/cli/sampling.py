@@ -47,9 +47,12 @@ class Sample:
 def draw(source: Any, files: Sequence[Path], schema: pa.Schema) -> Sample:
     """The rows with the smallest of random keys, the same ones every time.
 
+    Columns of which there are several are not read, since a name would not tell which.
+
     Raises:
         DataError: the files have no rows.
     """
+    names = [name for name in schema.names if schema.names.count(name) == 1]
     listed = {field.name for field in schema if family(field.type).startswith("list of ")}
     units = [unit for file in files for unit in source.units(file)]
     if any(group is not None for _, group in units):
@@ -60,7 +63,7 @@ def draw(source: Any, files: Sequence[Path], schema: pa.Schema) -> Sample:
     keys: list[np.ndarray] = []
     rows, bound = 0, 1.0
     for unit in units:
-        for chunk in source.read(unit, schema.names, listed, 8192):
+        for chunk in source.read(unit, names, listed, 8192):
             count = chunk.batch.num_rows
             key = generator.random(count)
             kept = np.flatnonzero(key < bound)

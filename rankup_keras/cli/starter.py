@@ -8,15 +8,16 @@ from typing import Any
 from rankup_keras.cli.column_roles import Column, Found
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.label_columns import LABEL, plain
-from rankup_keras.cli.time_columns import OWN_FORM
+from rankup_keras.cli.time_columns import FRACTIONS, OWN_FORM
 
 # Distinct values in the sample from which on a column is hashed.
 MANY = 20_000
 # Rows below which there are too few to part, and below which the shares are larger.
 FEW, SOME = 100, 1000
 _USER = re.compile(r"^(user|user_?id|uid|member_?id|visitor_?id)$")
-# Where a row was shown, which mostly follows from the scores.
-_SHOWN = re.compile(r"(^|_)(position|pos|rank|slot)(_|$)")
+# Where a row was shown, which mostly follows from the scores, and what is said of it afterwards.
+_SHOWN = re.compile(r"(^|_)(position|pos|rank|slot|ratings?|stars)(_|$)")
+_SIDES = "add `side: user` to those that all candidates of a request have in common"
 _FEATURES = {"categorical", "numeric", "list", "history", "vector", "events"}
 
 
@@ -47,6 +48,7 @@ def starter(paths: list[str], found: Found) -> str:
     split, parts = _split(columns, user, rows)
     names = _task_names(labels)
     options = ", ".join(f"{key}: {_quoted(value)}" for key, value in found.csv.items())
+    tables = any(c.role in ("categorical", "list", "history", "events") for c in features)
     lines = [
         "# Everything about a model, from data to export:",
         f"#   rankup-keras train <this file>      (rows read: {rows:,})",
@@ -63,12 +65,12 @@ def starter(paths: list[str], found: Found) -> str:
         "tasks:  # columns of 0 and 1, or of values that `positive` tells apart",
         *_tasks(labels, names),
         "",
-        "features:",
+        "features:" + ("" if side else f"  # {_SIDES}") * (len(features) > 1),
         *(line for column in columns for line in _feature(column, side)),
         "",
-        *_model(features),
+        *_model(tables),
         "",
-        *_training(names, user, rows, "validation" in parts),
+        *_training(names, user, rows, "validation" in parts, tables),
         "",
         "# export: {path: saved_models/ranker}  # default: the run's own folder",
         "",
@@ -82,8 +84,12 @@ def _like_labels(columns: list[Column]) -> str:
     lines = [f"{c.name!r} is named like one: {c.why}. " for c in named if c.role == "skip"]
     ways = [f"--label '{c.name}=<value>'" for c in named if c.role == "categorical"]
     told = "".join(lines) + (f"Perhaps {' or '.join(ways)}. " if ways else "")
+    return told + _of_two(columns)
+
+
+def _of_two(columns: list[Column]) -> str:
     two = [repr(c.name) for c in columns if c.role == "categorical" and c.distinct == 2]
-    return told + (f"Of two values: {', '.join(two)}. " if two else "")
+    return f"Of two values: {', '.join(two)}. " if two else ""
 
 
 def _split(columns: list[Column], user: str | None, rows: int) -> tuple[list[str], set[str]]:
@@ -160,7 +166,7 @@ def _feature(column: Column, user: str | None) -> list[str]:
     if column.role in ("label", "split", "part"):
         return []
     if column.role == "events":
-        return _events(column)
+        return _events(column, user)
     if column.role == "time" and column.of:
         unit = f", unit: {column.unit}" if column.unit else ""
         return [f"  - {{type: timestamp, name: {name}{unit}}}  # of the request, for {column.of}"]
@@ -169,9 +175,10 @@ def _feature(column: Column, user: str | None) -> list[str]:
     if column.role == "time":
         why = f"{column.why}; a time itself teaches nothing of later ones"
         unit = f", unit: {column.unit}" if column.unit else ""
-        if column.why == OWN_FORM:
-            return [f"  # {name} is left out: {why}; 2024-01-31 is read, in a split by time too"]
-        offer = f"  # - {{type: timestamp, name: {name}{unit}}}  # its hour and weekday"
+        read = {OWN_FORM: "2024-01-31 is", FRACTIONS: "whole numbers are"}.get(column.why)
+        if read:
+            return [f"  # {name} is left out: {why}; {read} read, in a split by time too"]
+        offer = f"  # - {{type: timestamp, name: {name}{unit}}}  # its hour and weekday in UTC"
         return [f"  # {name} is left out: {why}", offer]
     shown = "; is it known before the ranking?" if _SHOWN.search(plain(column.name)) else ""
     if column.role == "numeric":
@@ -180,6 +187,7 @@ def _feature(column: Column, user: str | None) -> list[str]:
         return [f"  - {{type: pretrained, name: {name}, dim: {column.length}}}"]
     if column.role == "history":
         of = f"of: {_quoted(column.of)}, max_length: {column.length}"
+        of += ", matches: true" * (column.of != user)
         return [f"  - {{type: history, name: {name}, {of}}}  # {column.why}"]
     if column.role == "list":
         length = f"max_length: {column.length}"
@@ -208,13 +216,18 @@ def _rule(label: Column) -> str:
 
 def summary(path: Path, found: Found) -> str:
     """What was guessed, and where it says why, in a few lines for people."""
-    labels = [f"{_rule(c)} ({c.rate:.1%} positive)" for c in found.columns if c.role == "label"]
+    tasks = [column for column in found.columns if column.role == "label"]
+    labels = [f"{_rule(c)} ({c.rate:.1%} positive)" for c in tasks]
+    others = _of_two(found.columns) if all(c.why.startswith("a rating") for c in tasks) else ""
     features = sum(column.role in _FEATURES for column in found.columns)
     left = [c.name for c in found.columns if c.role == "skip" or (c.role == "time" and not c.of)]
-    some = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
+    some = ", ".join(map(_quoted, left[:10])) + (
+        f" and {len(left) - 10} more" if len(left) > 10 else ""
+    )
     lines = [
         *found.told,
         f"To predict: {', '.join(labels)}",
+        *([f"{others}To predict one of these: --label '<column>=<value>'"] if others else []),
         f"Features: {features} of {len(found.columns)} columns",
         *([f"Left out, the file says why: {some}"] if left else []),
         f"Wrote {path}. Look it over, then: rankup-keras train {path}",
@@ -222,9 +235,10 @@ def summary(path: Path, found: Found) -> str:
     return "\n".join(lines)
 
 
-def _events(column: Column) -> list[str]:
+def _events(column: Column, user: str | None) -> list[str]:
     """The lines of events, after the column of their times."""
     given = column.events or {}
+    compared = any(isinstance(of, str) and of != user for of in given["ids"].values())
     ids = ", ".join(f"{_quoted(name)}: {_quoted(of)}" for name, of in given["ids"].items())
     numbers = ", ".join(f"{_quoted(n)}: {how}" for n, how in given["numbers"].items())
     order = given["order"]
@@ -237,17 +251,16 @@ def _events(column: Column) -> list[str]:
         f"    request_time: {_quoted(column.of)}",
         f"    order: {order}",
         f"    max_length: {column.length}",
+        *(["    matches: true  # how many events have the candidate's values"] * compared),
     ]
 
 
-def _model(features: list[Column]) -> list[str]:
-    roles = {column.role for column in features}
-    categories = bool(roles & {"categorical", "list", "history", "events"})
+def _model(tables: bool) -> list[str]:
     return [
         "model:",
-        f"  type: {'RankUp' if categories else 'DCNv2'}  # or RankMixer, RankElastor, DLRM, DCNv2",
-        *(["  embedding_dropout: 0.3", "  dropout: 0.1"] if categories else []),
-        *(["  # token_dim: 32, num_blocks: 2 and all other arguments of the class"] * categories),
+        f"  type: {'RankUp' if tables else 'DCNv2'}  # or RankMixer, RankElastor, DLRM, DCNv2",
+        *(["  embedding_dropout: 0.3", "  dropout: 0.1"] if tables else []),
+        *(["  # token_dim: 32, num_blocks: 2 and all other arguments of the class"] * tables),
         "  # preset: rankup_base  # instead of `type`",
     ]
 
@@ -257,13 +270,16 @@ def batch_size_for(rows: int) -> int:
     return next(size for size in (1024, 512, 256, 128, 64, 32) if rows >= 100 * size or size == 32)
 
 
-def _training(tasks: list[str], user: str | None, rows: int, validation: bool) -> list[str]:
+def _training(
+    tasks: list[str], user: str | None, rows: int, validation: bool, tables: bool
+) -> list[str]:
     monitor = "val_auc" if len(tasks) == 1 else f"val_{tasks[0]}_auc"
     gauc = [f"  gauc_by: {_quoted(user)}  # ranks within the rows of a user"] if user else []
-    stopping = [
-        f"  early_stopping: {{monitor: {_quoted(monitor)}, mode: max, patience: 2}}",
-        "  fresh_tables: when_worse  # then re-initialize embedding tables each epoch",
-    ]
+    stopping = [f"  early_stopping: {{monitor: {_quoted(monitor)}, mode: max, patience: 2}}"]
+    if tables:
+        stopping.append(
+            "  fresh_tables: when_worse  # then re-initialize embedding tables each epoch"
+        )
     return [
         "training:",
         f"  batch_size: {batch_size_for(rows)}",

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def sniff(file: Path, kind: str, given: dict[str, Any]) -> tuple[dict[str, Any],
     if not lines or len(delimiter) > 1:
         return found, told
     rows = list(csv.reader(lines, delimiter=delimiter))
+    _check_first_lines(file, rows)
     if "header" not in found and "columns" not in found and not _has_header(rows):
         found["header"] = False
         told.append("The first line is data: there is no header. --columns names the columns.")
@@ -79,6 +81,18 @@ def sniff(file: Path, kind: str, given: dict[str, Any]) -> tuple[dict[str, Any],
         found["decimal"] = ","
         told.append("Numbers have decimal commas.")
     return found, told
+
+
+def _check_first_lines(file: Path, rows: list[list[str]]) -> None:
+    """Refuses a file that begins with notes: its first line would pass for the header."""
+    width, often = Counter(map(len, rows)).most_common(1)[0]
+    if len(rows[0]) == 1 < width and often > 0.9 * len(rows):
+        at = next(number for number, row in enumerate(rows) if len(row) == width) + 1
+        raise DataError(
+            f"The first line has one value, {rows[0][0]!r}, and those from line {at} on have "
+            f"{width}. Take the lines before the header out of the file.",
+            file,
+        )
 
 
 def _head(file: Path) -> bytes:
@@ -108,11 +122,12 @@ def _delimiter(lines: list[str], usual: str) -> str:
     best = (False, 1, usual)
     for mark in dict.fromkeys([usual, *_DELIMITERS]):
         counts = [len(row) for row in csv.reader(lines, delimiter=mark)]
-        if not counts or counts[0] < 2:
+        if not counts:
             continue
-        equal = sum(count == counts[0] for count in counts) >= 0.95 * len(counts)
-        if (equal, counts[0]) > best[:2]:
-            best = (equal, counts[0], mark)
+        width, often = Counter(counts).most_common(1)[0]
+        equal = often >= 0.95 * len(counts)
+        if width > 1 and (equal, width) > best[:2]:
+            best = (equal, width, mark)
     return best[2] if best[0] else usual
 
 

@@ -19,6 +19,7 @@ _TEXT = re.compile(
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}.*")
 _NAME = re.compile(r"(^|_)(ts|time|timestamp|date|datetime|day|created|when|at)(_|$)|time$")
 OWN_FORM = "dates in a form of their own"
+FRACTIONS = "Unix seconds with fractions"
 _SHORT = {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 _UNITS = {"seconds": 1, "milliseconds": 1000, "microseconds": 1_000_000, "nanoseconds": 10**9}
 
@@ -69,6 +70,8 @@ def unix_times(name: str, numbers: np.ndarray) -> Times | None:
             some = high - low < 4e8 and len(np.unique(known)) > 1 and high < 2e9
             if not (_NAME.search(name) or (some and unit != "nanoseconds" and low > 1e9)):
                 return None
+            if np.any(known % 1):
+                return Times(FRACTIONS, None) if unit == "seconds" else None
             cuts = [int(v) for v in np.quantile(known, [0.8, 0.9])]
             return Times(f"Unix {unit}", (cuts[0], cuts[1]), _SHORT[unit])
     return None

@@ -113,6 +113,15 @@ def learn(project: Project, keep: Path | None = None) -> Statistics:
     rates = ", ".join(f"{rate:.2%} {name}" for name, rate in found.labels.items())
     seconds = time.perf_counter() - begun
     out.say(f"{found.rows:,} rows to train on, {rates} ({seconds:.1f} s)")
+    for name, rate in found.labels.items():
+        if rate in (0, 1):
+            told = (
+                f"{'every' if rate else 'no'} row to train on is positive for task {name!r}, so "
+                "that nothing can be learned of it. Its label's `positive` says which values are."
+            )
+            out.say(f"Warning: {told}")
+            if keep is not None:
+                project.run.note(f"warning: {told}")
     _check_other_parts(project)
     return found
 

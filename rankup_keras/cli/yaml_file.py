@@ -68,7 +68,7 @@ class YamlFile:
         try:
             value, _ = read_yaml(text)
         except yaml.YAMLError:
-            raise ValueError(f"{text!r} is not a valid YAML value.") from None
+            raise ValueError(f"{text!r} is no valid YAML; as text it is \"'{text}'\".") from None
         node: Any = self.content
         location: list[Any] = []
         for number, key in enumerate(keys):

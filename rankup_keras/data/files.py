@@ -52,7 +52,7 @@ class Files:
     Parquet and TFRecord files as `int64`, everything else as strings.
 
     Missing values: null, in text the empty value and `\\N`, in numbers of text
-    files also `NULL`, `NA`, `N/A`, `None` and `NaN`; a feature that a TFRecord
+    files also `NULL`, `NA`, `N/A`, `n/a`, `None` and `NaN`; a feature that a TFRecord
     file does not have.
 
     Args:

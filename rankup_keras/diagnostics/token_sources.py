@@ -56,5 +56,6 @@ def _fields(model: Any, layer: Any, count: int) -> list[str]:
             return [", ".join(names[place] for place in group) for group in groups]
     if layer.name.startswith("dense"):
         names = [name.removesuffix(":missing") for name in features.numeric_names()]
+        names += [name for match in features.matches() for name in match.names]
         return [", ".join(dict.fromkeys(names))]
     return [""] * count

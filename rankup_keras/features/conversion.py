@@ -28,7 +28,7 @@ from rankup_keras.features.target import (
 
 # Marks of a missing value in columns of numbers; in text only the empty value and Hive's `\N` are,
 # since NA is a country.
-NO_NUMBER = ("", "\\N", "NULL", "null", "NA", "N/A", "None", "none", "nan", "NaN")
+NO_NUMBER = ("", "\\N", "NULL", "null", "NA", "N/A", "n/a", "None", "none", "nan", "NaN")
 NO_TEXT = b"\\N"
 
 # A number with thousands separators, which Excel and locales write; 0.125 and 1,5 are none.
@@ -155,7 +155,8 @@ def _times_in_text(unit: str, strict: bool, array: pa.Array, found: str) -> pa.A
     iso = is_iso(text)
     none = pa.scalar(None, pa.string())
     times = instants_in_text(pc.if_else(iso, text, none), unit).cast(pa.int64())
-    others = pc.if_else(iso, none, text)
+    # What pandas writes of whole numbers some of which are missing: 1700000000.0.
+    others = pc.replace_substring_regex(pc.if_else(iso, none, text), r"^(\d+)\.0+$", r"\1")
     if strict and others.null_count < len(others):
         raise pa.ArrowInvalid("numbers in text")
     return pc.coalesce(times, others.cast(pa.int64()), pa.scalar(-1, pa.int64()))

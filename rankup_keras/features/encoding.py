@@ -65,7 +65,9 @@ def integer_ids(values: tf.Tensor, num_ids: int | Sequence[int]) -> tf.Tensor:
 
 
 def fixed_length(ids: tf.Tensor, length: int, keep: str) -> tf.Tensor:
-    """Drops padding (id 0) wherever it is, keeps the `"first"` or `"last"` ids, pads at the end.
+    """Drops padding (id 0) wherever it is, keeps some ids, pads at the end.
+
+    `keep="first"` keeps the first ids in their order, `"last"` the last ones, the last id first.
 
     (batch, any width) becomes (batch, length); the ids of several hash functions (batch, any
     width, hashes) become (batch, hashes * length), one function's after the other's.
@@ -78,11 +80,9 @@ def fixed_length(ids: tf.Tensor, length: int, keep: str) -> tf.Tensor:
         return tf.ensure_shape(fixed, (ids.shape[0], hashes * length))
     valid = tf.not_equal(ids, 0)
     counted = tf.cumsum(tf.cast(valid, tf.int32), axis=1)
-    position = counted - 1
-    if keep == "last":
-        position -= tf.maximum(counted[:, -1:] - length, 0)
+    position = counted[:, -1:] - counted if keep == "last" else counted - 1
     # The slot behind the last one collects what is dropped.
-    slot = tf.where(valid & (position >= 0) & (position < length), position, length)
+    slot = tf.where(valid & (position < length), position, length)
     rows = tf.broadcast_to(tf.range(tf.shape(ids)[0])[:, None], tf.shape(ids))
     indices = tf.stack([rows, slot], axis=-1)
     shape = tf.stack([tf.shape(ids)[0], length + 1])
@@ -170,8 +170,8 @@ def fixed_length_rows(ids: np.ndarray, lengths: np.ndarray, length: int, keep: s
     counts = np.bincount(rows, minlength=len(lengths))
     position = np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)
     if keep == "last":
-        position -= np.maximum(counts - length, 0)[rows]
-    kept = (position >= 0) & (position < length)
+        position = counts[rows] - 1 - position
+    kept = position < length
     fixed = np.zeros((len(lengths), length), np.int32)
     fixed[rows[kept], position[kept]] = ids[kept]
     return fixed

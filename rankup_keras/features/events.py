@@ -61,6 +61,12 @@ class Events(Feature):
             event's own time. Defaults to all.
         time_buckets: int. Buckets of the gap, edges from 5 seconds to a year in
             equal ratios, the last one open. Defaults to 64.
+        matches: bool or list of columns of `ids` that read the candidate's tables;
+            `True` for all of these. Models then also read of each how many of the
+            kept events have the candidate's value, how long ago the last of them
+            was, and the means of `actions` and `numbers` over them
+            (`EventMatches`): what embeddings tell only after many rows. Unknown
+            values match nothing. Defaults to `False`.
         side: see `Feature`. Defaults to `"user"`.
         group: see `Feature`.
 
@@ -97,6 +103,7 @@ class Events(Feature):
         numbers: Mapping[str, str | None] | None = None,
         time_features: Sequence[str] = TIME_FEATURES,
         time_buckets: int = 64,
+        matches: bool | Sequence[str] = False,
         side: Side | None = "user",
         group: str | None = None,
     ) -> None:
@@ -134,6 +141,15 @@ class Events(Feature):
             one_of(item, TIME_FEATURES, "time_features", owner) for item in time_features
         ]
         self.time_buckets = positive_int(time_buckets, "time_buckets", owner) or 1
+        shared = [column for column, of in self.ids.items() if isinstance(of, str)]
+        self.matches = matches if isinstance(matches, bool) else list(matches)
+        for column in () if isinstance(self.matches, bool) else self.matches:
+            one_of(column, shared, "matches", owner)
+        if self.matches and not shared:
+            raise ValueError(
+                f"`matches` of {owner} needs a column of `ids` that reads a feature's table. "
+                f"Received: ids={self.ids!r}."
+            )
         # What learns or looks up values by itself, as features of the same columns would.
         self.owned = [
             Categorical(column, num_ids=of) if isinstance(of, int) else Categorical(column, of)
@@ -157,15 +173,28 @@ class Events(Feature):
         return {**tables, self.gap: self.gap} if self.gap else tables
 
     @property
+    def matched(self) -> dict[str, str]:
+        """Column that is compared with the candidate → the feature that it is compared with."""
+        of = {column: name for column, name in self.ids.items() if isinstance(name, str)}
+        if isinstance(self.matches, bool):
+            return of if self.matches else {}
+        return {column: of[column] for column in self.matches}
+
+    @property
     def columns(self) -> list[str]:
         """Its raw columns, all of them lists."""
         return [*self.ids, *self.actions, *self.numbers, *([self.time] if self.time else [])]
 
     @property
+    def numbers_and_actions(self) -> list[str]:
+        """Its numbers, and every action of its masks."""
+        bits = [f"{column}:{bit}" for column, n in self.actions.items() for bit in range(n)]
+        return [*self.numbers, *bits]
+
+    @property
     def channels(self) -> list[str]:
         """What `encoded_events` holds of an event: whether there is one, then its numbers."""
-        names = ["present", *self.numbers]
-        names += [f"{column}:{bit}" for column, n in self.actions.items() for bit in range(n)]
+        names = ["present", *self.numbers_and_actions]
         for item in self.time_features if self.time else ():
             if item != "bucket":
                 cyclic = item in ("hour", "weekday")
@@ -186,7 +215,7 @@ class Events(Feature):
         config = super().get_config()
         for argument in (
             "ids", "max_length", "time", "request_time", "order", "actions", "numbers",
-            "time_features", "time_buckets",
+            "time_features", "time_buckets", "matches",
         ):  # fmt: skip
             config[argument] = getattr(self, argument)
         return config

@@ -17,7 +17,8 @@ class History(Feature):
 
     Values are preprocessed exactly as the other feature's (one vocabulary, one
     table), padding (`""` or `-1`) is dropped wherever it stands, and of an
-    over-long history the newest values are kept.
+    over-long history the newest values are kept. Whatever the order in the data,
+    models see the newest value first.
 
     `Events` describe more than ids: times, actions and numbers beside them.
 
@@ -29,6 +30,9 @@ class History(Feature):
             stand in the data: it says which of them are the newest.
         combiner: `"mean"` (default), `"sum"` or `"sqrtn"`. Reduction where a
             model wants the history as one vector.
+        matches: bool. Whether models also read how many of the kept values are
+            the candidate's, and how new the newest of them is, see `Events`.
+            Defaults to `False`.
         side: see `Feature`. Defaults to `"user"`.
         group: see `Feature`.
 
@@ -42,7 +46,7 @@ class History(Feature):
         rk.History("clicked", of="item", max_length=2),
     ])
     encoded = features.encode({"item": ["a"], "clicked": [["a", "b", "c"]]})["encoded_ids"]
-    assert encoded.tolist() == [[2, 3, 4]]  # 0 is missing, 1 unknown
+    assert encoded.tolist() == [[2, 4, 3]]  # 0 is missing, 1 unknown; the newest click first
     ```
     """
 
@@ -53,6 +57,7 @@ class History(Feature):
         max_length: int,
         order: str = "oldest_first",
         combiner: str = "mean",
+        matches: bool = False,
         side: Side | None = "user",
         group: str | None = None,
     ) -> None:
@@ -62,6 +67,12 @@ class History(Feature):
         self.max_length = positive_int(max_length, "max_length", owner)
         self.order = one_of(order, ORDERS[:2], "order", owner)
         self.combiner = one_of(combiner, COMBINERS, "combiner", owner)
+        self.matches = one_of(matches, (False, True), "matches", owner)
+
+    @property
+    def matched(self) -> dict[str, str]:
+        """Column that is compared with the candidate → the feature that it is compared with."""
+        return {self.name: self.of} if self.matches else {}
 
     @property
     def keep(self) -> str:
@@ -74,7 +85,6 @@ class History(Feature):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        config.update(
-            of=self.of, max_length=self.max_length, order=self.order, combiner=self.combiner
-        )
+        for argument in ("of", "max_length", "order", "combiner", "matches"):
+            config[argument] = getattr(self, argument)
         return config

@@ -12,7 +12,7 @@ from rankup_keras.features.feature import Feature
 from rankup_keras.features.history import History
 from rankup_keras.features.numeric import Numeric
 from rankup_keras.features.pretrained import Pretrained
-from rankup_keras.features.spec import FieldSpec, Kind
+from rankup_keras.features.spec import FieldSpec, Kind, MatchSpec
 from rankup_keras.features.target import Target
 from rankup_keras.features.timestamp import Timestamp
 
@@ -60,6 +60,7 @@ class Layout:
                     f"`request_time` of events {events.name!r} must name a Timestamp: one of "
                     f"{times}. Received: request_time={events.request_time!r}."
                 )
+        self.matches()
         columns = [c for f in self.features for c in self.columns_of(f)]
         columns += [f.name for f in self.of_type(Events)]
         twice = sorted({c for c in columns if columns.count(c) > 1})
@@ -180,6 +181,34 @@ class Layout:
 
     def _slots(self, feature: Categorical | History) -> int:
         return (feature.max_length or 1) * self.hashes(feature)
+
+    def matches(self) -> list[MatchSpec]:
+        """What of sequences is compared with the candidate, in order.
+
+        Raises `ValueError` for a sequence of which nothing can be.
+        """
+        singles, found = {f.name: f for f in self.of_type(Categorical)}, []
+        for feature in self.features:
+            asked = feature.matched if isinstance(feature, History | Events) else {}
+            mine = [of for of in asked.values() if singles[of].side == "user"]
+            if mine and (feature.matches is not True or len(mine) == len(asked)):
+                raise ValueError(
+                    f"`matches` of {feature.name!r} compares with the candidate's features, and "
+                    f"{mine} are of side='user'. Received: matches={feature.matches!r}."
+                )
+            numbers = feature.numbers_and_actions if isinstance(feature, Events) else []
+            found += [
+                MatchSpec(feature.name, column, of, self._first_known(of), tuple(numbers))
+                for column, of in asked.items()
+                if of not in mine
+            ]
+        return found
+
+    def _first_known(self, name: str) -> int:
+        feature = self.table_owner(name)
+        if feature.uses_vocabulary:
+            return 1 + int(feature.oov_buckets or 1)
+        return 1 if feature.num_ids is None else 2
 
     def numeric_names(self) -> list[str]:
         """Names of the columns of `encoded_numeric`."""

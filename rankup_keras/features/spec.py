@@ -87,3 +87,27 @@ class FieldSpec:
 
     def get_config(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class MatchSpec:
+    """Values of a sequence that are compared with the candidate's, see `Events`.
+
+    Attributes:
+        sequence: name of the `Events` or `History`.
+        column: its column of ids, the name of a field.
+        of: name of the candidate's feature, whose table the column reads.
+        first_known: the first id that is neither missing nor unknown.
+        numbers: names of what is averaged over the events that match.
+    """
+
+    sequence: str
+    column: str
+    of: str
+    first_known: int
+    numbers: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """What a model reads of it, a number each."""
+        return [f"{self.column}:{name}" for name in ("count", "recency", *self.numbers)]

@@ -36,7 +36,8 @@ _READABLE = {
 
 REMEDY = {
     "string": "Write it as text, or declare dtype='int64' where its numbers are whole.",
-    "int64": "Write whole numbers, declare dtype='string' for text, or use a Numeric feature.",
+    "int64": "Write whole numbers (of a time those since 1970 in its feature's unit), declare "
+    "dtype='string' for text, or use a Numeric feature.",
 }
 
 
@@ -121,6 +122,10 @@ class Target:
 
     def not_single(self, received: Any) -> ValueError:
         """The error of lists where single values are expected."""
+        if self.shape != "single":
+            return ValueError(
+                f"must have one list per row, not lists of lists. Received {received}."
+            )
         if self.kind in ("float32", "float64"):
             way = "A vector of a fixed length is a Pretrained feature"
         else:

@@ -12,16 +12,22 @@ _RESERVED = ("self", "args", "kwargs")
 
 
 def tensor_names(columns: Iterable[str]) -> dict[str, str]:
-    """Column → name of its tensor: its own where TensorFlow takes it, else `column_<number>`."""
+    """Column → name of its tensor: its own where TensorFlow takes it, else `column_<number>`.
+
+    A signature does not tell upper from lower case: of `Show` and `show` the first keeps its name.
+    """
     listed = list(columns)
-    names = {}
+    lower = {column.lower() for column in listed}
+    names: dict[str, str] = {}
+    used: set[str] = set()
     for number, column in enumerate(listed):
-        name = column
-        if not _TAKEN.fullmatch(name) or keyword.iskeyword(name) or name in _RESERVED:
+        name, taken = column, not _TAKEN.fullmatch(column) or column.lower() in used
+        if taken or keyword.iskeyword(name) or name in _RESERVED:
             name = f"column_{number}"
-            while name in listed:
+            while name in lower:
                 name += "_"
         names[column] = name
+        used.add(name.lower())
     return names
 
 

@@ -31,6 +31,7 @@ from .mixers import split_experts as split_experts
 from .sequences import DINAttention as DINAttention
 from .sequences import EventAttention as EventAttention
 from .sequences import EventEmbedding as EventEmbedding
+from .sequences import EventMatches as EventMatches
 from .sequences import EventSwiGLU as EventSwiGLU
 from .sequences import HeadAttention as HeadAttention
 from .sequences import HSTUEncoder as HSTUEncoder

@@ -77,9 +77,9 @@ class DLRM(RankingModel):
                 f"Received: embedding_dim={embedding_dim}, widths {sorted(set(fields.dims))}."
             )
         bottom = []
-        if "encoded_numeric" in row.inputs:
+        if row.numbers:
             units = [*bottom_units, embedding_dim]
-            bottom = [dense_stack(row.inputs["encoded_numeric"], units, "bottom", policy)]
+            bottom = [dense_stack(side_by_side(row.numbers), units, "bottom", policy)]
         if len(fields.dims) + len(bottom) < 2:
             raise ValueError(
                 "DLRM takes dot products of pairs of vectors, one per categorical feature and one "

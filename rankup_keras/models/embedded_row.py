@@ -1,6 +1,7 @@
 """The beginning of every model: inputs, embedding tables, and the fields read from them."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from rankup_keras.layers.embeddings.placement import placed
 from rankup_keras.layers.sequences import TrimPadding
 from rankup_keras.layers.tokens import NumericEmbedding, SequencePooling
 from rankup_keras.layers.tokens.field_groups import FieldGroups
+from rankup_keras.models.event_matches import event_matches
 from rankup_keras.models.event_sequence import EventSequence, choices_by_sequence, sequence_vector
 from rankup_keras.models.user_part import UserPart, fields_of, source_holds
 
@@ -229,6 +231,30 @@ class EmbeddedRow:
             fields += Fields([sequence.name], [items.shape[-1]], [vector])
         return fields
 
+    @functools.cached_property
+    def _matches(self) -> list[tuple[str, Any]]:
+        return event_matches(self.features, self.inputs, self.dtype)
+
+    @property
+    def numbers(self) -> list[Any]:
+        """Tensors of numeric columns, and of what events have of the candidate."""
+        numeric = [x for name, x in self.inputs.items() if name == "encoded_numeric"]
+        return numeric + [x for _, x in self._matches]
+
+    def _embedded_numbers(self) -> list[Fields]:
+        """`numbers` as fields, a vector each; those that tell of the candidate apart."""
+        width, found = self.settings["embedding_dim"], []
+        parts: dict[str, tuple[list[str], list[Any]]] = {}
+        if names := self.numeric_features():
+            parts["numeric_embedding"] = (names, [self.inputs["encoded_numeric"]])
+        if self._matches:
+            owners = [of for of, x in self._matches for _ in range(x.shape[1])]
+            parts["match_embedding"] = (owners, [x for _, x in self._matches])
+        for name, (owners, tensors) in parts.items():
+            layer = NumericEmbedding(width, name=name, dtype=self.dtype)
+            found.append(Fields(owners, [width] * len(owners), [layer(side_by_side(tensors))]))
+        return found
+
     def numeric_features(self) -> list[str]:
         """For every column of `encoded_numeric`, the feature that it belongs to."""
         return self.features.numeric_owners()
@@ -255,12 +281,7 @@ class EmbeddedRow:
 
     def all_fields(self, table_set: str = "shared", encoder: Any = "mean") -> Fields:
         """`with_sequences`, then numeric columns as embedded fields, then pretrained vectors."""
-        fields, width = self.with_sequences(table_set, encoder), self.settings["embedding_dim"]
-        names = self.numeric_features()
-        if names:
-            layer = NumericEmbedding(width, name="numeric_embedding", dtype=self.dtype)
-            embedded = layer(self.inputs["encoded_numeric"])
-            fields += Fields(names, [width] * len(names), [embedded])
+        fields = sum(self._embedded_numbers(), start=self.with_sequences(table_set, encoder))
         vectors = self.vectors()
         return fields + Fields(
             list(vectors), [v.shape[-1] for v in vectors.values()], list(vectors.values())
@@ -279,7 +300,8 @@ class EmbeddedRow:
     def field_count(self) -> int:
         """How many fields `by_side` has."""
         names = self.embedding.field_names("shared") if self.embedding else ()
-        return len(names) + len(self.numeric_features()) + len(self.features.of_type(Pretrained))
+        numbers = sum(x.shape[1] for x in self.numbers)
+        return len(names) + numbers + len(self.features.of_type(Pretrained))
 
     def by_side(self, apart: bool) -> dict[str, Any]:
         """All fields but the sequences (batch, width), by stream, see `token_streams`.
@@ -293,11 +315,7 @@ class EmbeddedRow:
             parts.append(
                 (self._embedded["shared"], names, list(self.embedding.field_dims("shared")))
             )
-        names, width = self.numeric_features(), self.settings["embedding_dim"]
-        if names:
-            layer = NumericEmbedding(width, name="numeric_embedding", dtype=self.dtype)
-            embedded = layer(self.inputs["encoded_numeric"])
-            parts.append((embedded, names, [width] * len(names)))
+        parts += [(f.tensor, f.names, f.dims) for f in self._embedded_numbers()]
         vectors = self.features.of_type(Pretrained)
         if vectors:
             names = [f.name for f in vectors]

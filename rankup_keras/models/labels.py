@@ -1,6 +1,7 @@
 """Labels of tasks, read in one way from arrays and from the elements of datasets."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ import tensorflow as tf
 
 from rankup_keras.layers.towers import Task
 from rankup_keras.models.sampled_labels import with_rates
+
+# Labels without a positive one from which on it is told.
+_MANY = 1000
 
 
 def check_name(name: str | None) -> None:
@@ -100,7 +104,9 @@ class Labels:
         if among:
             labels = {name: columns[key] for name, key in self.columns.items() if key in columns}
             for name in self.rules.keys() & labels.keys():
-                labels[name] = self.rules[name](labels[name])
+                values, labels[name] = labels[name], self.rules[name](labels[name])
+                if not tf.is_tensor(values):
+                    _warn_of_no_positives(name, self.rules[name], values, labels[name])
         if not isinstance(labels, Mapping):
             if len(self.columns) > 1:
                 raise ValueError(
@@ -179,6 +185,19 @@ def with_certain_negatives(labels: Mapping[str, Any], after: Mapping[str, str]) 
         zero = where(result[other] == 0, np.float32(0), result[name])
         result[name] = where(isnan(result[name]), zero, result[name])
     return result
+
+
+def _warn_of_no_positives(name: str, rule: Any, values: Any, labels: np.ndarray) -> None:
+    """Warns where no value of many is positive: the rule may be misspelled."""
+    if np.isfinite(labels).sum() < _MANY or np.any(labels > 0):
+        return
+    known = np.ravel(np.asarray(values, dtype=object))[np.isfinite(labels)]
+    some = ", ".join(repr(value) for value in list(dict.fromkeys(known.tolist()))[:4])
+    warnings.warn(
+        f"None of {len(known):,} labels of task {name!r} is positive by "
+        f"positive={rule.rule!r}. Received values such as {some}.",
+        stacklevel=2,
+    )
 
 
 def check_lengths(rows: int, labels: Mapping[str, Any], weights: Any) -> None:

@@ -74,7 +74,7 @@ class Global(TokenFamily):
 
 
 class Dense(TokenFamily):
-    """One token of the numeric columns, and of the pretrained vectors in no cross."""
+    """One token of numeric columns, events' matches, and pretrained vectors in no cross."""
 
     name = "dense"
 
@@ -84,12 +84,12 @@ class Dense(TokenFamily):
         return [name for name in names if name not in crossed]
 
     def wanted(self) -> bool:
-        return bool(self.features.numeric_names() or self._vectors())
+        numbers = self.features.numeric_names() or self.features.matches()
+        return bool(numbers or self._vectors())
 
     def make(self, token_dim: int, table_set: str, ending: str) -> list[Any]:
-        numeric = [x for name, x in self.row.inputs.items() if name == "encoded_numeric"]
         vectors = self.row.vectors()
-        x = side_by_side([*numeric, *(vectors[name] for name in self._vectors())])
+        x = side_by_side([*self.row.numbers, *(vectors[name] for name in self._vectors())])
         return [GlobalToken(token_dim, name="dense_token", dtype=self.row.dtype)(x)]
 
 

@@ -118,8 +118,19 @@ def test_codes_and_counts():
     counts = (rng.geometric(0.2, ROWS) ** 3).tolist()
     assert _role(counts)[0] == "numeric"
     assert _role(rng.integers(10_000, 10**6, ROWS))[0] == "numeric"
+    seconds = rng.integers(0, ROWS, ROWS) % (ROWS // 2)  # close together, as ids would be
+    assert judged(seconds_listened=seconds)["seconds_listened"].role == "numeric"
     # -1 would be read as a missing id.
     assert _role([i % 7 - 1 for i in range(ROWS)])[1] == "string"
+
+
+def test_what_would_make_a_column_a_feature_is_told():
+    ages = [["17", "28", "unknown"][i % 5 // 2] for i in range(ROWS)]
+    nested = [f"[[{i % 3}]]" for i in range(ROWS)]
+    found = judged(text=True, age=ages, nested=nested, deep=[[[i % 3]] for i in range(ROWS)])
+    assert "numbers but for 'unknown'" in found["age"].why
+    assert "one list per row" in found["nested"].why
+    assert "one list per row" in found["deep"].why
 
 
 def test_thousands_separators_are_told():

@@ -74,6 +74,8 @@ def test_rules_that_are_asked_for():
         ("end", RunError, "which are positive"),
         ("vews>=3", DataError, "no column 'vews' .* The nearest valid name is 'views'"),
         ("end>=4", RunError, "'won' is not a number"),
+        ("end=win", RunError, "no row is positive. 'end' has 2 values, such as 'won', 'lost'"),
+        ("views>=0", RunError, "every row is positive. 'views' has 100 values, such as '0', '1'"),
     ],
 )
 def test_what_is_unclear_is_asked(asked, error, words):

@@ -98,6 +98,8 @@ def test_events_in_text_from_init_to_a_model(tmp_path, monkeypatch):
     lines = [",".join(columns), *map(",".join, cells)]
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
     assert main(["init", "a.csv", "--label", "click", "-o", "a.yaml", "--quiet"]) == 0
-    assert "type: events" in (tmp_path / "a.yaml").read_text()
+    text = (tmp_path / "a.yaml").read_text()
+    assert "type: events" in text
+    assert "matches: true" in text
     faster = ["--set", "training.epochs=1", "--set", "training.batch_size=600"]
     assert main(["train", "a.yaml", "--json", *faster, "--set", "model.num_blocks=1"]) == 0

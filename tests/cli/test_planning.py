@@ -1,4 +1,4 @@
-"""`rankup-keras tpu-check`, with the compiler where it is installed and without it."""
+"""`rankup-keras plan`, and `tpu-check` with the compiler where it is installed and without it."""
 
 import importlib.util
 import json
@@ -28,6 +28,13 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "ads.yaml").write_text(CONFIG)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_a_task_without_positives_is_told(place, capfd):
+    task = "{name: paid, label: {column: click, positive: 2}}"
+    (place / "ads.yaml").write_text(CONFIG.replace("tasks: [click]", f"tasks: [{task}]"))
+    assert main(["plan", "ads.yaml"]) == 0
+    assert "no row to train on is positive for task 'paid'" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(not INSTALLED, reason="the extra [tpu] is not installed")

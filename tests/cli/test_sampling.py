@@ -17,6 +17,18 @@ def test_a_split_column_of_a_sorted_file_is_found(tmp_path):
     assert found.columns[3].values == ("test", "train", "valid")
 
 
+def test_columns_of_one_name_are_told(tmp_path):
+    lines = [f"u{i % 7},{i % 5},u{i % 7},{i % 2}" for i in range(200)]
+    (tmp_path / "a.csv").write_text("user,ad,user,click\n" + "\n".join(lines))
+    rows = [pa.array(["u"] * 9), pa.array([1, 2, 3] * 3), pa.array([0, 1, 1] * 3)]
+    table = pa.table([rows[0], rows[1], rows[0], rows[2]], names=["user", "ad", "user", "click"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    for name in ("a.csv", "a.parquet"):
+        columns = read_columns([tmp_path / name], None, {}, []).columns
+        assert [column.name for column in columns] == ["ad", "click", "user"]
+        assert "several columns" in columns[-1].why
+
+
 def test_rows_of_all_files_in_their_order(tmp_path, monkeypatch):
     monkeypatch.setattr(sampling, "SAMPLE", 50)
     files = [tmp_path / f"{name}.parquet" for name in "abc"]

@@ -12,11 +12,12 @@ from rankup_keras.cli.checks import load
 from rankup_keras.cli.column_roles import Column, Found
 from rankup_keras.cli.failures import RunError
 from rankup_keras.cli.starter import batch_size_for, default_path, starter, summary
-from rankup_keras.cli.time_columns import OWN_FORM
+from rankup_keras.cli.time_columns import FRACTIONS, OWN_FORM
 from tests.helpers.cli_inputs import click_table
 
 LABEL = Column("click", "label", "0 and 1")
 PRICE = Column("price", "numeric", "fractions")
+AD = Column("ad", "categorical", "text", distinct=9)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_a_file_in_forms_of_its_own(place, capfd):
 )
 def test_a_split_column_gives_the_parts(place, values, parts):
     part = Column("part", "split", "its values", values=values)
-    _, config = _written(place, [LABEL, PRICE, part], csv={"delimiter": ";"})
+    _, config = _written(place, [LABEL, AD, part], csv={"delimiter": ";"})
     assert config["data"]["csv"] == {"delimiter": ";"}
     if parts is None:
         assert config["data"]["split"]["train"] == 0.8
@@ -155,9 +156,10 @@ def test_what_is_only_named_like_a_label_is_told(place):
 
 
 def test_dates_that_are_not_read_are_not_offered(place):
-    text, _ = _written(place, [LABEL, PRICE, Column("day", "time", OWN_FORM)])
-    assert "2024-01-31 is read" in text
-    assert "type: timestamp" not in text
+    for form, told in ((OWN_FORM, "2024-01-31 is read"), (FRACTIONS, "whole numbers are read")):
+        text, _ = _written(place, [LABEL, PRICE, Column("day", "time", form)])
+        assert told in text
+        assert "type: timestamp" not in text
 
 
 def test_a_user_alone_is_no_side(place):
@@ -172,7 +174,9 @@ def test_the_name_is_that_of_the_data():
 
 
 def test_numbers_alone_get_a_model_that_takes_them(place):
-    assert _written(place, [LABEL, PRICE])[1]["model"]["type"] == "DCNv2"
+    settings = _written(place, [LABEL, PRICE])[1]
+    assert settings["model"]["type"] == "DCNv2"
+    assert "fresh_tables" not in settings["training"]  # which needs embedding tables
 
 
 def test_where_a_row_was_shown_is_asked_about(place):
@@ -200,3 +204,12 @@ def test_a_summary_names_what_is_left_out():
 @pytest.mark.parametrize(("rows", "size"), [(50, 32), (8000, 64), (102_399, 512), (10**9, 1024)])
 def test_batches_leave_a_hundred_steps(rows, size):
     assert batch_size_for(rows) == size
+
+
+def test_a_rating_is_not_the_last_word():
+    """Where it alone was taken for a label, columns of two words are named beside it."""
+    rating = Column("rating", "label", "a rating up to 5; choose the threshold", positive=">= 4")
+    done = Column("done?", "categorical", "text", distinct=2)
+    said = summary(Path("a.yaml"), Found([rating, done, AD], 9, "csv", {}, []))
+    assert "Of two values: 'done?'. To predict one of these: --label '<column>=<value>'" in said
+    assert "Of two" not in summary(Path("a.yaml"), Found([LABEL, done, AD], 9, "csv", {}, []))

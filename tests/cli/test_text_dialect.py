@@ -89,3 +89,9 @@ def test_what_is_no_text_of_rows_is_told(tmp_path, name, content, way):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=way):
         format_by_content(tmp_path / name)
+
+
+def test_notes_before_the_header_are_told(tmp_path):
+    text = "\n".join(["# of the crm", "user;price;click", *LINES])
+    with pytest.raises(DataError, match=r"'# of the crm', and those from line 2 on have [34]\."):
+        _sniffed(tmp_path, text)

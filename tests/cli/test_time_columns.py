@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rankup_keras.cli.time_columns import FRACTIONS, OWN_FORM
 from tests.cli.test_column_roles import ROWS, judged, rng
 
 
@@ -10,6 +11,7 @@ from tests.cli.test_column_roles import ROWS, judged, rng
     ("column", "what"),
     [
         (1_700_000_000 + 60 * rng.permutation(ROWS), "Unix seconds"),
+        (1_700_000_000.5 + 60 * rng.permutation(ROWS), "Unix seconds with fractions"),
         (1_700_000_000_000 + 60_000 * rng.permutation(ROWS), "Unix milliseconds"),
         ([f"2024-01-{1 + i % 28:02}" for i in range(ROWS)], "dates as text"),
         ([f"2024-01-{1 + i % 28:02}T10:00:00Z" for i in range(ROWS)], "dates as text"),
@@ -17,9 +19,18 @@ from tests.cli.test_column_roles import ROWS, judged, rng
         (np.datetime64("2024-01-01", "s") + 60 * np.arange(ROWS), "timestamps"),
         (np.datetime64("2024-01-01", "D") + np.arange(ROWS) % 40, "dates"),
     ],
-    ids=["seconds", "milliseconds", "date", "zone", "other form", "timestamp", "date32"],
+    ids=[
+        "seconds",
+        "fractions",
+        "milliseconds",
+        "date",
+        "zone",
+        "other form",
+        "timestamp",
+        "date32",
+    ],
 )
 def test_times_are_neither_features_nor_labels(column, what):
     found = judged(labels=(), column=column)["column"]
     assert (found.role, found.why) == ("time", what)
-    assert len(found.values) == (0 if "own" in what else 2)
+    assert len(found.values) == (0 if what in (OWN_FORM, FRACTIONS) else 2)

@@ -116,7 +116,7 @@ def test_lists_are_cut_as_in_the_graph(rows, length, keep):
     dense = tf.ragged.constant(rows, dtype=tf.int32, ragged_rank=1).to_tensor()
     np.testing.assert_array_equal(found, encoding.fixed_length(dense, length, keep))
     real = [[i for i in row if i] for row in rows]
-    cut = [row[:length] if keep == "first" else row[-length:] for row in real]
+    cut = [(row if keep == "first" else row[::-1])[:length] for row in real]
     assert found.tolist() == [row + [0] * (length - len(row)) for row in cut]
 
 

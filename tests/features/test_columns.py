@@ -265,6 +265,7 @@ def test_wrong_type(column, spec, message):
     [
         ([[1, 2], [3]], INT, " must have one .* not a list. .* give `max_length`, for past"),
         ([[1, 2], [3, 4]], FLOAT, " must have one value per row, not a list"),
+        ([[["a"], ["b"]], [["c"]]], STRINGS, " must have one list per row, not lists of lists"),
         (np.array(["a"]), STRINGS, r" must have a list of .* Split it first, as `rows\[name\]"),
         (np.array(5.0), FLOAT, r" must have one or two dimensions. Received shape \(\)"),
         ([[1.0, 2.0], [3.0]], VECTOR, ", row 1: The vector has 1 numbers; `dim` is 2"),

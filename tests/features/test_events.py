@@ -265,10 +265,35 @@ def test_config_and_hashes():
         ({"time_features": ["age"]}, "`time_features` of feature 'e' must be one of"),
         ({"ids": {"i": "user"}}, "must read the tables of single-valued Categorical features"),
         ({"time": "t", "request_time": "x"}, "`request_time` of events 'e' must name a Timestamp"),
+        ({"matches": ["x"]}, "`matches` of feature 'e' must be one of \\['i'\\]"),
+        ({"ids": {"i": 3}, "matches": True}, "`matches` of feature 'e' needs a column of `ids`"),
+        ({"ids": {"u": "who"}, "matches": True}, "\\['who'\\] are of side='user'"),
+        ({"ids": {"i": "item", "u": "who"}, "matches": ["u"]}, "are of side='user'"),
         ({"ids": {"item": "item"}}, "must be different. Received twice: \\['item'\\]"),
     ],
 )
 def test_refused(settings, message):
     settings = {"ids": {"i": "item"}, "max_length": 2, **settings}
+    singles = [rk.Categorical("item", num_ids=3), rk.Categorical("who", num_ids=3, side="user")]
     with pytest.raises(ValueError, match=message):
-        rk.FeatureSet([rk.Categorical("item", num_ids=3), rk.Events("e", **settings)])
+        rk.FeatureSet([*singles, rk.Events("e", **settings)])
+
+
+def test_what_is_matched():
+    item = rk.Categorical("item", vocabulary=["a"], oov_buckets=3)
+    who = rk.Categorical("who", num_ids=3, side="user")
+    singles = [item, rk.Categorical("shop", hash_buckets=9), who]
+    ids = {"i": "item", "s": "shop", "w": "who", "kind": 4}
+    clicks = rk.Events("e", ids, 5, matches=True, numbers={"paid": None}, actions={"bits": 2})
+    features = rk.FeatureSet([*singles, rk.History("seen", "item", 3, matches=True), clicks])
+    found = features.matches()
+    # A user's own city in the events of the same user tells nothing.
+    assert [(m.sequence, m.column, m.of) for m in found] == [
+        ("seen", "seen", "item"), ("e", "i", "item"), ("e", "s", "shop"),
+    ]  # fmt: skip
+    assert [m.first_known for m in found] == [4, 4, 1]
+    assert found[0].names == ["seen:count", "seen:recency"]
+    assert found[2].names == ["s:count", "s:recency", "s:paid", "s:bits:0", "s:bits:1"]
+    some = rk.Events("e", ids, 5, matches=["s"])
+    assert [m.column for m in rk.FeatureSet([*singles, some]).matches()] == ["s"]
+    assert rk.Events.from_config(some.get_config()).matches == ["s"]

@@ -60,7 +60,7 @@ def test_times_of_events_and_wrong_ones(tmp_path):
         np.testing.assert_array_equal(value, wanted[name])
     with pytest.raises(TypeError, match="'time', row 1: '2026-13-01' is no time: a date with"):
         features.encode({**rows, "time": ["2026-09-01", "2026-13-01"]})
-    lines = [f"{TEXT[0]},a,a|b,{DAY - 2}|2026-08-31T23:59:59Z", f"{DAY},b,a,soon"]
+    lines = [f"{TEXT[0]},a,a|b,{DAY - 2}.0|2026-08-31T23:59:59Z", f"{DAY},b,a,soon"]
     (tmp_path / "a.csv").write_text("\n".join(["time,ad,past_ad,past_time", *lines]))
     files = rk.data.Files(tmp_path / "a.csv", features)
     with pytest.raises(rk.data.DataError, match="'soon' is no time: a whole number of s since"):

@@ -8,7 +8,8 @@ def of_a_list(base, first_output=False):
 
     class OfAList(base):
         def build(self, input_shape):
-            super().build(*input_shape)
+            if base.build is not keras.layers.Layer.build:
+                super().build(*input_shape)
 
         def call(self, inputs):
             found = super().call(*inputs)

@@ -168,8 +168,8 @@ def test_cutting_sequences_waits_for_no_gpu(seen_gpu):
     features = [
         rk.Categorical("item", hash_buckets=20),
         rk.Timestamp("now"),
-        rk.Events("clicks", {"clicked": "item"}, 20, time="time", request_time="now"),
-        rk.History("history", of="item", max_length=30),
+        rk.Events("clicks", {"clicked": "item"}, 20, "time", "now", matches=True),
+        rk.History("history", of="item", max_length=30, matches=True),
     ]
     settings = {"num_blocks": 1, "embedding_dim": 4, "dtype": "mixed_bfloat16"}
     model = rk.HyFormer(rk.FeatureSet(features), ["click"], 8, **settings)

@@ -35,7 +35,7 @@ def make_features(length=LENGTH):
             rk.Categorical("category", num_ids=4, side="candidate"),
             rk.Timestamp("now"),
             rk.Numeric("price", normalize=None, side="candidate"),
-            rk.History("seen", of="item", max_length=3),
+            rk.History("seen", of="item", max_length=3, matches=True),
             rk.Events(
                 "clicks",
                 ids={"clicked": "item", "of_category": "category", "action": 3},
@@ -43,6 +43,7 @@ def make_features(length=LENGTH):
                 time="at",
                 request_time="now",
                 numbers={"dwell": None},
+                matches=True,
             ),
             rk.Events("buys", ids={"bought": "item"}, max_length=4, order="newest_first"),
         ]
@@ -176,6 +177,9 @@ def test_attention_over_events_takes_one_row_of_them(features):
     for name, reader in (("mixformer", "block_1_events"), ("hyformer", "event_norm")):
         graph = RankGraph(MAKERS[name](features), RankInputs(features))
         assert any(reader in key for key in graph.once), (name, graph.once)
+        # What is compared with candidates: ids of three columns, gaps and numbers.
+        assert sum("take_columns" in key for key in graph.once) == 3
+        assert sum("get_item" in key for key in graph.once) == 2
 
 
 def test_reload_and_ranks(masked, tmp_path):
@@ -308,3 +312,24 @@ def test_fields_of_both_sides_are_dropped_out(features, name):
     inputs = model.encode(make_rows())
     once, again = (np.asarray(model(inputs, training=True)["click"]) for _ in range(2))
     assert not np.allclose(once, again)
+
+
+def test_repeated_values_are_learned_from_few_rows_by_matches():
+    rng = np.random.default_rng(0)
+    events, item = rng.integers(0, 500, (1536, 20)), rng.integers(0, 500, 1536)
+    labels = rng.integers(0, 2, 1536)
+    item = np.where(labels == 1, events[:, 7], item)
+    found = {}
+    for matches in (False, True):
+        keras.utils.set_random_seed(0)
+        clicks = rk.Events("clicks", {"e": "item"}, 20, matches=matches)
+        features = rk.FeatureSet([rk.Categorical("item", num_ids=500), clicks])
+        model = rk.RankMixer(features, ["click"], 16, num_tokens=2, num_blocks=1)
+        model.compile(keras.optimizers.Adam(0.01), metrics=[])
+        model.fit({"item": item[:1024], "e": events[:1024]}, labels[:1024], epochs=3, verbose=0)
+        scores = model.predict({"item": item[1024:], "e": events[1024:]}, verbose=0)["click"]
+        metric = keras.metrics.AUC()
+        metric.update_state(labels[1024:], scores[:, 0])
+        found[matches] = float(metric.result())
+    assert found[False] < 0.6  # every value is too rare for its embedding
+    assert found[True] > 0.95

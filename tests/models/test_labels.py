@@ -33,6 +33,15 @@ def test_arrays_and_datasets_give_the_same():
         assert all(np.asarray(column).dtype == np.float32 for column in labels.values())
 
 
+def test_a_rule_that_no_label_fits_is_told():
+    """Misspelled, it would train a constant."""
+    labels = Labels([rk.Task("seen", label="end", positive="finish")])
+    ends = ["abandoned", "finished"] * 500
+    with pytest.warns(UserWarning, match="positive='finish'.* such as 'abandoned', 'finished'"):
+        labels.read(None, {"end": ends})
+    assert not labels.read(None, {"end": ends[:998]})["seen"].any()  # few may have none
+
+
 def test_weights_of_classes():
     click = np.array([1, 0, 0, 1])
     weights = ONE.class_weights(ONE.read(click, {}), {1: 5.0, 0: 0.5})

@@ -54,10 +54,9 @@ def plain_id(value, num_ids):
 
 
 def fixed_length(ids, length, keep):
-    """The first or last `length` ids that are no padding, then zeros."""
+    """The first `length` ids that are no padding, or the last ones, the last first; then zeros."""
     present = [i for i in ids if i != 0]
-    if len(present) > length:
-        present = present[:length] if keep == "first" else present[len(present) - length :]
+    present = (present if keep == "first" else present[::-1])[:length]
     return present + [0] * (length - len(present))
 
 
