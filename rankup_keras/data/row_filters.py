@@ -20,6 +20,7 @@ from rankup_keras.features.splitmix64 import STEP, splitmix64
 from rankup_keras.features.target import family
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d(\.\d+)?)?)?$")
+_BOUND = re.compile(r"\d{4}(-\d\d(-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?)?$")
 
 
 class RowFilter(Protocol):
@@ -244,6 +245,9 @@ def _as_local_times(column: pa.Array) -> pa.Array:
 def _microseconds(name: str, bound: Any) -> float:
     """A bound in microseconds since 1970."""
     try:
+        # NumPy also takes "NaT", "today", 20240131 for a year, and zones, which it forgets.
+        if not _BOUND.match(str(bound)):
+            raise ValueError
         return float(np.datetime64(str(bound), "us").astype(np.int64))
     except ValueError:
         raise ValueError(

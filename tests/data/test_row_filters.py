@@ -83,9 +83,13 @@ def test_numbers_in_text_may_be_missing():
     assert mask.tolist() == [True, False, False, True, False]
 
 
-def test_a_bound_that_is_no_date():
-    with pytest.raises(ValueError, match=r"a time such as.*low='monday'"):
-        Between("at", "monday")
+@pytest.mark.parametrize(
+    "bound",
+    ["monday", "", "today", pd.NaT, "20240131", "2024-01-08 18:00+02:00", dt.datetime.now(dt.UTC)],
+)
+def test_a_bound_that_is_no_date_of_the_columns_zone(bound):
+    with pytest.raises(ValueError, match=r"a time such as.*without a zone\. Received: low="):
+        Between("at", bound)
 
 
 def test_dates_in_a_form_of_their_own_are_told():
