@@ -102,8 +102,8 @@ def _group_auc(
 
 
 def _arrays(labels: Any, scores: Any, weights: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    y, p = (_flat(values) for values in (labels, scores))
-    w = np.ones(len(y)) if weights is None else _flat(weights)
+    y, p = (as_numbers(values) for values in (labels, scores))
+    w = np.ones(len(y)) if weights is None else as_numbers(weights)
     if not len(y) == len(p) == len(w):
         raise ValueError(
             "Labels, scores and weights must have equal length. "
@@ -119,7 +119,7 @@ def _arrays(labels: Any, scores: Any, weights: Any) -> tuple[np.ndarray, np.ndar
     return y, p, w
 
 
-def _flat(values: Any) -> np.ndarray:
+def as_numbers(values: Any) -> np.ndarray:
     """Numbers (rows,), NaN where they are masked."""
     if np.ma.isMaskedArray(values):
         values = values.astype(np.float64).filled(np.nan)
