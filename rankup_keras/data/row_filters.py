@@ -76,9 +76,10 @@ class OneOf:
         if pa.types.is_timestamp(_column(chunk, self.column).type):
             mask = np.logical_or.reduce([self._within(chunk, text, each) for each in self.values])
         else:
-            # As Arrow and as Python write them.
+            # As Arrow and as Python write them: 1 and 1.0, true and True.
             wanted = [str(value) for value in self.values]
-            wanted += [str(value).lower() for value in self.values if isinstance(value, bool)]
+            own = [v for v in self.values if isinstance(v, float | np.floating | bool)]
+            wanted += [pa.scalar(v).cast(pa.string()).as_py() for v in own]
             mask = pc.is_in(text, pa.array(wanted, pa.string()))
             mask = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
         return mask
@@ -130,6 +131,12 @@ class Between:
                 _microseconds(name, bound)
             elif bound != bound:
                 raise ValueError(f"`{name}` must be a number or a time. Received: {name}={bound}.")
+        kinds = {isinstance(b, numbers.Real) for b in (self.low, self.high) if b is not None}
+        if len(kinds) > 1:
+            raise ValueError(
+                "`low` and `high` must both be numbers or both be times. "
+                f"Received: low={self.low!r}, high={self.high!r}."
+            )
 
     @property
     def columns(self) -> list[str]:

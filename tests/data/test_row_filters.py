@@ -3,6 +3,7 @@
 import datetime as dt
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -81,6 +82,18 @@ def test_numbers_in_text_may_be_missing():
     batch = pa.record_batch({"day": ["21", "", "NA", " 25 ", None]})
     mask = Between("day", 20, 30).mask(Chunk(batch, Path("a.csv"), 0))
     assert mask.tolist() == [True, False, False, True, False]
+
+
+def test_numbers_are_equal_in_every_type():
+    columns = ([1, 0, 2], [1.0, 0.0, 2.5], [1.0, None, 0.0], ["1", "0", "1.0"])
+    found = []
+    for column in columns:
+        chunk = Chunk(pa.record_batch({"fold": column}), Path("a.parquet"), 0)
+        found += [OneOf("fold", [value]).mask(chunk).tolist() for value in (1, 1.0, np.float32(1))]
+    wanted = [[True, False, False]] * 9 + [[True, False, False], *[[True, False, True]] * 2]
+    assert found == wanted
+    with pytest.raises(ValueError, match="both be numbers or both be times"):
+        Between("fold", 1, "2024-01-01")
 
 
 @pytest.mark.parametrize(
