@@ -188,7 +188,8 @@ class Share:
         end: where it ends, at most 1.
         seed: seed of the hash. Defaults to 0.
         by: column whose equal values stay together, such as the user, or
-            `None` (default) for single rows.
+            `None` (default) for single rows. Rows without a value, as of nobody
+            who is known, are drawn singly.
 
     Example:
 
@@ -219,16 +220,16 @@ class Share:
         return [] if self.by is None else [self.by]
 
     def mask(self, chunk: Chunk) -> np.ndarray:
-        if self.by is None:
-            # A file's first name: of x.csv and x.parquet the same rows.
-            start = zlib.crc32(chunk.file.name.split(".")[0].encode()) << 32
-            rows = np.arange(chunk.batch.num_rows, dtype=np.uint64) + np.uint64(chunk.first)
-            keys = rows ^ np.uint64(start)
-        else:
+        # A file's first name: of x.csv and x.parquet the same rows.
+        start = zlib.crc32(chunk.file.name.split(".")[0].encode()) << 32
+        rows = np.arange(chunk.batch.num_rows, dtype=np.uint64) + np.uint64(chunk.first)
+        keys = rows ^ np.uint64(start)
+        if self.by is not None:
             encoded = pc.dictionary_encode(_as_text(chunk, self.by), null_encoding="encode")
             values = encoded.dictionary.to_pylist()
             hashes = np.array([zlib.crc32((v or "").encode()) for v in values], np.uint64)
-            keys = hashes[encoded.indices.to_numpy(zero_copy_only=False)]
+            given, places = np.array([bool(v) for v in values], bool), np.asarray(encoded.indices)
+            keys = np.where(given[places], hashes[places], keys)
         place = splitmix64(keys + np.uint64((self.seed + 1) * STEP % 2**64))
         share = (place >> np.uint64(11)).astype(np.float64) * 2.0**-53
         return (share >= self.begin) & (share < self.end)

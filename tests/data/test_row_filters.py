@@ -84,6 +84,16 @@ def test_numbers_in_text_may_be_missing():
     assert mask.tolist() == [True, False, False, True, False]
 
 
+def test_rows_of_nobody_are_drawn_singly():
+    users = [None, "", "u", "v"] * 500
+    chunk = Chunk(pa.record_batch({"user": users}), Path("a.csv"), 0)
+    masks = [Share(a, b, by="user").mask(chunk) for a, b in ((0, 0.5), (0.5, 1))]
+    assert (masks[0] ^ masks[1]).all()
+    for user in ("u", "v"):
+        assert len({bool(m) for m, own in zip(masks[0], users, strict=True) if own == user}) == 1
+    assert 0.4 < masks[0][[not user for user in users]].mean() < 0.6
+
+
 def test_numbers_are_equal_in_every_type():
     columns = ([1, 0, 2], [1.0, 0.0, 2.5], [1.0, None, 0.0], ["1", "0", "1.0"])
     found = []
