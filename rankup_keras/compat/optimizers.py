@@ -64,14 +64,17 @@ class ClipsNamedRows(MixedIn):
 
 
 def slots_of(optimizer: Any, variable: Any) -> dict[str, Any]:
-    """All that an optimizer keeps of a variable, by the name of the slot.
+    """All that an optimizer keeps of a variable, by the name of the slot; nothing of frozen ones.
 
     Keras's optimizers keep every kind of slot in a list of its own, in the order of the
     variables that they train; no public method gives them by variable. Read in Keras 3.15.1. It
     can go with `slot`.
     """
+    try:
+        index = variable_index(optimizer, variable)
+    except KeyError:  # frozen when the optimizer was built
+        return {}
     trained = optimizer._trainable_variables
-    index = variable_index(optimizer, variable)
     found = {}
     for name, held in vars(optimizer).items():
         lists = isinstance(held, list) and len(held) == len(trained)

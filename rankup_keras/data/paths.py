@@ -26,7 +26,7 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 def resolve_paths(paths: Paths) -> list[Path]:
-    """The files that paths, folders and patterns name, each once.
+    """The files that paths, folders and patterns name, each once, links to it among them.
 
     Those of one folder or pattern are in the order of their names. Of a folder, files of a known
     ending are taken, in subfolders too; names that begin with `.` or `_` are left out, as the
@@ -38,11 +38,11 @@ def resolve_paths(paths: Paths) -> list[Path]:
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
         raise DataError("No file is given. Give a path, a folder or a pattern such as 'a/*.csv'.")
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for item in given:
         for path in _resolve(os.path.expanduser(os.fspath(item))):
-            found[path] = None
-    return list(found)
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
 
 
 def _resolve(item: str) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rankup_keras.data.log_columns import row_groups, row_times, row_values
+from rankup_keras.metrics.exact import as_numbers
 
 
 def earlier_items(
@@ -82,7 +83,7 @@ def earlier_statistics(
     assert count.tolist() == [0, 1, 2] and mean[1:].tolist() == [1, 0.5]
     ```
     """
-    values = np.asarray(values, dtype=np.float64)
+    values = as_numbers(values)
     known = np.ones(len(values), bool) if counted is None else np.asarray(counted, dtype=bool)
     order, group_start, tie_start = _sorted_runs(groups, times, values=values, counted=known)
     known = known & ~np.isnan(values)

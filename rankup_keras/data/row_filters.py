@@ -20,6 +20,7 @@ from rankup_keras.features.splitmix64 import STEP, splitmix64
 from rankup_keras.features.target import family
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d(\.\d+)?)?)?$")
+_BOUND = re.compile(r"\d{4}(-\d\d(-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?)?$")
 
 
 class RowFilter(Protocol):
@@ -75,9 +76,10 @@ class OneOf:
         if pa.types.is_timestamp(_column(chunk, self.column).type):
             mask = np.logical_or.reduce([self._within(chunk, text, each) for each in self.values])
         else:
-            # As Arrow and as Python write them.
+            # As Arrow and as Python write them: 1 and 1.0, true and True.
             wanted = [str(value) for value in self.values]
-            wanted += [str(value).lower() for value in self.values if isinstance(value, bool)]
+            own = [v for v in self.values if isinstance(v, float | np.floating | bool)]
+            wanted += [pa.scalar(v).cast(pa.string()).as_py() for v in own]
             mask = pc.is_in(text, pa.array(wanted, pa.string()))
             mask = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
         return mask
@@ -129,6 +131,12 @@ class Between:
                 _microseconds(name, bound)
             elif bound != bound:
                 raise ValueError(f"`{name}` must be a number or a time. Received: {name}={bound}.")
+        kinds = {isinstance(b, numbers.Real) for b in (self.low, self.high) if b is not None}
+        if len(kinds) > 1:
+            raise ValueError(
+                "`low` and `high` must both be numbers or both be times. "
+                f"Received: low={self.low!r}, high={self.high!r}."
+            )
 
     @property
     def columns(self) -> list[str]:
@@ -180,7 +188,8 @@ class Share:
         end: where it ends, at most 1.
         seed: seed of the hash. Defaults to 0.
         by: column whose equal values stay together, such as the user, or
-            `None` (default) for single rows.
+            `None` (default) for single rows. Rows without a value, as of nobody
+            who is known, are drawn singly.
 
     Example:
 
@@ -211,16 +220,16 @@ class Share:
         return [] if self.by is None else [self.by]
 
     def mask(self, chunk: Chunk) -> np.ndarray:
-        if self.by is None:
-            # A file's first name: of x.csv and x.parquet the same rows.
-            start = zlib.crc32(chunk.file.name.split(".")[0].encode()) << 32
-            rows = np.arange(chunk.batch.num_rows, dtype=np.uint64) + np.uint64(chunk.first)
-            keys = rows ^ np.uint64(start)
-        else:
+        # A file's first name: of x.csv and x.parquet the same rows.
+        start = zlib.crc32(chunk.file.name.split(".")[0].encode()) << 32
+        rows = np.arange(chunk.batch.num_rows, dtype=np.uint64) + np.uint64(chunk.first)
+        keys = rows ^ np.uint64(start)
+        if self.by is not None:
             encoded = pc.dictionary_encode(_as_text(chunk, self.by), null_encoding="encode")
             values = encoded.dictionary.to_pylist()
             hashes = np.array([zlib.crc32((v or "").encode()) for v in values], np.uint64)
-            keys = hashes[encoded.indices.to_numpy(zero_copy_only=False)]
+            given, places = np.array([bool(v) for v in values], bool), np.asarray(encoded.indices)
+            keys = np.where(given[places], hashes[places], keys)
         place = splitmix64(keys + np.uint64((self.seed + 1) * STEP % 2**64))
         share = (place >> np.uint64(11)).astype(np.float64) * 2.0**-53
         return (share >= self.begin) & (share < self.end)
@@ -244,6 +253,9 @@ def _as_local_times(column: pa.Array) -> pa.Array:
 def _microseconds(name: str, bound: Any) -> float:
     """A bound in microseconds since 1970."""
     try:
+        # NumPy also takes "NaT", "today", 20240131 for a year, and zones, which it forgets.
+        if not _BOUND.match(str(bound)):
+            raise ValueError
         return float(np.datetime64(str(bound), "us").astype(np.int64))
     except ValueError:
         raise ValueError(

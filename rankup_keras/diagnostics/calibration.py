@@ -73,8 +73,8 @@ def reliability(
         - Niculescu-Mizil and Caruana, "Predicting good probabilities with supervised learning",
           ICML 2005, section 4 (reliability diagrams).
     """
-    y, p = (np.asarray(a, np.float64).reshape(-1) for a in (labels, scores))
-    w = np.ones(len(y)) if weights is None else np.asarray(weights, np.float64).reshape(-1)
+    y, p = (exact.as_numbers(a) for a in (labels, scores))
+    w = np.ones(len(y)) if weights is None else exact.as_numbers(weights)
     values = None if segments is None else np.asarray(segments).reshape(-1)
     lengths = [len(a) for a in (y, p, w, values) if a is not None]
     if not len(y) or len(set(lengths)) > 1:

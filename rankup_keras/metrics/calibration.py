@@ -42,4 +42,5 @@ class Calibration(SumsMetric):
     def result(self) -> Any:
         positives = self.sums["positives"]
         safe = ops.where(positives > 0, positives, 1.0)
-        return ops.where(positives > 0, self.sums["predicted"] / safe, 0.0)
+        value = ops.where(positives > 0, self.sums["predicted"] / safe, 0.0)
+        return ops.cast(value, self.dtype)

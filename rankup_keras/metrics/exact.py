@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rankup_keras.features.columns import is_missing
+
 EPSILON = 1e-7
 
 
@@ -52,7 +54,7 @@ def gauc(labels: Any, scores: Any, groups: Any, weights: Any = None) -> float:
     Args:
         labels: 0 or 1, array (rows,).
         scores: probabilities, array (rows,).
-        groups: what is ranked within, such as the user, array (rows,).
+        groups: what is ranked within, such as the user, array (rows,); missing ones are one.
         weights: array (rows,), or `None`.
 
     References:
@@ -62,7 +64,12 @@ def gauc(labels: Any, scores: Any, groups: Any, weights: Any = None) -> float:
     y, p, w = _arrays(labels, scores, weights)
     if not len(y) or np.isnan(p).any():
         return float("nan")
-    index = np.unique(np.asarray(groups).reshape(-1), return_inverse=True)[1].reshape(-1)
+    groups = np.asarray(groups).reshape(-1)
+    if groups.dtype == object:  # which may not be sorted, with missing ones among them
+        groups = np.array(["" if is_missing(group) else str(group) for group in groups])
+    if len(groups) != len(y):
+        raise ValueError(f"There must be a group for each row. Received {len(groups)} of {len(y)}.")
+    index = np.unique(groups, return_inverse=True)[1].reshape(-1)
     values, sizes = _group_auc(index, y, p, w)
     known = np.isfinite(values)
     return float(np.average(values[known], weights=sizes[known])) if known.any() else float("nan")
@@ -95,8 +102,8 @@ def _group_auc(
 
 
 def _arrays(labels: Any, scores: Any, weights: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    y, p = (_flat(values) for values in (labels, scores))
-    w = np.ones(len(y)) if weights is None else _flat(weights)
+    y, p = (as_numbers(values) for values in (labels, scores))
+    w = np.ones(len(y)) if weights is None else as_numbers(weights)
     if not len(y) == len(p) == len(w):
         raise ValueError(
             "Labels, scores and weights must have equal length. "
@@ -112,8 +119,8 @@ def _arrays(labels: Any, scores: Any, weights: Any) -> tuple[np.ndarray, np.ndar
     return y, p, w
 
 
-def _flat(values: Any) -> np.ndarray:
+def as_numbers(values: Any) -> np.ndarray:
     """Numbers (rows,), NaN where they are masked."""
     if np.ma.isMaskedArray(values):
-        values = values.astype(np.float64).filled(np.nan)
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     return np.asarray(values, np.float64).reshape(-1)

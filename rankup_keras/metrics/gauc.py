@@ -112,8 +112,8 @@ class GAUC(keras.metrics.Metric):
         self.groups = min(rows, self.max_groups)
         self._prime = _prime_from(rows)
         shape, zeros = (self.groups * self.bins,), keras.initializers.Zeros()
-        self._positives = self.add_variable(shape, zeros, name="positives")
-        self._negatives = self.add_variable(shape, zeros, name="negatives")
+        self._positives = self.add_variable(shape, zeros, "float32", name="positives")
+        self._negatives = self.add_variable(shape, zeros, "float32", name="negatives")
         # The value as of the last batch that was shown.
         self._shown = self.add_variable((), zeros, "float32", "only_first_replica", name="shown")
         return self

@@ -56,4 +56,5 @@ class NormalizedEntropy(SumsMetric):
         inside = ops.logical_and(rate > 0, rate < 1)
         rate = ops.where(inside, rate, 0.5)
         entropy = -(rate * ops.log(rate) + (1 - rate) * ops.log(1 - rate))
-        return ops.where(inside, self.sums["loss"] / total / entropy, 0.0)
+        value = ops.where(inside, self.sums["loss"] / total / entropy, 0.0)
+        return ops.cast(value, self.dtype)

@@ -11,15 +11,16 @@ class SumsMetric(keras.metrics.Metric):
 
     Args:
         name: name of the metric.
-        dtype: dtype of the sums. Defaults to Keras's float type.
+        dtype: dtype of the result. Defaults to Keras's float type.
     """
 
     names: ClassVar[tuple[str, ...]]
 
     def __init__(self, name: str, dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
+        # In float32 a sum of ones would stop at 2**24, in bfloat16 at 256.
         self.sums = {
-            label: self.add_variable((), keras.initializers.Zeros(), name=label)
+            label: self.add_variable((), keras.initializers.Zeros(), "float64", name=label)
             for label in self.names
         }
 
@@ -28,12 +29,12 @@ class SumsMetric(keras.metrics.Metric):
         raise NotImplementedError  # abstract: it is what a metric is
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        y, p = (ops.reshape(ops.cast(x, self.dtype), (-1,)) for x in (y_true, y_pred))
+        y, p = (ops.reshape(ops.cast(x, "float32"), (-1,)) for x in (y_true, y_pred))
         weight: Any = 1.0
         if sample_weight is not None:
-            weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
+            weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
         for label, values in zip(self.names, self.terms(y, p), strict=True):
-            self.sums[label].assign_add(ops.sum(values * weight))
+            self.sums[label].assign_add(ops.cast(ops.sum(values * weight), "float64"))
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}

@@ -25,6 +25,17 @@ def default_optimizer(model: keras.Model) -> Any:
     return Split("lazy_adam", "adam") if tables(model) else Adam()
 
 
+def check_optimizer(optimizer: Any) -> None:
+    """Refuses the name of an optimizer for tables alone, which Keras does not know."""
+    if isinstance(optimizer, str) and optimizer in ("lazy_adam", "row_wise_adagrad", "split"):
+        tables = "lazy_adam" if optimizer == "split" else optimizer
+        raise ValueError(
+            "`optimizer` must be an optimizer or a name of Keras's. "
+            f"`rankup_keras.optimizers.Split({tables!r}, 'adam')` trains tables by the former and "
+            f"the rest by the latter. Received: optimizer={optimizer!r}."
+        )
+
+
 def warn_of_dense_passes(model: keras.Model) -> None:
     """Warns where the optimizer passes over all rows of large tables at every step.
 

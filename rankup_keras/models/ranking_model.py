@@ -25,11 +25,16 @@ from rankup_keras.models.compiled_metrics import (
     metrics_by_task,
 )
 from rankup_keras.models.compiled_steps import CompiledSteps
+from rankup_keras.models.fit_arguments import check_passes_over, check_rows, check_split
 from rankup_keras.models.frozen_layers import freeze, frozen_config
 from rankup_keras.models.labels import check_name, check_no_features
 from rankup_keras.models.lower_blocks import TrainsLowerBlocks
 from rankup_keras.models.missing_labels import SkipsMissingLabels
-from rankup_keras.models.optimizer_choice import default_optimizer, warn_of_dense_passes
+from rankup_keras.models.optimizer_choice import (
+    check_optimizer,
+    default_optimizer,
+    warn_of_dense_passes,
+)
 from rankup_keras.models.passes import check_passes
 from rankup_keras.models.raw_rows import RawRows
 
@@ -167,6 +172,7 @@ class RankingModel(
                 not, a `GAUC` of a feature that is not there, or `rows_per_pass` that is not
                 positive or with a loss that is no mean over rows.
         """
+        check_optimizer(optimizer)
         check_losses(loss, loss_weights, self.tasks)
         if loss is None:
             loss = {task.name: task.loss for task in self.tasks}
@@ -238,17 +244,16 @@ class RankingModel(
         Raises:
             ValueError: a column is missing, a task has no labels, a label is
                 not in [0, 1], labels or weights are not one per row, `class_weight` with
-                several tasks, or a strategy's replicas cannot share a batch.
+                several tasks, a generator to be read twice, ids beyond `num_ids` of rows in
+                memory, or a strategy's replicas cannot share a batch.
             TypeError: a column has another type than its feature declares.
         """
-        if not 0 <= validation_split < 1:
-            raise ValueError(
-                "`validation_split` must be a share of the rows, 0 or more and less than 1. "
-                f"Received: validation_split={validation_split}."
-            )
+        check_split(validation_split)
+        check_passes_over(x, validation_data, epochs, kwargs)
         x, y, sample_weight = self._rows.examples(x, y, sample_weight, class_weight)
         if isinstance(x, Mapping):
-            _check_shared(batch_size or 32, self.distribute_strategy.num_replicas_in_sync)
+            replicas = self.distribute_strategy.num_replicas_in_sync
+            check_rows(self.features, x, batch_size or 32, replicas)
         elif not isinstance(x, keras.utils.PyDataset):
             # Keras would warn that it cannot shuffle these, which nobody asked it to.
             kwargs.setdefault("shuffle", False)
@@ -388,13 +393,3 @@ class RankingModel(
         config["tasks"] = [keras.saving.deserialize_keras_object(t) for t in config["tasks"]]
         vocabulary_digest.adopt(config["features"], vocabularies)
         return freeze(cls(**config), frozen)
-
-
-def _check_shared(batch_size: int, replicas: int) -> None:
-    """Refuses batches of unequal parts, of which Keras would weigh every part alike."""
-    if batch_size % replicas:
-        raise ValueError(
-            f"`batch_size` is the global one and must be divisible by the strategy's {replicas} "
-            f"replicas. Received: batch_size={batch_size}. The next that is: "
-            f"{batch_size + replicas - batch_size % replicas}."
-        )

@@ -225,6 +225,10 @@ class Split(keras.optimizers.Optimizer):
             )
         self.dense.learning_rate = value
 
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        # Tables have none.
+        self.dense.exclude_from_weight_decay(var_list, var_names)
+
     def apply(self, grads, trainable_variables=None):
         grads = list(grads)
         if trainable_variables is None:

@@ -149,7 +149,14 @@ def train_two_tower(
 
 def _ids(values: Any, name: str) -> np.ndarray:
     ids = np.asarray(values)
-    if ids.dtype.kind in "OS":
+    if ids.dtype.kind in "OT":
+        odd = [x for x in ids.ravel() if not isinstance(x, str | bytes | int | np.integer)]
+        if odd:
+            raise ValueError(
+                f"`{name}` must be integers or strings, none of them missing. "
+                f"Received {len(odd)} others, such as {odd[0]!r:.80}."
+            )
+    if ids.dtype.kind in "OST":
         ids = np.array([x.decode() if isinstance(x, bytes) else str(x) for x in ids.ravel()])
     if ids.ndim != 1 or ids.dtype.kind not in "iuU":
         raise ValueError(

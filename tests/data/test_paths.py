@@ -44,3 +44,13 @@ def test_remote_paths_are_refused_with_what_would_work(path, remedy):
 def test_a_file_address_is_a_path(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", make_columns(10))
     assert Files(f"file://{path}", make_features()).paths == [path]
+
+
+def test_a_file_and_a_link_to_it_are_read_once(tmp_path, monkeypatch):
+    path = write_parquet(tmp_path / "a.parquet", make_columns(30))
+    (tmp_path / "latest.parquet").symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    found = Files(
+        [tmp_path, "a.parquet", tmp_path / ".." / tmp_path.name / "a.parquet"], make_features()
+    )
+    assert [str(p) for p in found.paths] == [str(path)]

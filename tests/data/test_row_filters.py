@@ -3,6 +3,7 @@
 import datetime as dt
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -83,9 +84,35 @@ def test_numbers_in_text_may_be_missing():
     assert mask.tolist() == [True, False, False, True, False]
 
 
-def test_a_bound_that_is_no_date():
-    with pytest.raises(ValueError, match=r"a time such as.*low='monday'"):
-        Between("at", "monday")
+def test_rows_of_nobody_are_drawn_singly():
+    users = [None, "", "u", "v"] * 500
+    chunk = Chunk(pa.record_batch({"user": users}), Path("a.csv"), 0)
+    masks = [Share(a, b, by="user").mask(chunk) for a, b in ((0, 0.5), (0.5, 1))]
+    assert (masks[0] ^ masks[1]).all()
+    for user in ("u", "v"):
+        assert len({bool(m) for m, own in zip(masks[0], users, strict=True) if own == user}) == 1
+    assert 0.4 < masks[0][[not user for user in users]].mean() < 0.6
+
+
+def test_numbers_are_equal_in_every_type():
+    columns = ([1, 0, 2], [1.0, 0.0, 2.5], [1.0, None, 0.0], ["1", "0", "1.0"])
+    found = []
+    for column in columns:
+        chunk = Chunk(pa.record_batch({"fold": column}), Path("a.parquet"), 0)
+        found += [OneOf("fold", [value]).mask(chunk).tolist() for value in (1, 1.0, np.float32(1))]
+    wanted = [[True, False, False]] * 9 + [[True, False, False], *[[True, False, True]] * 2]
+    assert found == wanted
+    with pytest.raises(ValueError, match="both be numbers or both be times"):
+        Between("fold", 1, "2024-01-01")
+
+
+@pytest.mark.parametrize(
+    "bound",
+    ["monday", "", "today", pd.NaT, "20240131", "2024-01-08 18:00+02:00", dt.datetime.now(dt.UTC)],
+)
+def test_a_bound_that_is_no_date_of_the_columns_zone(bound):
+    with pytest.raises(ValueError, match=r"a time such as.*without a zone\. Received: low="):
+        Between("at", bound)
 
 
 def test_dates_in_a_form_of_their_own_are_told():

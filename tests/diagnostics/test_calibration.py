@@ -60,3 +60,8 @@ def test_rows_without_weight_and_values_that_are_missing():
 def test_what_cannot_be_compared(scores):
     with pytest.raises(ValueError, match="must have one value per row"):
         reliability([0, 1] if scores else [], scores)
+
+
+def test_masked_labels_are_none():
+    with pytest.raises(ValueError, match="Received nan in row"):
+        reliability(np.ma.masked_array([1, 0], [True, False]), [0.5, 0.25])

@@ -73,3 +73,11 @@ def test_scores_that_are_nan_have_no_value():
 def test_labels_and_weights_of_another_form_are_refused(labels, weights, message):
     with pytest.raises(ValueError, match=message):
         metrics.exact.auc(labels, [0.2, 0.1], weights)
+
+
+def test_groups_may_be_missing():
+    labels, scores = [0, 1, 0, 1], [0.1, 0.2, 0.4, 0.3]
+    wanted = metrics.exact.gauc(labels, scores, ["a", "", "a", "a"])
+    assert metrics.exact.gauc(labels, scores, ["a", None, "a", "a"]) == wanted
+    with pytest.raises(ValueError, match=r"a group for each row\. Received 2 of 4"):
+        metrics.exact.gauc(labels, scores, ["a", "b"])

@@ -27,3 +27,22 @@ def test_frozen_layers_are_frozen_after_a_reload(tmp_path):
     for now, then in zip(loaded.get_layer("embeddings").weights, before, strict=True):
         np.testing.assert_array_equal(now, then)
     assert frozen_config(rk.models.rebuild(loaded)) == frozen_config(model)
+
+
+def test_a_model_starts_warm_from_one_with_frozen_tables():
+    rows, labels = tiny.make_rows(), tiny.make_labels()
+    old = tiny.make_rankmixer()
+    tables = old.get_layer("embeddings")
+    tables.trainable = False
+    old.compile()
+    old.fit(rows, labels, verbose=0)
+    for thawed in (False, True):
+        new = rk.models.rebuild(old)
+        new.get_layer("embeddings").trainable = thawed
+        new.compile()
+        rk.warm_start(new, old)
+        for ours, theirs in zip(new.get_weights(), old.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        new.fit(rows, labels, verbose=0)
+        moved = (new.get_layer("embeddings").get_weights()[0] != tables.get_weights()[0]).any()
+        assert moved == thawed

@@ -70,3 +70,9 @@ def test_no_warning_without_a_reason(rows, optimizer):
         warnings.simplefilter("always")
         with_rows(rows).compile(optimizer)
     assert not [w for w in said if not issubclass(w.category, DeprecationWarning)]
+
+
+@pytest.mark.parametrize("name", ["lazy_adam", "row_wise_adagrad", "split"])
+def test_names_that_only_split_knows_are_refused(name):
+    with pytest.raises(ValueError, match=r"Split\('\w+', 'adam'\)` trains tables"):
+        tiny.make_rankmixer().compile(name)

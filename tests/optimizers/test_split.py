@@ -301,6 +301,19 @@ def test_embeddings_without_a_row_sparse_form_are_refused(wrong):
         optimizers.Split(embeddings=wrong)
 
 
+def test_weights_excluded_from_decay_are_those_of_the_dense_part():
+    found = []
+    for decay, names in ((0.5, ["bias", "kernel"]), (0.5, ["bias"]), (0.0, None)):
+        split = optimizers.Split("adagrad", keras.optimizers.AdamW(0.1, weight_decay=decay))
+        split.exclude_from_weight_decay(var_names=names)
+        model = make_model()
+        model.compile(split, "mse")
+        fit(model, epochs=1)
+        found.append(weights(model))
+    assert_same(found[0], found[2], atol=0)
+    assert any((a != b).any() for a, b in zip(found[1], found[2], strict=True))
+
+
 def test_moving_averages_of_the_dense_part():
     model = make_model()
     dense = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)

@@ -68,6 +68,7 @@ def test_missing_packages_are_named(monkeypatch, tmp_path):
         ([1, 2], [3], None, "equal length"),
         ([], [], None, "integers or strings"),
         ([1.5], [1], None, "`users` must be one column of integers or strings"),
+        (["a", None], [1, 2], None, "`users` must be.*none of them missing. Received 1 others"),
         ([1], [2], ([3], [2]), "No pair of `validation`"),
     ],
 )

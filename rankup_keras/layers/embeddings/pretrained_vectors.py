@@ -148,10 +148,15 @@ class PretrainedVectors:
         if (ids.dtype.kind == "S") != strings:
             has = "strings" if strings else "integers"
             self._fail(f"the file has {has} for ids, and {ids.dtype} was looked up")
+        if ids.ndim != 1:
+            self._fail(f"ids to look up must be one column, not of shape {ids.shape}")
         if not len(self._ids):
             return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
-        place = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
-        return self._order[place], self._ids[place] == ids
+        # In one type: NumPy would search for uint64 among int64 in float64, which rounds both.
+        with np.errstate(invalid="ignore"):
+            wanted = ids.astype(self._ids.dtype)
+        place = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
+        return self._order[place], (self._ids[place] == wanted) & (wanted == ids)
 
     def join(self, data: Any, by: str) -> Any:
         """Adds the column of the feature to raw columns, looked up by another column.

@@ -80,6 +80,20 @@ def test_joins_by_strings_in_a_dataset():
     np.testing.assert_array_equal(joined["v"], np.stack([VECTORS[1], np.zeros(3)]))
 
 
+@pytest.mark.parametrize("kinds", [("i8", "u8"), ("u8", "i8"), ("i8", "f8"), ("i2", "i8")])
+def test_integers_of_several_types_are_found_exactly(kinds):
+    large = 2**60 if kinds[1][0] != "f" and "2" not in kinds[0] else 0
+    known, asked = (np.array([large, large + 1, large + 2, 7]).astype(kind) for kind in kinds)
+    vectors = PretrainedVectors("v", known, np.eye(4, dtype=np.float32))
+    np.testing.assert_array_equal(vectors.lookup(asked), np.eye(4))
+    others = (
+        np.array([7.5, np.nan]) if kinds[1][0] == "f" else np.array([7 + 2**16]).astype(kinds[1])
+    )
+    assert vectors.coverage(others) == 0
+    with pytest.raises(ValueError, match=r"must be one column, not of shape \(4, 1\)"):
+        vectors.lookup(asked[:, None])
+
+
 def test_an_empty_file_knows_nothing():
     vectors = PretrainedVectors("v", np.zeros(0, np.int64), np.zeros((0, 3), np.float32))
     np.testing.assert_array_equal(vectors.lookup([1, 2]), np.zeros((2, 3)))

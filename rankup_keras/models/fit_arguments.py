@@ -1,0 +1,80 @@
+"""What `fit` is given, checked where Keras would train or validate on something else."""
+
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rankup_keras.features import FeatureSet
+
+
+def check_passes_over(x: Any, validation_data: Any, epochs: int, kwargs: Mapping[str, Any]) -> None:
+    """Refuses generators that are to be read more than once.
+
+    Keras would go over the first two batches alone, of validation data without a word.
+
+    Args:
+        x: the training data.
+        validation_data: those of validation, or `None`.
+        epochs: number of the last epoch.
+        kwargs: other arguments of `fit`.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    passes = range(kwargs.get("initial_epoch", 0), epochs)
+    every = kwargs.get("validation_freq", 1)
+    validated = [e for e in passes if ((e + 1) % every == 0 if isinstance(every, int) else True)]
+    for name, data, steps, number in (
+        ("x", x, "steps_per_epoch", len(passes)),
+        ("validation_data", validation_data, "validation_steps", len(validated)),
+    ):
+        if isinstance(data, types.GeneratorType) and number > 1 and not kwargs.get(steps):
+            raise ValueError(
+                f"`{name}` is a generator, which is read once, and there are {number} passes over "
+                "it. Give a tf.data.Dataset or a keras.utils.PyDataset, or a generator without "
+                f"end and `{steps}`."
+            )
+
+
+def check_split(validation_split: float) -> None:
+    """Refuses a share that is none."""
+    if not 0 <= validation_split < 1:
+        raise ValueError(
+            "`validation_split` must be a share of the rows, 0 or more and less than 1. "
+            f"Received: validation_split={validation_split}."
+        )
+
+
+def check_rows(features: FeatureSet, inputs: Mapping[str, Any], size: int, replicas: int) -> None:
+    """Refuses rows in memory that replicas cannot share, and ids beyond `num_ids`.
+
+    Of batches of unequal parts Keras would weigh every part alike. The ids would all be trained
+    as the one of unknown values.
+
+    Args:
+        features: the model's.
+        inputs: encoded rows.
+        size: rows of a batch.
+        replicas: the strategy's.
+    """
+    if size % replicas:
+        raise ValueError(
+            f"`batch_size` is the global one and must be divisible by the strategy's {replicas} "
+            f"replicas. Received: batch_size={size}. The next that is: "
+            f"{size + replicas - size % replicas}."
+        )
+    targets = features.targets()
+    for field in features.fields():
+        number = features.table_owner(field.name).num_ids
+        if number is None or targets[field.name].aligned:
+            continue
+        ids = np.asarray(inputs["encoded_ids"])[:, field.start : field.start + field.length]
+        beyond = (ids == 1).any(axis=1)
+        if beyond.any():
+            raise ValueError(
+                f"Column {field.name!r} has ids that are not in [0, {number}), the range that "
+                f"`num_ids` sets, in {beyond.sum()} rows, the first in row {np.argmax(beyond)}. "
+                "Give a larger `num_ids`, or -1 where an id is missing."
+            )
