@@ -273,6 +273,7 @@ def export(
         warmup=project.sample(model.features, settings.warmup_rows).map(lambda row, *_: row),
         signatures=settings.signatures,
         batch_sizes=settings.batch_sizes,
+        device=settings.device,
         metrics=metrics,
     )
     project.out.result({"export": str(path)}, f"Exported to {path}, checked against the model.")

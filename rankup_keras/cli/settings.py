@@ -20,6 +20,7 @@ Allowed = Annotated[float, Field(ge=0)]
 PathList = str | list[str]
 # Values of a column, or the two ends of a range of time.
 Values = list[str | int | float | dt.datetime | dt.date | None]
+Device = Literal["cpu", "gpu"]
 MetricName = Literal["auc", "log_loss", "ne", "calibration", "gauc"]
 
 
@@ -210,12 +211,13 @@ class Training(Section):
 
 
 class Export(Section):
-    """Where the export goes, and what it is checked and warmed up with."""
+    """Where the export goes, what it is checked and warmed up with, and what its servers have."""
 
     path: str | None = None
     warmup_rows: Positive = 1000
     batch_sizes: list[Positive] = [1, 10, 100]
     signatures: list[str] | None = None
+    device: Device = "cpu"
 
 
 class Gate(Section):

@@ -292,6 +292,7 @@ class Day:
             warmup=files.dataset(settings.warmup_rows).take(1).map(lambda row, *_: row),
             signatures=settings.signatures,
             batch_sizes=settings.batch_sizes,
+            device=settings.device,
             metrics={
                 f"held_{task}_{name}": value
                 for task, values in measured["metrics"].items()

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rankup_keras.data.log_columns import row_groups, row_times
 from rankup_keras.features.columns import as_mapping
 
 ORDERS = ("oldest_first", "newest_first")
@@ -19,7 +20,7 @@ class EventLog:
     newest `length` events of every user, so memory grows with users, not rows.
 
     Args:
-        user: str. Column of whose events they are.
+        user: str. Column of whose events they are; rows without one have none, and are none.
         time: str. Column of when a row happened, numbers or dates with times.
         events: dict from the name of a new column to the column that it lists.
             Name the time there too, for `Events(time=...)`.
@@ -72,6 +73,7 @@ class EventLog:
 
         Raises:
             ValueError: a column is missing, a time is, a name is taken, or a row is too old.
+            TypeError: times are text.
         """
         table = rows if isinstance(rows, pa.Table) else pa.table(dict(as_mapping(rows)))
         sources = list(dict.fromkeys([self.user, self.time, *self.events.values()]))
@@ -102,17 +104,14 @@ class EventLog:
         return table
 
     def _times(self, table: pa.Table) -> np.ndarray:
-        column = table.column(self.time)
-        if column.null_count:
-            raise ValueError(f"Column {self.time!r} has rows without a time.")
-        return column.to_numpy()
+        return row_times(table.column(self.time), f"Column {self.time!r}")
 
     def _arranged(
         self, whole: pa.Table, times: np.ndarray, is_event: np.ndarray, old: int
     ) -> tuple[dict[str, pa.Array], pa.Table]:
         """The lists of the rows behind the first `old`, and the events to keep."""
-        users = whole.column(self.user).combine_chunks().dictionary_encode("encode")
-        users = users.indices.to_numpy()
+        users, known = row_groups(whole.column(self.user), f"Column {self.user!r}")
+        is_event &= known
         order = np.lexsort((np.arange(len(users)), times, users))
         user, time, event = users[order], times[order], is_event[order]
         new_user = np.diff(user, prepend=-1) != 0

@@ -12,6 +12,8 @@ from rankup_keras.data.source import Chunk, Unit
 
 # Largest dictionary, in bytes in the file, that is passed on with every chunk.
 CODED_BYTES = 1 << 17
+# Spark's and Impala's old times of 96 bits; in nanoseconds the year 9999 would become 1816.
+INT96 = "us"
 
 
 class ParquetSource:
@@ -50,7 +52,12 @@ class ParquetSource:
             coded = self._coded_in(opened.metadata.row_group(group)) & {*columns}
             if coded:
                 opened = stack.enter_context(
-                    pq.ParquetFile(file, metadata=opened.metadata, read_dictionary=sorted(coded))
+                    pq.ParquetFile(
+                        file,
+                        metadata=opened.metadata,
+                        read_dictionary=sorted(coded),
+                        coerce_int96_timestamp_unit=INT96,
+                    )
                 )
             try:
                 batches = opened.iter_batches(rows, row_groups=[group], columns=list(columns))
@@ -80,7 +87,7 @@ def _open(file: Path) -> pq.ParquetFile:
     try:
         if file.stat().st_size == 0:
             raise DataError("The file is empty.", file)
-        return pq.ParquetFile(file, pre_buffer=False)
+        return pq.ParquetFile(file, pre_buffer=False, coerce_int96_timestamp_unit=INT96)
     except (OSError, pa.ArrowException) as error:
         with file.open("rb") as raw:
             head = raw.read(4)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from rankup_keras.data.log_columns import row_groups, row_times, row_values
+
 
 def earlier_items(
     users: Any, times: Any, items: Any, length: int, order: str = "oldest_first"
@@ -15,9 +17,9 @@ def earlier_items(
     """Every row's history: the last items of its user, before its time.
 
     Args:
-        users: array (n,), whose history it is.
-        times: array (n,) of numbers, when the row happened.
-        items: array (n,) of strings, what goes into the history.
+        users: array (n,), whose history it is; of a missing one it is empty.
+        times: array (n,) of numbers or dates with times, when the row happened.
+        items: array (n,) of strings or integers, what goes into the history.
         length: how many items to keep, the newest ones.
         order: `"oldest_first"` (default) or `"newest_first"`, the order in
             which they stand, as in `History`.
@@ -41,8 +43,8 @@ def earlier_items(
         raise ValueError(
             f"`order` must be 'oldest_first' or 'newest_first'. Received: order={order!r}"
         )
-    items = np.asarray(items, dtype=str)
-    sort, user_start, tie_start = _sorted_runs(users, times)
+    items = row_values(items, "`items`")
+    sort, user_start, tie_start = _sorted_runs(users, times, items=items)
     if order == "newest_first":
         positions = tie_start[:, None] - 1 - np.arange(length)
     else:
@@ -62,9 +64,9 @@ def earlier_statistics(
     sees a label of the validation or test rows, nor its own.
 
     Args:
-        groups: array (n,), whose values go together, a user or an item.
-        times: array (n,) of numbers, when the row happened.
-        values: array (n,) of numbers.
+        groups: array (n,), whose values go together, a user or an item; a missing one has none.
+        times: array (n,) of numbers or dates with times, when the row happened.
+        values: array (n,) of numbers; NaN does not count.
         counted: boolean array (n,), the rows whose values are known.
             Defaults to all.
 
@@ -81,10 +83,11 @@ def earlier_statistics(
     ```
     """
     values = np.asarray(values, dtype=np.float64)
-    known = np.ones(len(values)) if counted is None else np.asarray(counted, dtype=np.float64)
-    order, group_start, tie_start = _sorted_runs(groups, times)
+    known = np.ones(len(values), bool) if counted is None else np.asarray(counted, dtype=bool)
+    order, group_start, tie_start = _sorted_runs(groups, times, values=values, counted=known)
+    known = known & ~np.isnan(values)
     counts = np.concatenate([[0.0], np.cumsum(known[order])])
-    sums = np.concatenate([[0.0], np.cumsum((known * values)[order])])
+    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0)[order])])
     count = np.empty(len(values))
     total = np.empty(len(values))
     count[order] = counts[tie_start] - counts[group_start]
@@ -93,14 +96,15 @@ def earlier_statistics(
     return count.astype(np.float32), mean.astype(np.float32)
 
 
-def _sorted_runs(groups: Any, times: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sorted_runs(
+    groups: Any, times: Any, **others: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The order by group, time and row; for each place there, where its group and its tie start."""
-    groups = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
-    times = np.asarray(times)
-    if groups.shape != times.shape:
+    groups, times = row_groups(groups, "Groups")[0], row_times(times)
+    lengths = {name: len(a) for name, a in {"groups": groups, "times": times, **others}.items()}
+    if len(set(lengths.values())) > 1:
         raise ValueError(
-            "Groups and times must have one value per row. "
-            f"Received: {len(groups)} groups and {len(times)} times"
+            f"Groups and times must have one value per row, as all others. Received: {lengths}."
         )
     order = np.lexsort((times, groups))
     groups, times = groups[order], times[order]

@@ -150,6 +150,8 @@ class Between:
                 column = _as_local_times(column)
             elif pa.types.is_temporal(column.type):
                 raise pa.ArrowInvalid(f"it holds {column.type}, and bounds may be '2024-01-31'")
+            elif pa.types.is_string(column.type):
+                column = numbers_in_text(column)
             values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         except pa.ArrowException as error:
             raise DataError(

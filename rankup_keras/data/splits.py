@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from rankup_keras.data.log_columns import row_times
 from rankup_keras.data.rows import Rows
 
 Indices = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -68,7 +69,8 @@ def time_split(times: Any, train: float = 0.8, valid: float = 0.1) -> Indices:
     """Row numbers of a split by time: the oldest train, the newest test.
 
     Args:
-        times: array (n,) of numbers; rows of equal time stay in their order.
+        times: array (n,) of numbers or dates with times, none missing; rows of equal time stay
+            in their order.
         train: share of training rows. Defaults to 0.8.
         valid: share of validation rows; the rest tests. Defaults to 0.1.
 
@@ -84,7 +86,7 @@ def time_split(times: Any, train: float = 0.8, valid: float = 0.1) -> Indices:
     assert (*train, *valid, *test) == (1, 2, 0)
     ```
     """
-    return _cut(np.argsort(np.asarray(times), kind="stable"), train, valid)
+    return _cut(np.argsort(row_times(times), kind="stable"), train, valid)
 
 
 def _cut(order: np.ndarray, train: float, valid: float) -> Indices:

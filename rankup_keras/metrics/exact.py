@@ -1,4 +1,7 @@
-"""The metrics on arrays that hold every row, in float64."""
+"""The metrics on arrays that hold every row, in float64; of scores that are NaN they are NaN.
+
+Labels that are not in [0, 1] and weights that are not numbers of at least 0 raise `ValueError`.
+"""
 
 from typing import Any
 
@@ -38,7 +41,9 @@ def calibration(labels: Any, scores: Any, weights: Any = None) -> float:
 def auc(labels: Any, scores: Any, weights: Any = None) -> float:
     """Share of pairs of a positive and a negative in the right order, ties half; else NaN."""
     y, p, w = _arrays(labels, scores, weights)
-    return float(_group_auc(np.zeros(len(y), np.int64), y, p, w)[0][0]) if len(y) else float("nan")
+    if not len(y) or np.isnan(p).any():  # which would be sorted behind all others
+        return float("nan")
+    return float(_group_auc(np.zeros(len(y), np.int64), y, p, w)[0][0])
 
 
 def gauc(labels: Any, scores: Any, groups: Any, weights: Any = None) -> float:
@@ -55,6 +60,8 @@ def gauc(labels: Any, scores: Any, groups: Any, weights: Any = None) -> float:
           weights.
     """
     y, p, w = _arrays(labels, scores, weights)
+    if not len(y) or np.isnan(p).any():
+        return float("nan")
     index = np.unique(np.asarray(groups).reshape(-1), return_inverse=True)[1].reshape(-1)
     values, sizes = _group_auc(index, y, p, w)
     known = np.isfinite(values)
@@ -88,12 +95,25 @@ def _group_auc(
 
 
 def _arrays(labels: Any, scores: Any, weights: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    y = np.asarray(labels, np.float64).reshape(-1)
-    p = np.asarray(scores, np.float64).reshape(-1)
-    w = np.ones(len(y)) if weights is None else np.asarray(weights, np.float64).reshape(-1)
+    y, p = (_flat(values) for values in (labels, scores))
+    w = np.ones(len(y)) if weights is None else _flat(weights)
     if not len(y) == len(p) == len(w):
         raise ValueError(
             "Labels, scores and weights must have equal length. "
             f"Received: {len(y)}, {len(p)} and {len(w)}."
         )
+    for what, values, good in (
+        ("Labels must lie in [0, 1]", y, (y >= 0) & (y <= 1)),
+        ("Weights must be numbers, 0 or more", w, (w >= 0) & np.isfinite(w)),
+    ):
+        if not good.all():
+            row = int(np.argmin(good))
+            raise ValueError(f"{what}. Received {values[row]} in row {row}.")
     return y, p, w
+
+
+def _flat(values: Any) -> np.ndarray:
+    """Numbers (rows,), NaN where they are masked."""
+    if np.ma.isMaskedArray(values):
+        values = values.astype(np.float64).filled(np.nan)
+    return np.asarray(values, np.float64).reshape(-1)

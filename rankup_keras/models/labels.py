@@ -240,7 +240,7 @@ def _checked_weights(owner: str, weights: Any) -> Any:
         with tf.control_dependencies([tf.debugging.Assert(fine, [f"{rule}:", weights])]):
             return tf.reshape(weights, (-1,))
     try:
-        array = np.asarray(weights, dtype=np.float32)
+        array = _known(weights)
     except (TypeError, ValueError):
         raise TypeError(f"{rule}: {weights!r:.80}.") from None
     _check_shape(owner, array)
@@ -263,7 +263,7 @@ def _check_shape(owner: str, weights: Any) -> None:
 
 def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
     try:
-        array = np.asarray(labels, dtype=np.float32)
+        array = _known(labels)
     except (TypeError, ValueError):
         first = next(iter(np.ravel(np.asarray(labels, dtype=object))), None)
         raise TypeError(
@@ -281,6 +281,13 @@ def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
             f"{wrong.flat[0]}.{_hint(name) if np.isnan(wrong).any() else ' ' + _rule(name)}"
         )
     return array.reshape(-1, 1)
+
+
+def _known(values: Any) -> np.ndarray:
+    """Numbers, float32, NaN where they are masked: `np.asarray` gives what lies behind the mask."""
+    if np.ma.isMaskedArray(values):
+        return values.astype(np.float32).filled(np.nan)
+    return np.asarray(values, dtype=np.float32)
 
 
 def _rule(name: str) -> str:

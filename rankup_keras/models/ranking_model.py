@@ -25,6 +25,7 @@ from rankup_keras.models.compiled_metrics import (
     metrics_by_task,
 )
 from rankup_keras.models.compiled_steps import CompiledSteps
+from rankup_keras.models.frozen_layers import freeze, frozen_config
 from rankup_keras.models.labels import check_name, check_no_features
 from rankup_keras.models.lower_blocks import TrainsLowerBlocks
 from rankup_keras.models.missing_labels import SkipsMissingLabels
@@ -374,17 +375,19 @@ class RankingModel(
             "tasks": [keras.saving.serialize_keras_object(task) for task in self.tasks],
             "vocabularies": vocabulary_digest.digests(self.features),
             **self._settings,
+            **frozen_config(self),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "RankingModel":
         """A model of new weights, with the vocabularies where they live in this process."""
         config = dict(config)
+        frozen = config.pop("frozen", ())
         vocabularies = config.pop("vocabularies", {})
         config["features"] = keras.saving.deserialize_keras_object(config["features"])
         config["tasks"] = [keras.saving.deserialize_keras_object(t) for t in config["tasks"]]
         vocabulary_digest.adopt(config["features"], vocabularies)
-        return cls(**config)
+        return freeze(cls(**config), frozen)
 
 
 def _check_shared(batch_size: int, replicas: int) -> None:

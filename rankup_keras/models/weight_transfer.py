@@ -11,6 +11,7 @@ from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import Task
 from rankup_keras.models import vocabulary_digest
 from rankup_keras.models.calibrated import Calibrated
+from rankup_keras.models.frozen_layers import freeze
 from rankup_keras.models.ranking_model import RankingModel
 
 
@@ -20,6 +21,8 @@ def rebuild(
     tasks: Sequence[Task | str] | None = None,
 ) -> Any:
     """A model of the same class and settings with new weights, not compiled.
+
+    Layers that were frozen by `trainable=False` are so in the new model.
 
     Args:
         model: the model to follow; of a `Calibrated` one its `base`.
@@ -44,11 +47,12 @@ def rebuild(
         model = model.base
     config = model.get_config()
     config.pop("vocabularies")
+    frozen = config.pop("frozen", ())
     names = [[f.name for f in fs.features] for fs in (model.features, features or model.features)]
     if names[0] != names[1] and config.get("permutation") is not None:
         config["permutation"] = None  # it was drawn for the former fields
     config.update(features=features or model.features, tasks=tasks or model.tasks)
-    return type(model)(**config)
+    return freeze(type(model)(**config), frozen)
 
 
 def copy_to_host(model: RankingModel) -> RankingModel:

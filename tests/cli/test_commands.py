@@ -17,6 +17,7 @@ import pytest
 from rankup_keras.cli import main
 from rankup_keras.serving import load_session
 from tests.helpers.cli_inputs import click_table
+from tests.helpers.gpu_placement import written_ops
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +112,10 @@ def test_predictions_in_both_formats_agree_with_the_export(trained, capfd):
     scores = [_scores(trained, capfd, ending) for ending in ("parquet", "csv")]
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
     rows = click_table().filter(pa.array([v == "test" for v in click_table()["split"].to_pylist()]))
-    assert main(["export", "clicks.yaml", "--json"]) == 0
+    # For a GPU, all tokens of a layer in one product; it serves on this CPU as well.
+    assert main(["export", "clicks.yaml", "--set", "export.device=gpu", "--json"]) == 0
     exported = pathlib.Path(_json(capfd)["export"])
+    assert "BatchMatMulV2" in written_ops(exported)
     assert exported.parts[-4:] == ("clicks", "export", "clicks", "1")  # served by the run's name
     raw = {
         "user_id": np.array(rows["user_id"].to_pylist(), object),

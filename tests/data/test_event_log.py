@@ -77,7 +77,7 @@ def test_dates_and_the_order_of_parts():
     [
         ({"u": ["a"], "i": ["x"]}, r"lacks the columns \['t'\]"),
         ({"u": ["a"], "t": [1], "i": ["x"], "seen": [1]}, r"has columns named \['seen'\]"),
-        ({"u": ["a"], "t": [None], "i": ["x"]}, "'t' has rows without a time"),
+        ({"u": ["a"], "t": [None], "i": ["x"]}, "'t' must be known of every row"),
     ],
 )
 def test_refused_rows(rows, message):

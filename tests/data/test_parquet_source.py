@@ -1,11 +1,13 @@
 """Parquet files."""
 
+import datetime as dt
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import rankup_keras as rk
-from rankup_keras.data import DataError, Files, OneOf
+from rankup_keras.data import Between, DataError, Files, OneOf
 from tests.helpers.data_files import (
     expect,
     make_columns,
@@ -31,3 +33,13 @@ def test_columns_of_one_name_are_refused_where_they_are_wanted(tmp_path):
     for features, where in (("item", []), ("user", [OneOf("item", ["a"])])):
         with pytest.raises(DataError, match="'item': The column is there 2 times"):
             Files(tmp_path, rk.FeatureSet([rk.Categorical(features)]), where=where)
+
+
+def test_old_times_of_96_bits_keep_their_years(tmp_path):
+    times = [dt.datetime(year, 12, 31) for year in (9999, 2024, 1, 2999)]
+    table = pa.table({"at": pa.array(times, pa.timestamp("us")), "u": list("abcd")})
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+    features = rk.FeatureSet([rk.Categorical("u", vocabulary=list("abcd"))])
+    files = Files(tmp_path, features, where=[Between("at", "2024-01-01")])
+    (encoded,) = files.dataset(8, encoded=True)
+    assert encoded["encoded_ids"].numpy().tolist() == [[2], [3], [5]]

@@ -71,5 +71,5 @@ def test_no_rows():
 def test_wrong_arguments():
     with pytest.raises(ValueError, match="length=0"):
         earlier_items(["u"], [1], ["a"], length=0)
-    with pytest.raises(ValueError, match="2 groups and 1 times"):
+    with pytest.raises(ValueError, match="'groups': 2, 'times': 1"):
         earlier_items(["u", "u"], [1], ["a", "b"], length=1)

@@ -77,6 +77,12 @@ def test_between_dates(column):
     assert late[:4] == [False, False, True, True]
 
 
+def test_numbers_in_text_may_be_missing():
+    batch = pa.record_batch({"day": ["21", "", "NA", " 25 ", None]})
+    mask = Between("day", 20, 30).mask(Chunk(batch, Path("a.csv"), 0))
+    assert mask.tolist() == [True, False, False, True, False]
+
+
 def test_a_bound_that_is_no_date():
     with pytest.raises(ValueError, match=r"a time such as.*low='monday'"):
         Between("at", "monday")

@@ -1,6 +1,7 @@
 """Where a graph would wait for a GPU, by the kernels that this TensorFlow has for one."""
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import kernels
 
 
@@ -36,6 +37,13 @@ def ops_on_gpu(operations):
         and op.type not in passed
         and any(tensor.dtype not in (tf.int32, tf.resource) for tensor in op.outputs)
     ]
+
+
+def written_ops(path):
+    """Types of all operations of an export's graph."""
+    graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    functions = graph.meta_graphs[0].graph_def.library.function
+    return [node.op for function in functions for node in function.node_def]
 
 
 def _in_host_memory(op):

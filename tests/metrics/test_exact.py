@@ -53,3 +53,23 @@ def test_rows_without_weight_have_no_value():
 def test_lengths_must_agree():
     with pytest.raises(ValueError, match=r"equal length\. Received: 2, 3 and 2"):
         metrics.exact.auc([0, 1], [0.1, 0.2, 0.3])
+
+
+def test_scores_that_are_nan_have_no_value():
+    for name in ("log_loss", "normalized_entropy", "calibration", "auc"):
+        assert np.isnan(getattr(metrics.exact, name)([0, 1, 0], [0.2, np.nan, 0.1])), name
+    assert np.isnan(metrics.exact.gauc([0, 1, 0, 1], [0.2, np.nan, 0.1, 0.3], [1, 1, 2, 2]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "weights", "message"),
+    [
+        ([-1, 1], None, r"Labels must lie in \[0, 1\]. Received -1.0 in row 0"),
+        ([0, np.nan], None, "Received nan in row 1"),
+        (np.ma.masked_array([0, 1], [False, True]), None, "Received nan in row 1"),
+        ([0, 1], [1, -2], "Weights must be numbers, 0 or more. Received -2.0 in row 1"),
+    ],
+)
+def test_labels_and_weights_of_another_form_are_refused(labels, weights, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.exact.auc(labels, [0.2, 0.1], weights)

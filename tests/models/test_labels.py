@@ -111,6 +111,16 @@ def test_weights_are_numbers_from_0(wrong):
         checked_weights(["a"])
 
 
+def test_what_is_masked_is_missing():
+    column = np.ma.masked_array([1, 0, 1], [False, False, True])
+    with pytest.raises(ValueError, match="1 others, such as nan"):
+        ONE.read(column, {})
+    skipping = Labels([rk.Task("click", missing_labels="skip")])
+    assert np.isnan(skipping.read(column, {})["click"]).tolist() == [[False], [False], [True]]
+    with pytest.raises(ValueError, match="such as nan in row 2"):
+        checked_weights(column)
+
+
 def test_a_name_that_no_operation_can_have_is_refused():
     for name in ("my model", "模型", "_x"):
         with pytest.raises(ValueError, match=f"must be of letters .*Received: name='{name}'"):

@@ -3,13 +3,12 @@
 import keras
 import numpy as np
 import pytest
-from tensorflow.core.protobuf import saved_model_pb2
 
 import rankup_keras as rk
 from rankup_keras.kernels.program import made_for
 from rankup_keras.serving.exporting.description import ExportDescription
 from rankup_keras.serving.exporting.signatures import _Functions
-from tests.helpers.gpu_placement import ops_on_gpu, waits_for_gpu
+from tests.helpers.gpu_placement import ops_on_gpu, waits_for_gpu, written_ops
 
 TOKENS = 8
 
@@ -46,13 +45,6 @@ def test_a_gpu_is_given_the_layers_alone(ranker, tmp_path):
     assert of_gpu.count("BatchMatMulV2") + of_gpu.count("MatMul") == 6
     assert of_cpu.count("MatMul") == 2 * 2 * TOKENS
     assert 3 * len(of_gpu) < 2 * len(of_cpu)
-
-
-def written_ops(path):
-    """The types of all operations of a written graph."""
-    graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-    functions = graph.meta_graphs[0].graph_def.library.function
-    return [node.op for function in functions for node in function.node_def]
 
 
 def test_an_export_for_gpus_serves_on_cpus(ranker, tmp_path):
