@@ -2,6 +2,7 @@
 
     python -m benchmarks.sequences_step                 # 50, 200, 1,000 events, each in a process
     python -m benchmarks.sequences_step --one 200       # one of them, as JSON
+    python -m benchmarks.sequences_step --matches       # events compared with the candidate too
     python -m benchmarks.sequences_step --padding       # lists of uneven lengths, see below
 
 Random rows whose lists are full; a step is one batch of `--batch` encoded rows, which goes through
@@ -36,7 +37,7 @@ MODELS = {
 }
 
 
-def features(length: int, items: int = 100_000) -> rk.FeatureSet:
+def features(length: int, items: int = 100_000, matches: bool = False) -> rk.FeatureSet:
     """A row with one sequence of item, category, action, dwell time and time."""
     return rk.FeatureSet(
         [
@@ -53,6 +54,7 @@ def features(length: int, items: int = 100_000) -> rk.FeatureSet:
                 time="e_time",
                 request_time="now",
                 numbers={"e_dwell": None},
+                matches=matches,
             ),
         ]
     )
@@ -83,10 +85,10 @@ def model_of(name: str, own: rk.FeatureSet, **settings: Any) -> Any:
 
 
 def one(
-    name: str, length: int, batch: int, steps: int, rows_per_pass: int | None
+    name: str, length: int, batch: int, steps: int, rows_per_pass: int | None, matches: bool
 ) -> dict[str, Any]:
     """Median seconds of a step, and the most memory held, tables and optimizer's included."""
-    own = features(length)
+    own = features(length, matches=matches)
     model = model_of(name, own)
     model.compile(rows_per_pass=rows_per_pass)
     encoded = model.encode(rows(batch, length))
@@ -105,6 +107,7 @@ def one(
         "events": length,
         "batch": batch,
         "rows_per_pass": rows_per_pass,
+        "matches": matches,
         "step_ms": round(1e3 * statistics.median(seconds), 2),
         "peak_mib": round(max(before, measuring.peak_mib())),
         "flops": rk.models.measure(model).flops,
@@ -173,6 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=5, help="rounds of four steps")
     parser.add_argument("--rows-per-pass", type=int, default=32, help="0: the whole batch")
+    parser.add_argument("--matches", action="store_true", help="compare with the candidate")
     parser.add_argument("--padding", action="store_true", help="lists of uneven lengths")
     parser.add_argument("--rows", type=int, default=4096, help="of an epoch with --padding")
     parser.add_argument("--longest", type=int, default=2000, help="list with --padding")
@@ -189,6 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.batch,
             options.steps,
             options.rows_per_pass or None,
+            options.matches,
         )
         print(json.dumps(found))
         return 0
@@ -197,7 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for length in options.lengths:
             settings = ["--one", str(length), "--models", name, "--batch", str(options.batch),
                         "--steps", str(options.steps),
-                        "--rows-per-pass", str(options.rows_per_pass)]  # fmt: skip
+                        "--rows-per-pass", str(options.rows_per_pass),
+                        *(["--matches"] if options.matches else [])]  # fmt: skip
             results.append(measuring.in_fresh_process("benchmarks.sequences_step", *settings))
             print(results[-1], flush=True)
         print(verdict(results[-len(options.lengths) :]), flush=True)
