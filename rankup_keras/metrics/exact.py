@@ -115,5 +115,5 @@ def _arrays(labels: Any, scores: Any, weights: Any) -> tuple[np.ndarray, np.ndar
 def _flat(values: Any) -> np.ndarray:
     """Numbers (rows,), NaN where they are masked."""
     if np.ma.isMaskedArray(values):
-        values = values.astype(np.float64).filled(np.nan)
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     return np.asarray(values, np.float64).reshape(-1)

@@ -286,7 +286,7 @@ def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
 def _known(values: Any) -> np.ndarray:
     """Numbers, float32, NaN where they are masked: `np.asarray` gives what lies behind the mask."""
     if np.ma.isMaskedArray(values):
-        return values.astype(np.float32).filled(np.nan)
+        return np.ma.filled(values.astype(np.float32), np.nan)
     return np.asarray(values, dtype=np.float32)
 
 
