@@ -250,7 +250,7 @@ def predict(
             "bad_rows": project.bad_rows.count,
             "escaped": escaped,
         },
-        f"Scored {rows:,} rows into {output}",
+        f"Scored {rows:,} rows{'' if inputs else f' for {part}'} into {output}",
     )
 
 

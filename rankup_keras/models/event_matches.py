@@ -13,7 +13,8 @@ def event_matches(
     features: FeatureSet, inputs: Mapping[str, Any], dtype: Any
 ) -> list[tuple[str, Any]]:
     """For every column that is compared, the candidate's feature, and numbers (batch, n)."""
-    fields, found = {field.name: field for field in features.fields()}, []
+    fields = {field.name: field for field in features.fields()}
+    found: list[tuple[str, Any]] = []
     of_events = functools.cache(lambda name: _gap_and_numbers(features, inputs, name))
     for match in features.matches():
         ids = []

@@ -166,7 +166,7 @@ def test_what_is_not_there_yet_is_said(trained, capfd):
 def test_a_part_is_scored(trained, capfd):
     command = ["predict", "clicks.yaml", "-o", "valid.csv", "--part", "validation", "--quiet"]
     assert main(command) == 0
-    assert capfd.readouterr() == ("Scored 80 rows into valid.csv\n", "")
+    assert capfd.readouterr() == ("Scored 80 rows for validation into valid.csv\n", "")
     assert pacsv.read_csv("valid.csv").column_names == ["label_click_probability"]
 
 

@@ -34,6 +34,8 @@ def test_times_of_events_are_no_values():
     assert found["seen"].role == "list"
     assert found["seen_at"].role == "skip"
     assert found["seen_at"].why == "its lists are Unix seconds, of the events in 'seen'"
+    halves = judged(seen=seen, seen_at=[[v + 0.5 for v in own] for own in times])
+    assert halves["seen_at"].why == "its lists of numbers differ in length"  # not read as times
     shuffled = judged(codes=[rng.permutation(99)[:n].tolist() for n in lengths])
     assert shuffled["codes"].role == "list"
 

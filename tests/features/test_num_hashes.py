@@ -123,8 +123,8 @@ def test_slots_of_a_row():
 
     item = hash_ids(tf.constant([["a"], ["b"], ["c"]]), [50], [3]).numpy()
     assert of("item")[:, :, 0].tolist() == [item[0].tolist(), [0, 0, 0], item[1].tolist()]
-    # A history lists the same ids, its padding dropped, one function after the other.
-    assert of("clicks")[0].tolist() == item[1:].T.tolist()
+    # A history lists the same ids, the newest first, one function after the other.
+    assert of("clicks")[0].tolist() == item[:0:-1].T.tolist()
     assert of("clicks")[1].tolist() == np.stack([item[1], [0, 0, 0]]).T.tolist()
     assert of("clicks")[2].tolist() == [[0, 0]] * 3
     tags = hash_ids(tf.constant([["p"], ["q"], ["r"]]), [30], [2]).numpy()
