@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -108,7 +109,9 @@ def missing_column(name: str, names: Sequence[str], file: str | None) -> DataErr
     close = same or get_close_matches(name, names, n=1, cutoff=0.75)
     nearest = f" The nearest is {close[0]!r}." if close else ""
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-    return DataError(f"There is no column {name!r}.{nearest} Columns: {shown}.", file)
+    folder = next((part for part in Path(file or "").parts if part.startswith(f"{name}=")), None)
+    told = f" Folder names such as {folder!r} are not read: write it as a column." if folder else ""
+    return DataError(f"There is no column {name!r}.{nearest}{told} Columns: {shown}.", file)
 
 
 def common_schema(

@@ -189,7 +189,9 @@ class Layout:
         """
         singles, found = {f.name: f for f in self.of_type(Categorical)}, []
         for feature in self.features:
-            asked = feature.matched if isinstance(feature, History | Events) else {}
+            if not isinstance(feature, History | Events):
+                continue
+            asked = feature.matched
             mine = [of for of in asked.values() if singles[of].side == "user"]
             if mine and (feature.matches is not True or len(mine) == len(asked)):
                 raise ValueError(

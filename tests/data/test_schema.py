@@ -47,6 +47,15 @@ def test_columns_that_no_feature_can_read(tmp_path, columns, message):
         Files(path, features, ["click"])
 
 
+def test_a_column_that_only_folder_names_have(tmp_path):
+    folder = tmp_path / "user=7"
+    folder.mkdir()
+    path = write_parquet(folder / "a.parquet", {"price": [1.0], "click": [0]})
+    features = rk.FeatureSet([rk.Categorical("user", hash_buckets=5), rk.Numeric("price")])
+    with pytest.raises(DataError, match="Folder names such as 'user=7' are not read"):
+        Files(path, features, ["click"])
+
+
 def test_a_rule_for_labels_fits_the_column(tmp_path):
     """Parquet, rows in memory and datasets agree on which values of a boolean are positive."""
     columns = {"user": ["a", "b", "a"], "click": [True, False, True]}
