@@ -174,12 +174,13 @@ def test_candidates_over_one_user_are_as_rows(masked):
 
 
 def test_attention_over_events_takes_one_row_of_them(features):
-    for name, reader in (("mixformer", "block_1_events"), ("hyformer", "event_norm")):
+    # HyFormer's attention reads the masks of two sequences as they are.
+    for name, reader, masks in (("mixformer", "block_1_events", 0), ("hyformer", "event_norm", 2)):
         graph = RankGraph(MAKERS[name](features), RankInputs(features))
         assert any(reader in key for key in graph.once), (name, graph.once)
         # What is compared with candidates: ids of three columns, gaps and numbers.
         assert sum("take_columns" in key for key in graph.once) == 3
-        assert sum("get_item" in key for key in graph.once) == 2
+        assert sum("get_item" in key for key in graph.once) == 2 + masks
 
 
 def test_reload_and_ranks(masked, tmp_path):
