@@ -142,6 +142,11 @@ class Events(Feature):
         ]
         self.time_buckets = positive_int(time_buckets, "time_buckets", owner) or 1
         shared = [column for column, of in self.ids.items() if isinstance(of, str)]
+        if not isinstance(matches, bool | Sequence) or isinstance(matches, str):
+            raise ValueError(
+                f"`matches` of {owner} must be True, False or a list of columns out of {shared}. "
+                f"Received: matches={matches!r}."
+            )
         self.matches = matches if isinstance(matches, bool) else list(matches)
         for column in () if isinstance(self.matches, bool) else self.matches:
             one_of(column, shared, "matches", owner)

@@ -14,11 +14,14 @@ from rankup_keras.compat import trainer
 from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.compat.xla import RefusedByXLAError, lowered
 from rankup_keras.kernels.program import host_variable, made_for, read_on_host
+from rankup_keras.layers.mixers import PerTokenTopKMoE
 from rankup_keras.models.dense_part import dense_part, inputs_of
 from rankup_keras.optimizers import Split
 
 # Rows of the batch on which XLA is asked whether it takes a function.
 PROBE_ROWS = 8
+# A plain graph of a stack takes this many times as long as the compiled one (docs/performance.md).
+PLAIN_GRAPH = 3
 
 
 class CompiledRegion:
@@ -223,8 +226,7 @@ class CompiledRegion:
         """Why XLA does not take a function of such arguments; empty if it does."""
         layers = nested_layers(self.part.network)
         for layer in layers:
-            takes = layer.supports_jit or getattr(layer, "dense_in_xla", False)
-            if not takes and layer.name not in self.part.tables:
+            if not _compiles(layer) and layer.name not in self.part.tables:
                 who = f"Layer '{layer.name}' ({type(layer).__name__})"
                 return f"{who} says that XLA cannot compile it (`supports_jit`)"
         flat = keras.tree.flatten(arguments)
@@ -264,3 +266,10 @@ def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
     """A call in a thread of its own: tapes and strategy of the step being traced are this one's."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(contextvars.copy_context().run, function, *arguments).result()
+
+
+def _compiles(layer: Any) -> bool:
+    """Whether to compile a layer. Sparse experts compute all rows in XLA: where that pays."""
+    if isinstance(layer, PerTokenTopKMoE) and layer.sparse:
+        return layer.num_experts <= PLAIN_GRAPH * layer.num_active
+    return layer.supports_jit

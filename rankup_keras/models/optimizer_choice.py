@@ -7,6 +7,7 @@ import keras
 
 from rankup_keras.compat.optimizers import without_loss_scaling
 from rankup_keras.optimizers import Adam, Split
+from rankup_keras.optimizers.split import DENSE, EMBEDDINGS
 
 # From here on a dense pass shows beside the rest of a training step.
 LARGE_TABLES = 100_000
@@ -27,7 +28,8 @@ def default_optimizer(model: keras.Model) -> Any:
 
 def check_optimizer(optimizer: Any) -> None:
     """Refuses the name of an optimizer for tables alone, which Keras does not know."""
-    if isinstance(optimizer, str) and optimizer in ("lazy_adam", "row_wise_adagrad", "split"):
+    own = {"split", *EMBEDDINGS} - set(DENSE)
+    if isinstance(optimizer, str) and optimizer in own:
         tables = "lazy_adam" if optimizer == "split" else optimizer
         raise ValueError(
             "`optimizer` must be an optimizer or a name of Keras's. "

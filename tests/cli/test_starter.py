@@ -11,7 +11,7 @@ from rankup_keras.cli import main
 from rankup_keras.cli.checks import load
 from rankup_keras.cli.column_roles import Column, Found
 from rankup_keras.cli.failures import RunError
-from rankup_keras.cli.starter import batch_size_for, default_path, starter, summary
+from rankup_keras.cli.starter import _feature, batch_size_for, default_path, starter, summary
 from rankup_keras.cli.time_columns import FRACTIONS, OWN_FORM
 from tests.helpers.cli_inputs import click_table
 
@@ -213,3 +213,10 @@ def test_a_rating_is_not_the_last_word():
     said = summary(Path("a.yaml"), Found([rating, done, AD], 9, "csv", {}, []))
     assert "Of two values: 'done?'. To predict one of these: --label '<column>=<value>'" in said
     assert "Of two" not in summary(Path("a.yaml"), Found([LABEL, done, AD], 9, "csv", {}, []))
+
+
+def test_histories_are_compared_with_candidates_but_for_those_of_users():
+    of_items = Column("seen", "history", "lists of values of 'item'", length=5, of="item")
+    of_users = Column("friends", "history", "lists of values of 'user'", length=5, of="user")
+    found = [_feature(column, "user")[0] for column in (of_items, of_users)]
+    assert ["matches: true" in line for line in found] == [True, False]

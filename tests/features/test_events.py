@@ -265,6 +265,8 @@ def test_config_and_hashes():
         ({"time_features": ["age"]}, "`time_features` of feature 'e' must be one of"),
         ({"ids": {"i": "user"}}, "must read the tables of single-valued Categorical features"),
         ({"time": "t", "request_time": "x"}, "`request_time` of events 'e' must name a Timestamp"),
+        ({"matches": "i"}, "`matches` of feature 'e' must be True, False or a list of columns"),
+        ({"matches": None}, "must be True, False or a list of columns out of \\['i'\\]"),
         ({"matches": ["x"]}, "`matches` of feature 'e' must be one of \\['i'\\]"),
         ({"ids": {"i": 3}, "matches": True}, "`matches` of feature 'e' needs a column of `ids`"),
         ({"ids": {"u": "who"}, "matches": True}, "\\['who'\\] are of side='user'"),

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import rankup_keras as rk
 from rankup_keras.diagnostics.taps import Taps
+from rankup_keras.diagnostics.token_sources import token_sources
 from rankup_keras.models.event_sequence import choices_by_sequence
 from rankup_keras.models.token_streams import shares
 from rankup_keras.serving.exporting.rank_graph import RankGraph
@@ -313,6 +314,17 @@ def test_fields_of_both_sides_are_dropped_out(features, name):
     inputs = model.encode(make_rows())
     once, again = (np.asarray(model(inputs, training=True)["click"]) for _ in range(2))
     assert not np.allclose(once, again)
+
+
+@pytest.mark.parametrize("kind", [rk.DLRM, rk.DCNv2, rk.RankElastor, rk.RankUp, rk.RankMixer])
+def test_every_model_reads_matches(kind):
+    item = rk.Categorical("item", num_ids=9)
+    features = rk.FeatureSet([item, rk.History("seen", of="item", max_length=3, matches=True)])
+    model = kind(features, ["click"], embedding_dim=4)
+    # Of a Functional model the layers are those that its outputs depend on.
+    assert sum(isinstance(layer, rk.layers.EventMatches) for layer in model.layers) == 1
+    if kind is rk.RankUp:
+        assert ("dense", "seen:count, seen:recency") in token_sources(model)
 
 
 def test_repeated_values_are_learned_from_few_rows_by_matches():

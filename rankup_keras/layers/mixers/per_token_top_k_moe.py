@@ -124,9 +124,6 @@ class PerTokenTopKMoE(ConfiguredLayer):
         self.z_loss = z_loss
         # Keras asks every layer before it compiles a model with XLA.
         self.supports_jit = not sparse
-        # Where a model is compiled behind its tables, experts compute all rows. That pays while it
-        # costs less than a plain graph, 3 times as long on an H100 (docs/performance.md).
-        self.dense_in_xla = num_experts <= 3 * num_active
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
