@@ -327,6 +327,24 @@ def test_every_model_reads_matches(kind):
         assert ("dense", "seen:count, seen:recency") in token_sources(model)
 
 
+def test_what_models_read_of_matches_from_raw_rows_on():
+    clicks = rk.Events(
+        "clicks", {"e": "item"}, 4, time="at", request_time="now", numbers={"dwell": None},
+        actions={"bits": 2}, matches=True,
+    )  # fmt: skip
+    item, other = rk.Categorical("item", num_ids=9), rk.Events("other", {"o": 5}, 2)
+    features = rk.FeatureSet([item, rk.Timestamp("now"), other, clicks])
+    rows = {"item": [3, 4], "now": [1000, 1000], "o": [[1], []], "e": [[3, 5, 3], [5]]}
+    rows |= {"at": [[100, 200, 900], [5]], "dwell": [[1.0, 7.0, 4.0], [2.0]]}
+    rows |= {"bits": [[1, 2, 3], [1]]}
+    model = rk.DCNv2(features, ["click"], embedding_dim=4)
+    (layer,) = (x for x in model.layers if isinstance(x, rk.layers.EventMatches))
+    found = keras.Model(model.input, layer.output)(model.encode(rows))
+    recency = 1 - np.log1p(100) / np.log1p(365 * 86_400)
+    want = [[np.log(3), recency, 2.5, 1, 0.5], [0, 0, 0, 0, 0]]
+    np.testing.assert_allclose(found, want, atol=1e-6)
+
+
 def test_repeated_values_are_learned_from_few_rows_by_matches():
     rng = np.random.default_rng(0)
     events, item = rng.integers(0, 500, (1536, 20)), rng.integers(0, 500, 1536)

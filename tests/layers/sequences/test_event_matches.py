@@ -47,6 +47,11 @@ def test_equation(candidate, events, hashes, first_known, given_gap, given_numbe
     np.testing.assert_allclose(found, want, atol=1e-6)
 
 
+def test_events_of_more_than_a_year_ago_are_not_recent():
+    found = EventMatches()(np.array([[3]]), np.array([[3, 3]]), np.array([[1.1, 1.3]]))
+    np.testing.assert_allclose(found, [[math.log(3), 0]], rtol=1e-6)
+
+
 def test_as_a_layer():
     candidate, events = np.array([[3], [2]], "int32"), np.array([[3, 1, 3], [3, 0, 0]], "int32")
     run_layer_test(
