@@ -16,6 +16,7 @@ from rankup_keras.layers.mixers import PerTokenMoE  # noqa: E402
 
 
 def main():
+    keras.utils.set_random_seed(8)
     x = np.random.default_rng(0).normal(size=(64, 3, 4)).astype("float32")
     with tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]).scope():
         inputs = keras.Input((3, 4))
@@ -25,8 +26,9 @@ def main():
     history = model.fit(x, x, batch_size=32, epochs=2, verbose=0).history
     first, second = (replica.numpy() for replica in layer.coefficient.value.values)
     np.testing.assert_array_equal(first, second)
-    # Four steps, on each of which the share was above its target.
-    assert np.all((first > 1e-3) & (first <= 1e-3 * 1.2**4))
+    # Four steps, on each of which the share was above its target. A token that had all its
+    # experts open grows by the whole rate each time, four roundings to float32.
+    assert np.all((first > 1e-3) & (first <= 1e-3 * 1.2**4 * (1 + 1e-6)))
     assert 0.5 < history["moe_active_share"][-1] <= 1.0
     print("agreed")
 
