@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from rankup_keras.layers.towers import Task
-from rankup_keras.models.sampled_labels import with_rates
+from rankup_keras.models.sampled_labels import known_numbers, with_rates
 
 # Labels without a positive one from which on it is told.
 _MANY = 1000
@@ -240,7 +240,7 @@ def _checked_weights(owner: str, weights: Any) -> Any:
         with tf.control_dependencies([tf.debugging.Assert(fine, [f"{rule}:", weights])]):
             return tf.reshape(weights, (-1,))
     try:
-        array = _known(weights)
+        array = known_numbers(weights)
     except (TypeError, ValueError):
         raise TypeError(f"{rule}: {weights!r:.80}.") from None
     _check_shape(owner, array)
@@ -263,7 +263,7 @@ def _check_shape(owner: str, weights: Any) -> None:
 
 def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
     try:
-        array = _known(labels)
+        array = known_numbers(labels)
     except (TypeError, ValueError):
         first = next(iter(np.ravel(np.asarray(labels, dtype=object))), None)
         raise TypeError(
@@ -281,13 +281,6 @@ def _checked_array(name: str, labels: Any, skips: bool) -> np.ndarray:
             f"{wrong.flat[0]}.{_hint(name) if np.isnan(wrong).any() else ' ' + _rule(name)}"
         )
     return array.reshape(-1, 1)
-
-
-def _known(values: Any) -> np.ndarray:
-    """Numbers, float32, NaN where they are masked: `np.asarray` gives what lies behind the mask."""
-    if np.ma.isMaskedArray(values):
-        return np.ma.filled(values.astype(np.float32), np.nan)
-    return np.asarray(values, dtype=np.float32)
 
 
 def _rule(name: str) -> str:

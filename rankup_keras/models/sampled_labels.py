@@ -66,7 +66,7 @@ def _checked(name: str, column: str, rates: Any) -> Any:
         with tf.control_dependencies([tf.debugging.Assert(fine, [f"{rule}:", rates])]):
             return tf.reshape(rates, (-1, 1))
     try:
-        array = np.asarray(rates, np.float32).reshape(-1, 1)
+        array = known_numbers(rates).reshape(-1, 1)
     except (TypeError, ValueError):
         raise TypeError(f"{rule}: {rates!r:.80}.") from None
     wrong = np.flatnonzero(~((array > 0) & (array <= 1)))
@@ -75,6 +75,13 @@ def _checked(name: str, column: str, rates: Any) -> Any:
             f"{rule} {len(wrong)} others, such as {array[wrong[0], 0]} in row {wrong[0]}."
         )
     return array
+
+
+def known_numbers(values: Any) -> np.ndarray:
+    """Numbers, float32, NaN where they are masked: `np.asarray` gives what lies behind the mask."""
+    if np.ma.isMaskedArray(values):
+        return np.ma.filled(values.astype(np.float32), np.nan)
+    return np.asarray(values, dtype=np.float32)
 
 
 def warn_of_own_rates(name: str, label: np.ndarray, rates: np.ndarray) -> None:

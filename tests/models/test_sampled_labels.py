@@ -96,6 +96,13 @@ def test_rates_that_are_none(days, model, wrong):
         model.fit(data, verbose=0)
 
 
+def test_a_rate_that_is_masked(days, model):
+    rows = {name: column[:9] for name, column in days[1].items()}
+    rows["rate"] = np.ma.array(rows["rate"], mask=np.arange(9) == 7)
+    with pytest.raises(ValueError, match="1 others, such as nan in row 7"):
+        model.fit(rows, verbose=0)
+
+
 def test_rates_of_positive_rows_that_are_their_own(days, model, tmp_path):
     own = {**days[1], "rate": np.where(days[1]["click"] == 1, 1, days[1]["rate"])}
     with pytest.warns(UserWarning, match="is 1 in all positive rows"):

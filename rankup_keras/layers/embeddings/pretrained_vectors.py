@@ -2,12 +2,15 @@
 
 import pathlib
 import struct
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from rankup_keras.features.columns import as_mapping, is_missing
 
 MAPPED_FROM_BYTES = 1 << 30
 
@@ -54,7 +57,9 @@ class PretrainedVectors:
     ) -> None:
         self.feature = feature
         self._source = source
-        ids = _with_bytes(ids)
+        ids, known = _with_bytes(ids)
+        if not known.all():
+            self._fail(f"{(~known).sum()} ids are missing, the first in row {np.argmin(known)}")
         if ids.dtype.kind not in "iuS" or ids.ndim != 1:
             self._fail(f"ids must be one column of integers or strings, not {ids.dtype}{ids.shape}")
         if vectors.ndim != 2 or vectors.dtype.kind != "f":
@@ -108,8 +113,9 @@ class PretrainedVectors:
                 floats, of fixed size or not).
             memory_map: whether the vectors stay on disk. An NPZ written by
                 `numpy.savez` (not `savez_compressed`) is mapped where it is; of
-                a Parquet file a copy `<path>.<vectors>.npy` is written once,
-                piece by piece. Defaults to whether the file has 1 GiB or more.
+                a Parquet file a copy without a name is written beside it, piece by
+                piece, which goes with the vectors. Defaults to whether the file has
+                1 GiB or more.
 
         Raises:
             ValueError: a missing or damaged file, one without the two names, or
@@ -143,7 +149,7 @@ class PretrainedVectors:
         return float(found.mean()) if len(found) else 0.0
 
     def _rows_of(self, ids: Any) -> tuple[np.ndarray, np.ndarray]:
-        ids = _with_bytes(ids)
+        ids, known = _with_bytes(ids)
         strings = self._ids.dtype.kind == "S"
         if (ids.dtype.kind == "S") != strings:
             has = "strings" if strings else "integers"
@@ -156,23 +162,25 @@ class PretrainedVectors:
         with np.errstate(invalid="ignore"):
             wanted = ids.astype(self._ids.dtype)
         place = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
-        return self._order[place], (self._ids[place] == wanted) & (wanted == ids)
+        return self._order[place], (self._ids[place] == wanted) & (wanted == ids) & known
 
     def join(self, data: Any, by: str) -> Any:
         """Adds the column of the feature to raw columns, looked up by another column.
 
         Args:
-            data: dict of arrays, or a batched `tf.data.Dataset` of dicts or of
-                tuples that start with one.
+            data: dict of arrays, a pandas frame, a pyarrow table, or a batched
+                `tf.data.Dataset` of dicts or of tuples that start with one.
             by: name of the column of ids.
 
         Returns:
-            The same with the further column `feature`, float32 (rows, dim).
+            The same, of rows in memory a dict of columns, with the further column `feature`,
+            float32 (rows, dim).
 
         Raises:
             ValueError: there is no column `by`.
         """
-        if isinstance(data, Mapping):
+        if not isinstance(data, tf.data.Dataset):
+            data = as_mapping(data)
             return {**data, self.feature: self.lookup(self._column(data, by))}
 
         @tf.autograph.experimental.do_not_convert
@@ -191,12 +199,15 @@ class PretrainedVectors:
         return columns[by]
 
 
-def _with_bytes(ids: Any) -> np.ndarray:
-    """Ids as an array, strings as bytes."""
+def _with_bytes(ids: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Ids as an array, strings as bytes, and which of them are there."""
+    masked = np.ma.getmaskarray(ids) if np.ma.isMaskedArray(ids) else False
     ids = np.asarray(ids)
+    known = np.full(ids.shape, True) & ~np.asarray(masked)
     if ids.dtype.kind == "O":
-        return np.array([x if isinstance(x, bytes) else str(x).encode() for x in ids], "S")
-    return np.char.encode(ids, "utf-8") if ids.dtype.kind == "U" else ids
+        known &= np.array([not is_missing(x) for x in ids], bool)
+        return np.array([x if isinstance(x, bytes) else str(x).encode() for x in ids], "S"), known
+    return np.char.encode(ids, "utf-8") if ids.dtype.kind == "U" else ids, known
 
 
 def _read_npz(
@@ -241,24 +252,47 @@ def _read_parquet(
     if missing:
         raise KeyError(f"no column {missing}, only {file.schema_arrow.names}")
     read_ids = file.read(columns=[ids]).column(0).to_numpy()
-    out = np.zeros((0, 0), np.float32)
-    at = 0
-    for batch in file.iter_batches(batch_size=1 << 16, columns=[vectors]):
-        piece = _rectangle(batch.column(0), at)
+    pieces = _pieces(file, vectors)
+    if memory_map:
+        return read_ids, _on_disk(path.parent, pieces)
+    out, at = np.zeros((0, 0), np.float32), 0
+    for piece in pieces:
         if at == 0:
-            shape = (file.metadata.num_rows, piece.shape[1])
-            out = (
-                np.lib.format.open_memmap(f"{path}.{vectors}.npy", "w+", np.float32, shape)
-                if memory_map
-                else np.empty(shape, np.float32)
-            )
-        if piece.shape[1] != out.shape[1]:
-            raise ValueError(
-                f"vectors of the widths {out.shape[1]} and {piece.shape[1]} (from row {at} on)"
-            )
+            out = np.empty((file.metadata.num_rows, piece.shape[1]), np.float32)
         out[at : at + len(piece)] = piece
         at += len(piece)
     return read_ids, out
+
+
+def _pieces(file: Any, vectors: str) -> Iterator[np.ndarray]:
+    """A column of lists as floats (n, width), some rows at a time."""
+    at, width = 0, -1
+    for batch in file.iter_batches(batch_size=1 << 16, columns=[vectors]):
+        piece = _rectangle(batch.column(0), at)
+        width = piece.shape[1] if width < 0 else width
+        if piece.shape[1] != width:
+            raise ValueError(
+                f"vectors of the widths {width} and {piece.shape[1]} (from row {at} on)"
+            )
+        yield piece
+        at += len(piece)
+
+
+def _on_disk(folder: pathlib.Path, pieces: Iterable[np.ndarray]) -> np.ndarray:
+    """Rows in a file that has no name, and is gone once nobody maps it."""
+    rows, width = 0, 0
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for piece in pieces:
+                file.write(np.ascontiguousarray(piece))
+                rows, width = rows + len(piece), piece.shape[1]
+            file.flush()
+            return np.memmap(file, np.float32, "r", shape=(rows, width))
+    except OSError as error:
+        raise ValueError(
+            f"a copy cannot be written to {folder}, {error.strerror}; with `memory_map=False` it "
+            "is held in memory"
+        ) from error
 
 
 def _rectangle(column: Any, first: int) -> np.ndarray:

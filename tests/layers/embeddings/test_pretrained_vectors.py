@@ -1,6 +1,9 @@
 """Vectors by id from NPZ and Parquet, mapped or read; every damaged file named by its feature."""
 
+import math
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -41,6 +44,15 @@ def test_fortran_ordered_arrays_are_mapped_right(tmp_path):
     path = npz(tmp_path, vectors=np.asfortranarray(VECTORS))
     vectors = PretrainedVectors.read(path, "user_vector", memory_map=True)
     np.testing.assert_array_equal(vectors.lookup(ASKED), WANTED)
+
+
+def test_mapping_leaves_other_files_alone(tmp_path):
+    path, own = parquet(tmp_path), tmp_path / "v.parquet.vectors.npy"
+    own.write_bytes(b"somebody else's")
+    vectors = PretrainedVectors.read(path, "user_vector", memory_map=True)
+    assert own.read_bytes() == b"somebody else's"
+    assert sorted(tmp_path.iterdir()) == [path, own]
+    assert not vectors._vectors.flags.writeable
 
 
 def test_parquet_of_several_row_groups(tmp_path):
@@ -118,6 +130,11 @@ def compressed(path):
         (parquet, {"dim": 4}, "must have the width 4, and have 3"),
         (uneven, {}, r"vectors of the widths \[1, 2, 3\]"),
         (lambda p: npz(p, ids=np.array([1, 2, 2, 3])), {}, r"1 ids come twice, such as \[2\]"),
+        (
+            lambda p: parquet(p, ids=["a", None, "b", None]),
+            {},
+            "2 ids are missing, the first in row 1",
+        ),
         (lambda p: npz(p, ids=IDS[:3]), {}, "3 ids and 4 vectors"),
         (lambda p: npz(p, ids=IDS / 2), {}, "integers or strings, not float64"),
         (lambda p: npz(p, vectors=IDS), {}, r"floats \(n, dim\), not int64"),
@@ -131,6 +148,22 @@ def compressed(path):
 def test_damaged_files_are_named_by_feature(tmp_path, write, arguments, message):
     with pytest.raises(ValueError, match=f"feature 'user_vector'.*{message}"):
         PretrainedVectors.read(write(tmp_path), "user_vector", **arguments)
+
+
+@pytest.mark.parametrize("ids", [["None", "nan"], [7, 3]])
+def test_a_missing_id_has_no_vector(ids):
+    vectors = PretrainedVectors("v", np.array(ids), VECTORS[:2])
+    asked = np.ma.array(np.array(ids), mask=[True, False])
+    np.testing.assert_array_equal(vectors.lookup(asked), [np.zeros(3), VECTORS[1]])
+    if isinstance(ids[0], str):
+        assert vectors.coverage(np.array([None, math.nan, pd.NA], object)) == 0
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pa.table])
+def test_joins_frames_and_tables(make):
+    joined = PretrainedVectors("v", IDS, VECTORS).join(make({"user": ASKED}), by="user")
+    np.testing.assert_array_equal(joined["v"], WANTED)
+    np.testing.assert_array_equal(joined["user"], ASKED)
 
 
 def test_looking_up_strings_among_integers_is_refused():
