@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from rankup_keras.features.alignment import in_other_order, misaligned
-from rankup_keras.features.conversion import convert, decoded, show
+from rankup_keras.features.conversion import convert, decoded, plain_lists, show
 from rankup_keras.features.instants import dates_as_times
 from rankup_keras.features.target import ARROW, PADDING, Target, family, missing_columns_error
 from rankup_keras.features.tensors import (
@@ -149,11 +149,13 @@ def arrow_column(value: Any, target: Target) -> list[pa.Array]:
     """One column in the type of its target, in several arrays where it is long."""
     result, first = [], 0
     for part in _parts(value, target):
-        array = _as_arrow(part, target) if len(part) else pa.nulls(0)
+        array = plain_lists(_as_arrow(part, target)) if len(part) else pa.nulls(0)
         if target.shape == "single" and family(array.type).startswith("list of "):
             array = _unlisted(array)
-        if target.kind == "string" and family(array.type) == "number" and _is_empty(array):
-            array = pa.nulls(len(array))  # as pandas has text that is missing everywhere
+        others = ("number", "text") if target.shape != "single" else ("number",)
+        mistaken = target.shape != "single" or target.kind == "string"
+        if mistaken and family(array.type) in others and _is_empty(array):
+            array = pa.nulls(len(array))  # as pandas has text and lists that are missing everywhere
         try:
             target.check_type(array.type)
         except (TypeError, ValueError) as error:

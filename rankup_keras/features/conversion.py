@@ -20,10 +20,12 @@ from rankup_keras.features.instants import instants_in_text, is_iso, since_1970
 from rankup_keras.features.target import (
     ARROW,
     EXACT,
+    LIST_VIEWS,
     PADDING,
     Problem,
     Target,
     family,
+    is_vector,
 )
 
 # Marks of a missing value in columns of numbers; in text only the empty value and Hive's `\N` are,
@@ -59,6 +61,7 @@ def convert(
         An array without nulls, of `binary`, `int64` or `float32`, of lists of them, or of vectors,
         with padding where a value could not be read; and the problems.
     """
+    array = plain_lists(array)
     if target.unit is not None:
         array = since_1970(decoded(array), target.unit)
     if pa.types.is_dictionary(array.type):
@@ -72,6 +75,16 @@ def convert(
             problems = problems + _check_numbers(result, array, target, problems)
         return result, problems
     return _lists(array, target, separator)
+
+
+def plain_lists(array: pa.Array) -> pa.Array:
+    """Views of lists, and tensors of one dimension, as lists; other arrays as they are."""
+    if any(test(array.type) for test in LIST_VIEWS):
+        # `cast` leaves the last offset out, as read in pyarrow 26.0.1.
+        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
+        return pa.LargeListArray.from_arrays(offsets, array.flatten())
+    return array.storage if is_vector(array.type) else array
 
 
 def decoded(array: pa.Array) -> pa.Array:

@@ -21,6 +21,8 @@ ARROW = {
 
 PADDING: dict[str, Any] = {"string": b"", "int64": -1, "float32": math.nan, "float64": math.nan}
 
+LIST_VIEWS = (pa.types.is_list_view, pa.types.is_large_list_view)
+
 # By bits of a float: from here on not every whole number has one of its own.
 EXACT = {16: 2**11, 32: 2**24, 64: 2**53}
 
@@ -159,9 +161,14 @@ def family(kind: pa.DataType) -> str:
     if any(test(kind) for test in (*texts, *blobs, pa.types.is_fixed_size_binary)):
         return "text"
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    if any(test(kind) for test in lists):
+    if any(test(kind) for test in (*lists, *LIST_VIEWS)):
         return f"list of {family(kind.value_type)}"
-    return str(kind)
+    return family(kind.storage_type) if is_vector(kind) else str(kind)
+
+
+def is_vector(kind: pa.DataType) -> bool:
+    """Whether it is the type of tensors of one dimension."""
+    return isinstance(kind, pa.FixedShapeTensorType) and len(kind.shape) == 1
 
 
 def missing_columns_error(missing: list[str], given: list[str]) -> ValueError:

@@ -144,6 +144,7 @@ SPARSE = tf.SparseTensor([[0, 0], [0, 1], [2, 0]], ["a", "b", "c"], (3, 2))
         pd.Series([["a", "b"], None, ["c"]]),
         pd.Series([["a", "b"], [], ["c"]], dtype=pd.ArrowDtype(pa.list_(pa.string()))),
         pa.array([["a", "b"], None, ["c"]]),
+        pa.array([["a", "b"], None, ["c"]], pa.list_view(pa.string())),
         pa.chunked_array([[["a", "b"]], [[], ["c"]]]),
     ],
 )
@@ -199,6 +200,7 @@ def test_lists_of_32_bit_integers():
         pd.DataFrame({"v0": [1, None, 3], "v1": [2, None, 4]}, dtype="Int64"),
         pa.array([[1, 2], None, [3, 4]]),
         pa.array([[1, 2], None, [3, 4]], pa.list_(pa.float32(), 2)),
+        pa.FixedShapeTensorArray.from_numpy_ndarray(np.array([[1, 2], [NAN, NAN], [3, 4]])),
     ],
 )
 def test_vectors(column):
@@ -380,11 +382,16 @@ def test_lists_of_at_most_one_value_are_values(column):
     assert texts(convert_column(column, STRING)) == ["", "b"]
 
 
-def test_text_that_is_missing_everywhere():
+def test_columns_that_are_missing_everywhere():
     columns = (
+        [None, None],
         pd.Series([NAN, NAN]),
         np.array([NAN, NAN]),
+        pd.Series([None, None], dtype="str"),
         pd.Series([None, None], dtype="category"),
     )
     for column in columns:
         assert texts(convert_column(column, STRING)) == ["", ""]
+        assert convert_column(column, STRINGS).shape == (2, 0)
+        assert convert_column(column, INTS).shape == (2, 0)
+        assert np.isnan(convert_column(column, VECTOR)).all()

@@ -2,6 +2,7 @@
 
 import decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -59,3 +60,15 @@ def test_a_list_in_brackets_is_no_value():
     assert found.to_pylist() == [[b"a", b"b"], [], [], [], [b"(none)", b"[b]"], [b"(c, d)"]]
     assert [problem.row for problem in problems] == [1, 3]
     assert "'[1, 2]' is a list in brackets; write its values with '|' between" in problems[0].reason
+
+
+def test_views_of_lists_and_tensors_in_files(tmp_path):
+    words = pa.array([["a", "b"], [], ["b"]], pa.large_list_view(pa.string()))
+    vectors = np.arange(6, dtype=np.float32).reshape(3, 2)
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(vectors)
+    pq.write_table(pa.table({"words": words, "vector": tensors}), tmp_path / "a.parquet")
+    word = rk.Categorical("words", vocabulary=["a", "b"], max_length=2)
+    features = rk.FeatureSet([word, rk.Pretrained("vector", dim=2)]).adapt({})
+    (batch,) = Files(tmp_path, features).dataset(8, encoded=True)
+    assert batch["encoded_ids"].numpy().tolist() == [[2, 3], [0, 0], [3, 0]]
+    assert batch["encoded_vectors"].numpy().tolist() == vectors.tolist()
