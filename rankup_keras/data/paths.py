@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from rankup_keras.data.data_error import DataError
@@ -30,17 +30,20 @@ def resolve_paths(paths: Paths) -> list[Path]:
 
     Those of one folder or pattern are in the order of their names. Of a folder, files of a known
     ending are taken, in subfolders too; names that begin with `.` or `_` are left out, as the
-    marks of Spark and Hadoop begin so.
+    marks of Spark and Hadoop begin so. A pattern that fits folders alone, `logs/day=*`, is theirs.
 
     Raises:
         DataError: nothing is there, a pattern matches nothing, or a path is of another machine.
     """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    if not given:
+    given = [paths] if isinstance(paths, str | bytes | os.PathLike) else list(paths)
+    if isinstance(paths, Set):  # whose order differs from process to process
+        given = sorted(given, key=os.fsdecode)
+    # An empty path, as of a variable that is not set, would be the working directory.
+    if not given or not all(map(os.fspath, given)):
         raise DataError("No file is given. Give a path, a folder or a pattern such as 'a/*.csv'.")
     found: dict[Path, Path] = {}
     for item in given:
-        for path in _resolve(os.path.expanduser(os.fspath(item))):
+        for path in _resolve(os.path.expanduser(os.fsdecode(item))):
             found.setdefault(path.resolve(), path)
     return list(found.values())
 
@@ -59,8 +62,7 @@ def _resolve(item: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        inside = [p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p, path)]
-        known = [p for p in inside if guess_format(p) is not None]
+        known = _inside(path)
         if not known:
             raise DataError(
                 f"The folder holds no file that ends in {sorted(_ENDINGS)}, with or without .gz, "
@@ -71,6 +73,7 @@ def _resolve(item: str) -> list[Path]:
     if glob.has_magic(item):
         matches = [Path(p) for p in sorted(glob.glob(item, recursive=True))]
         files = [p for p in matches if p.is_file()]
+        files = files or [p for folder in matches for p in _inside(folder)]
         if not files:
             raise DataError("The pattern matches no file.", item)
         return files
@@ -78,6 +81,12 @@ def _resolve(item: str) -> list[Path]:
     if not near.is_dir():
         raise DataError(f"There is no such file, nor the folder {str(near)!r}.", item)
     raise DataError(f"There is no such file{_nearest(path)}.", item)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The files of a known ending in a folder and its subfolders."""
+    inside = [p for p in sorted(folder.rglob("*")) if p.is_file() and not _hidden(p, folder)]
+    return [p for p in inside if guess_format(p) is not None]
 
 
 def _hidden(path: Path, folder: Path) -> bool:

@@ -11,6 +11,7 @@ from rankup_keras.cli.run_folder import RunFolder
 from rankup_keras.serving import load_session, read_card, version_path, versions
 from rankup_keras.training.resume_store import CheckpointStore
 from tests.helpers.days import copied, outcome, write_trained
+from tests.helpers.gpu_placement import written_ops
 
 UPDATE = ["update", "runs/ads", "--data", "day1.parquet", "--quiet"]
 UPDATE += ["--set", "update.calibrate=platt", "--set", "training.calibration_by=item"]
@@ -72,13 +73,15 @@ def test_days_follow_one_another(updated, tmp_path, monkeypatch, capfd):
     assert versions("runs/ads/export/ads") == [1, 2]
 
     # The same rows with other thresholds: what was trained is used, and the day is told once.
-    assert main([*command, *other, "--day", "3"]) == 0
+    assert main([*command, *other, "--set", "export.device=gpu", "--day", "3"]) == 0
     said = capfd.readouterr()
     assert "goes on where it stopped" in said.err
     assert "item: 15 kept, 5 added, 10 evicted" in said.out
     days = _days(run)
     assert [line["day"] for line in days] == [1, 3]
     assert days[1]["refused"] == []
+    of_cpu, of_gpu = (written_ops(run / f"export/ads/{version}") for version in (2, 3))
+    assert "BatchMatMulV2" in set(of_gpu) - set(of_cpu)
     card = read_card(version_path("runs/ads/export/ads"))
     assert card["metrics"]["held_click_auc"] == days[1]["held"]["new"]["click"]["auc"]
     assert not (run / "uncalibrated.keras").exists()

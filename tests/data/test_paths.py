@@ -3,6 +3,7 @@
 import pytest
 
 from rankup_keras.data import DataError, Files
+from rankup_keras.data.paths import resolve_paths
 from tests.helpers.data_files import (
     make_columns,
     make_features,
@@ -54,3 +55,21 @@ def test_a_file_and_a_link_to_it_are_read_once(tmp_path, monkeypatch):
         [tmp_path, "a.parquet", tmp_path / ".." / tmp_path.name / "a.parquet"], make_features()
     )
     assert [str(p) for p in found.paths] == [str(path)]
+
+
+def test_patterns_that_fit_folders_and_paths_in_sets_and_bytes(tmp_path):
+    written = []
+    for day in ("day=2", "day=1"):
+        (tmp_path / day).mkdir()
+        written.append(write_parquet(tmp_path / day / "a.parquet", make_columns(10)))
+    assert resolve_paths(tmp_path / "day=*") == written[::-1]
+    assert resolve_paths(set(written)) == written[::-1]
+    assert resolve_paths(bytes(written[0])) == written[:1]
+
+
+@pytest.mark.parametrize("paths", ["", [], [""]])
+def test_no_path_is_not_the_working_directory(tmp_path, monkeypatch, paths):
+    write_parquet(tmp_path / "a.parquet", make_columns(10))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="No file is given"):
+        resolve_paths(paths)
