@@ -4,6 +4,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from rankup_keras.features import FeatureSet
@@ -45,6 +46,28 @@ def check_split(validation_split: float) -> None:
             "`validation_split` must be a share of the rows, 0 or more and less than 1. "
             f"Received: validation_split={validation_split}."
         )
+
+
+def split_rows(x: Any, y: Any, weights: Any, share: float) -> tuple[Any, Any]:
+    """Rows in memory for training, and the last ones for validation, without their weights.
+
+    As Keras does with `class_weight`, which is none of validation; here it is among the weights.
+
+    Raises:
+        ValueError: the rows are not in memory, or too few.
+    """
+    rows = len(weights) if isinstance(weights, np.ndarray) else 0
+    first = int(rows * (1 - share))
+    if not 0 < first < rows:
+        raise ValueError(
+            "`validation_split` needs rows in memory, at least one to train on and one to validate "
+            f"with. Received: {share} of {rows or type(x).__name__}."
+        )
+    parts = keras.tree.map_structure(lambda column: (column[:first], column[first:]), (x, y))
+    training, validation = (
+        keras.tree.map_structure_up_to((x, y), lambda pair, i=i: pair[i], parts) for i in (0, 1)
+    )
+    return (*training, weights[:first]), validation
 
 
 def check_rows(features: FeatureSet, inputs: Mapping[str, Any], size: int, replicas: int) -> None:

@@ -18,14 +18,13 @@ from rankup_keras.features import FeatureSet
 from rankup_keras.features.graph_errors import plain_errors
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import EntireSpace, Task
-from rankup_keras.models import vocabulary_digest
+from rankup_keras.models import fit_arguments, vocabulary_digest
 from rankup_keras.models.compiled_metrics import (
     GroupedMetrics,
     check_losses,
     metrics_by_task,
 )
 from rankup_keras.models.compiled_steps import CompiledSteps
-from rankup_keras.models.fit_arguments import check_passes_over, check_rows, check_split
 from rankup_keras.models.frozen_layers import freeze, frozen_config
 from rankup_keras.models.labels import check_name, check_no_features
 from rankup_keras.models.lower_blocks import TrainsLowerBlocks
@@ -236,7 +235,7 @@ class RankingModel(
             callbacks: as in Keras.
             validation_split: as in Keras, where `x` is in memory.
             validation_data: in any of the forms of `x`.
-            class_weight: dict from label, 0 and 1, to the weight of its rows,
+            class_weight: dict from label, 0 and 1, to the weight of its rows in training,
                 where there is one task. Defaults to 1 for both.
             sample_weight: of rows in memory, (rows,) or (rows, 1), or a dict of such by task name.
             **kwargs: as in Keras.
@@ -248,17 +247,22 @@ class RankingModel(
                 memory, or a strategy's replicas cannot share a batch.
             TypeError: a column has another type than its feature declares.
         """
-        check_split(validation_split)
-        check_passes_over(x, validation_data, epochs, kwargs)
+        fit_arguments.check_split(validation_split)
+        fit_arguments.check_passes_over(x, validation_data, epochs, kwargs)
         x, y, sample_weight = self._rows.examples(x, y, sample_weight, class_weight)
         if isinstance(x, Mapping):
             replicas = self.distribute_strategy.num_replicas_in_sync
-            check_rows(self.features, x, batch_size or 32, replicas)
+            fit_arguments.check_rows(self.features, x, batch_size or 32, replicas)
         elif not isinstance(x, keras.utils.PyDataset):
             # Keras would warn that it cannot shuffle these, which nobody asked it to.
             kwargs.setdefault("shuffle", False)
         if validation_data is not None:
             validation_data = self._rows.examples(validation_data)
+        elif validation_split and class_weight is not None:
+            (x, y, sample_weight), validation_data = fit_arguments.split_rows(
+                x, y, sample_weight, validation_split
+            )
+            validation_split = 0.0
         with plain_errors():
             return super().fit(
                 x,

@@ -201,6 +201,25 @@ def test_class_weights_are_sample_weights():
         loss(rows, labels, sample_weight=weights, class_weight=classes)
 
 
+def test_class_weights_do_not_weigh_a_share_that_is_for_validation():
+    rows, labels = tiny.make_rows(), tiny.make_labels()["click"]
+    classes, split = {1: 5.0}, {"validation_split": 0.25, "shuffle": False, "verbose": 0}
+    found = one_task().fit(rows, labels, class_weight=classes, **split).history
+    first = len(labels) * 3 // 4
+    parts = [
+        ({name: column[part] for name, column in rows.items()}, labels[part])
+        for part in (slice(first), slice(first, None))
+    ]
+    weights = np.where(parts[0][1] == 1, 5.0, 1.0)
+    wanted = one_task().fit(
+        *parts[0], sample_weight=weights, validation_data=parts[1], shuffle=False, verbose=0
+    )
+    for name, values in wanted.history.items():
+        assert found[name] == pytest.approx(values, rel=1e-5), name
+    with pytest.raises(ValueError, match="needs rows in memory"):
+        one_task().fit(tiny.as_dataset(rows, labels), class_weight=classes, **split)
+
+
 def test_class_weights_with_several_tasks_are_refused(model):
     rows, labels = tiny.make_rows(), tiny.make_labels()
     for data in ((rows, labels), (tiny.as_dataset(rows, labels),)):
