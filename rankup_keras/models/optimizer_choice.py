@@ -1,4 +1,4 @@
-"""The optimizer of a model with tables: the default, and a warning of dense ones."""
+"""The optimizer of a model with tables: the default, and what is told of others."""
 
 import warnings
 from typing import Any
@@ -26,8 +26,22 @@ def default_optimizer(model: keras.Model) -> Any:
     return Split("lazy_adam", "adam") if tables(model) else Adam()
 
 
-def check_optimizer(optimizer: Any) -> None:
-    """Refuses the name of an optimizer for tables alone, which Keras does not know."""
+def check_optimizer(optimizer: Any, model: keras.Model) -> None:
+    """Refuses the name of an optimizer for tables alone, and a model of half precision.
+
+    Keras does not know the former. In the latter sums of losses and metrics would stop at a few
+    hundred rows, updates below a weight's rounding would be lost, and in float16 Adam's epsilon is
+    0, so that weights become NaN.
+    """
+    kinds = {keras.backend.standardize_dtype(v.dtype) for v in model.trainable_variables}
+    for given, half in (("set_floatx", {keras.config.floatx()}), ("dtype", kinds)):
+        if half := half & {"float16", "bfloat16"}:
+            raise ValueError(
+                f"A model is trained with weights and metrics of float32 or float64. Received: "
+                f"{given}({half.pop()!r}). `dtype='mixed_bfloat16'` of the model, or "
+                "`keras.config.set_dtype_policy('mixed_bfloat16')`, computes in half precision and "
+                "keeps these in float32."
+            )
     own = {"split", *EMBEDDINGS} - set(DENSE)
     if isinstance(optimizer, str) and optimizer in own:
         tables = "lazy_adam" if optimizer == "split" else optimizer

@@ -168,10 +168,10 @@ class RankingModel(
         Raises:
             ValueError: an optimizer that wants the tables on a TPU trained in
                 another way than `TPUTables` said, a metric that is not there or of a task that is
-                not, a `GAUC` of a feature that is not there, or `rows_per_pass` that is not
-                positive or with a loss that is no mean over rows.
+                not, a `GAUC` of a feature that is not there, weights in half precision, or
+                `rows_per_pass` that is not positive or with a loss that is no mean over rows.
         """
-        check_optimizer(optimizer)
+        check_optimizer(optimizer, self)
         check_losses(loss, loss_weights, self.tasks)
         if loss is None:
             loss = {task.name: task.loss for task in self.tasks}

@@ -33,3 +33,15 @@ def test_a_half_precision_model_says_so_under_float32():
     model = tiny.make_rankmixer(dtype="mixed_bfloat16")
     again = model.from_config(model.get_config())
     assert model.dtype_policy.name == again.dtype_policy.name == "mixed_bfloat16"
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_training_in_half_precision_alone_is_refused(half):
+    with pytest.raises(ValueError, match=rf"dtype\('{half}'\).*mixed_bfloat16"):
+        tiny.make_rankmixer(dtype=half).compile()
+    keras.config.set_floatx(half)
+    try:
+        with pytest.raises(ValueError, match=rf"set_floatx\('{half}'\).*mixed_bfloat16"):
+            tiny.make_rankmixer(dtype="float32").compile()
+    finally:
+        keras.config.set_floatx("float32")
