@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rankup_keras.data.log_columns import row_groups, row_times
+from rankup_keras.data.log_columns import row_column, row_flags, row_groups, row_times
 from rankup_keras.features.columns import as_mapping
 
 ORDERS = ("oldest_first", "newest_first")
@@ -27,8 +27,8 @@ class EventLog:
         length: int. How many events to keep, the newest ones.
         order: `"oldest_first"` (default) or `"newest_first"`, how they stand in
             the lists, as in `Events`.
-        keep: str or `None`. Column of 0 and 1, or booleans, that says which rows
-            become events, such as clicks among impressions. Defaults to all.
+        keep: str or `None`. Column of 0 and 1, or booleans, none missing, that says which
+            rows become events, such as clicks among impressions. Defaults to all.
 
     Example:
 
@@ -72,8 +72,9 @@ class EventLog:
                 may be older than one of an earlier call.
 
         Raises:
-            ValueError: a column is missing, a time is, a name is taken, or a row is too old.
-            TypeError: times are text.
+            ValueError: a column is missing, a time or `keep` is, a name is taken, or a row is too
+                old.
+            TypeError: times are text, or a column has another type than in earlier calls.
         """
         table = rows if isinstance(rows, pa.Table) else pa.table(dict(as_mapping(rows)))
         sources = list(dict.fromkeys([self.user, self.time, *self.events.values()]))
@@ -83,22 +84,28 @@ class EventLog:
         if missing or taken:
             what = f"lacks the columns {missing}" if missing else f"has columns named {taken}"
             raise ValueError(f"The log {what}. Received columns: {table.column_names}.")
-        times = self._times(table)
+        own = pa.table({name: _plain(table.column(name)) for name in sources})
+        before = own.slice(0, 0) if self._kept is None or not len(own) else self._kept
+        try:
+            whole = pa.concat_tables([before, own], promote_options="permissive")
+        except pa.ArrowException as error:
+            raise TypeError(
+                f"A column must have one type in all parts of a log: {error}."
+            ) from None
+        times = self._times(own)
         if len(times) and self._until is not None and times.min() < self._until:
             raise ValueError(
                 "A log must be added in the order of time. Received a row at "
                 f"{times.min()}, after rows at {self._until}."
             )
-        own = table.select(sources).combine_chunks()
-        before = own.slice(0, 0) if self._kept is None else self._kept
-        whole = pa.concat_tables([before, own], promote_options="permissive")
         times = np.concatenate([self._times(before), times])
         is_event = np.ones(len(times), bool)
         if self.keep:
-            kept = table.column(self.keep).to_numpy(zero_copy_only=False).astype(bool)
-            is_event[before.num_rows :] = kept
-        lists, self._kept = self._arranged(whole, times, is_event, before.num_rows)
-        self._until = times.max() if len(times) else self._until
+            flags = row_flags(table.column(self.keep), f"Column {self.keep!r}, `keep`,")
+            is_event[len(before) :] = flags
+        lists, kept = self._arranged(whole, times, is_event, len(before))
+        if len(own):
+            self._kept, self._until = kept, times.max()
         for name, column in lists.items():
             table = table.append_column(name, column)
         return table
@@ -143,3 +150,9 @@ class EventLog:
         start_of = np.repeat(begin[ends], np.diff(ends, prepend=-1))
         keep = event & (seen[:-1] >= start_of)
         return lists, whole.take(pa.array(np.sort(order[keep])))
+
+
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece, with no dictionary, since those of several parts may differ."""
+    kind = column.type
+    return row_column(column).cast(kind.value_type if pa.types.is_dictionary(kind) else kind)

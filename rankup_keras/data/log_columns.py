@@ -21,7 +21,7 @@ def row_times(times: Any, name: str = "`times`") -> np.ndarray:
         ValueError: a row has no time, or there are several columns.
         TypeError: they are text, which sorts by its letters, or something else.
     """
-    column = _column(times, name)
+    column = row_column(times, name)
     kind = column.type
     number, date = family(kind) in ("integer", "number"), pa.types.is_date(kind)
     if not (number or date or pa.types.is_timestamp(kind) or pa.types.is_null(kind)):
@@ -40,7 +40,7 @@ def row_times(times: Any, name: str = "`times`") -> np.ndarray:
 
 def row_groups(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """A number (rows,) for each row's group, and which rows have one; the others are alone."""
-    column = _column(groups, name)
+    column = row_column(groups, name)
     known = ~_missing(column)
     if family(column.type) == "text":
         known &= ~np.asarray(pc.equal(column.cast(pa.binary()), b"").fill_null(True))
@@ -49,26 +49,50 @@ def row_groups(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     return numbers, known
 
 
+def row_flags(flags: Any, name: str) -> np.ndarray:
+    """Booleans (rows,) of booleans, or of numbers that are 0 or 1.
+
+    Raises:
+        ValueError: one is something else, or missing.
+    """
+    column = row_column(flags, name)
+    numbers = family(column.type) in ("integer", "number", "null")
+    found = np.full(len(column), np.nan)
+    if numbers:
+        column = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
+        found = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    wrong = np.flatnonzero(~np.isin(found, (0, 1)))
+    if len(wrong):
+        raise ValueError(
+            f"{name} must be 0 or 1, or a boolean, in every row. Received {column[int(wrong[0])]} "
+            f"in row {wrong[0]}."
+        )
+    return found == 1
+
+
 def row_values(values: Any, name: str) -> np.ndarray:
     """Text or integers (rows,) as text, empty where they are missing.
 
     Raises:
         TypeError: they are floats, whose text "1.0" is that of no id, or something else.
     """
-    column = _column(values, name)
+    column = row_column(values, name)
     if family(column.type) not in ("text", "integer", "null"):
         raise TypeError(f"{name} must be text or integers. Received {column.type}.")
     return column.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False).astype(str)
 
 
-def _column(values: Any, name: str) -> pa.Array:
+def row_column(values: Any, name: str = "A column") -> pa.Array:
+    """One value per row, not dictionary-encoded, in one piece."""
     if getattr(values, "ndim", 1) != 1:
         raise ValueError(f"{name} must be one value per row. Received shape {values.shape}.")
     try:
         if not isinstance(values, pa.Array | pa.ChunkedArray):
             values = pa.array(values, from_pandas=True)
         if isinstance(values, pa.ChunkedArray):
-            values = values.combine_chunks()
+            # Decoded first: pyarrow joins no dictionaries that hold a null.
+            chunks = [decoded(chunk) for chunk in values.chunks]
+            values = pa.chunked_array(chunks, None if chunks else values.type).combine_chunks()
         return decoded(values)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise TypeError(f"{name} must be values of one type: {error}") from None

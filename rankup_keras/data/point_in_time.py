@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rankup_keras.data.log_columns import row_groups, row_times, row_values
+from rankup_keras.data.log_columns import row_flags, row_groups, row_times, row_values
 from rankup_keras.metrics.exact import as_numbers
 
 
@@ -68,7 +68,7 @@ def earlier_statistics(
         groups: array (n,), whose values go together, a user or an item; a missing one has none.
         times: array (n,) of numbers or dates with times, when the row happened.
         values: array (n,) of numbers; NaN does not count.
-        counted: boolean array (n,), the rows whose values are known.
+        counted: array (n,) of booleans or of 0 and 1, the rows whose values are known.
             Defaults to all.
 
     Returns:
@@ -84,17 +84,31 @@ def earlier_statistics(
     ```
     """
     values = as_numbers(values)
-    known = np.ones(len(values), bool) if counted is None else np.asarray(counted, dtype=bool)
+    known = np.ones(len(values), bool) if counted is None else row_flags(counted, "`counted`")
     order, group_start, tie_start = _sorted_runs(groups, times, values=values, counted=known)
     known = known & ~np.isnan(values)
     counts = np.concatenate([[0.0], np.cumsum(known[order])])
-    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0)[order])])
-    count = np.empty(len(values))
-    total = np.empty(len(values))
+    sums = _sums_within(np.where(known, values, 0)[order], group_start)
+    count, total = np.empty(len(values)), np.empty(len(values))
     count[order] = counts[tie_start] - counts[group_start]
-    total[order] = sums[tie_start] - sums[group_start]
+    total[order] = np.where(tie_start > group_start, sums[tie_start - 1], 0)
     mean = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
     return count.astype(np.float32), mean.astype(np.float32)
+
+
+def _sums_within(values: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Of each place the sum from where its group starts, in which no other group is rounded.
+
+    The difference of two running sums over all groups would lose small values behind large ones,
+    and all of them behind an infinity.
+    """
+    sums, places, step = values.astype(np.float64), np.arange(len(values)), 1
+    longest = int((places - start).max(initial=0))
+    while step <= longest:
+        later = np.flatnonzero(places - step >= start)
+        sums[later] += sums[later - step]
+        step *= 2
+    return sums
 
 
 def _sorted_runs(

@@ -1,8 +1,10 @@
 import datetime as dt
 import itertools
+import math
 
 import hypothesis
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
@@ -83,6 +85,28 @@ def test_dates_and_the_order_of_parts():
 def test_refused_rows(rows, message):
     with pytest.raises(ValueError, match=message):
         EventLog("u", "t", {"seen": "i"}, length=1).add(rows)
+
+
+@pytest.mark.parametrize("keep", [[math.nan, 1], [None, True], ["0", "1"], [0, 2]])
+def test_rows_of_which_nobody_says_whether_they_are_events_are_refused(keep):
+    log = EventLog("u", "t", {"seen": "i"}, length=1, keep="click")
+    with pytest.raises(ValueError, match="'click', `keep`, must be 0 or 1, or a boolean"):
+        log.add(pd.DataFrame({"u": ["a", "a"], "t": [1, 2], "i": ["x", "y"], "click": keep}))
+
+
+def test_parts_of_several_dictionaries_without_rows_and_of_other_types():
+    log = EventLog("u", "t", {"seen": "i"}, length=2)
+    log.add(pd.DataFrame({"u": [], "t": [], "i": []}))
+    for users, times, items, want in (
+        (["a", None], [1, 1], ["x", "y"], [[], []]),
+        (["b", "a"], [2, 2], ["z", "y"], [[], ["x"]]),
+        (["a", "b"], [3, 3], ["x", None], [["x", "y"], ["z"]]),
+    ):
+        part = {"u": pd.Categorical(users), "t": times, "i": pd.Categorical(items)}
+        assert log.add(pd.DataFrame(part))["seen"].to_pylist() == want
+    for other in ({"u": [1]}, {"t": [dt.datetime(2024, 1, 1)]}):
+        with pytest.raises(TypeError, match="must have one type in all parts"):
+            log.add({"u": ["a"], "t": [4], "i": ["x"], **other})
 
 
 @pytest.mark.parametrize(

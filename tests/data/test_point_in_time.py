@@ -73,3 +73,12 @@ def test_wrong_arguments():
         earlier_items(["u"], [1], ["a"], length=0)
     with pytest.raises(ValueError, match="'groups': 2, 'times': 1"):
         earlier_items(["u", "u"], [1], ["a", "b"], length=1)
+    with pytest.raises(ValueError, match="`counted` must be 0 or 1, or a boolean"):
+        earlier_statistics(["u", "u"], [1, 2], [1, 0], counted=["False", "True"])
+
+
+@pytest.mark.parametrize("large", [1e18, np.inf])
+def test_large_values_of_others_round_no_mean(large):
+    groups, times = ["u", "u", "v", "v", "v"], [1, 2, 1, 2, 3]
+    _, mean = earlier_statistics(groups, times, [large, 1, 1, 0, 1])
+    np.testing.assert_array_equal(mean, np.float32([np.nan, large, np.nan, 1, 0.5]))
