@@ -75,7 +75,7 @@ def reliability(
     """
     y, p = (exact.as_numbers(a) for a in (labels, scores))
     w = np.ones(len(y)) if weights is None else exact.as_numbers(weights)
-    values = None if segments is None else np.asarray(segments).reshape(-1)
+    values = None if segments is None else exact.as_groups(segments)
     lengths = [len(a) for a in (y, p, w, values) if a is not None]
     if not len(y) or len(set(lengths)) > 1:
         raise ValueError(

@@ -27,7 +27,7 @@ ROWS = 1 << 20
 
 
 def as_mapping(data: Any) -> Mapping[str, Any]:
-    """A dict of columns from a dict, a pandas frame or a pyarrow table."""
+    """A dict of columns from a dict, a pandas frame, a pyarrow table or one that Arrow can read."""
     if isinstance(data, Mapping):
         return data
     if isinstance(data, pa.Table | pa.RecordBatch):
@@ -39,13 +39,17 @@ def as_mapping(data: Any) -> Mapping[str, Any]:
                 "Join its levels first: `rows.columns = rows.columns.map('_'.join)`."
             )
         return _Columns(map(str, data.columns), lambda place: data.iloc[:, place])
+    if hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns"):  # as of polars
+        return as_mapping(pa.table(data))
     way = ""
     if isinstance(data, str | os.PathLike):
         way = " Files are read by pandas, or by `rk.data.Files`."
+    elif isinstance(data, tf.distribute.DistributedDataset):
+        way = " `fit` shares a tf.data.Dataset among a strategy's replicas by itself."
     elif isinstance(data, list | np.ndarray):
         way = " `pandas.DataFrame(rows)` gives columns their names."
     raise TypeError(
-        "Raw rows must be a dict of columns, a pandas DataFrame, a pyarrow Table or a "
+        "Raw rows must be a dict of columns, a pandas or polars DataFrame, a pyarrow Table or a "
         f"tf.data.Dataset of dicts. Received: {type(data).__name__}.{way}"
     )
 
@@ -206,7 +210,8 @@ def _parts(value: Any, target: Target) -> list[Any]:
         except (UnicodeEncodeError, OverflowError, pa.ArrowException):
             value = value.to_numpy()
     elif hasattr(value, "to_numpy") and not isinstance(value, pa.Array | pa.ChunkedArray):
-        value = value.to_numpy()
+        arrow = hasattr(value, "__arrow_c_stream__") and not hasattr(value, "iloc")
+        value = pa.chunked_array(value) if arrow else value.to_numpy()
     if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
         raise TypeError(
             f"Column {target.name!r} must be an array or a list with one entry per row. "

@@ -64,9 +64,7 @@ def gauc(labels: Any, scores: Any, groups: Any, weights: Any = None) -> float:
     y, p, w = _arrays(labels, scores, weights)
     if not len(y) or np.isnan(p).any():
         return float("nan")
-    groups = np.asarray(groups).reshape(-1)
-    if groups.dtype == object:  # which may not be sorted, with missing ones among them
-        groups = np.array(["" if is_missing(group) else str(group) for group in groups])
+    groups = as_groups(groups)
     if len(groups) != len(y):
         raise ValueError(f"There must be a group for each row. Received {len(groups)} of {len(y)}.")
     index = np.unique(groups, return_inverse=True)[1].reshape(-1)
@@ -117,6 +115,16 @@ def _arrays(labels: Any, scores: Any, weights: Any) -> tuple[np.ndarray, np.ndar
             row = int(np.argmin(good))
             raise ValueError(f"{what}. Received {values[row]} in row {row}.")
     return y, p, w
+
+
+def as_groups(values: Any) -> np.ndarray:
+    """Values (rows,) that can be sorted; those that are missing or masked are one."""
+    if np.ma.isMaskedArray(values):
+        values = values.astype(object).filled(None)
+    groups = np.asarray(values).reshape(-1)
+    if groups.dtype == object:  # which may not be sorted, with missing ones among them
+        groups = np.array(["" if is_missing(group) else str(group) for group in groups])
+    return groups
 
 
 def as_numbers(values: Any) -> np.ndarray:

@@ -81,6 +81,8 @@ def known_numbers(values: Any) -> np.ndarray:
     """Numbers, float32, NaN where they are masked: `np.asarray` gives what lies behind the mask."""
     if np.ma.isMaskedArray(values):
         return np.ma.filled(values.astype(np.float32), np.nan)
+    if getattr(getattr(values, "dtype", None), "kind", "f") in "mMc":
+        raise TypeError("times and complex numbers are none")  # NumPy would cast them
     return np.asarray(values, dtype=np.float32)
 
 

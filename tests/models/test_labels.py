@@ -94,6 +94,15 @@ def test_every_row_has_one_label_and_one_weight():
         check_lengths(3, {}, {"click": np.ones(1)})
 
 
+@pytest.mark.parametrize("kind", ["datetime64[s]", "timedelta64[s]", complex])
+def test_times_and_complex_numbers_are_no_labels_and_no_weights(kind):
+    wrong = np.array([0, 1]).astype(kind)
+    with pytest.raises(TypeError, match="Labels of task 'click' must be numbers"):
+        ONE.read(wrong, {})
+    with pytest.raises(TypeError, match="`sample_weight` must be numbers"):
+        checked_weights(wrong)
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -1.0])
 def test_weights_are_numbers_from_0(wrong):
     weights = np.array([1.0, 0.0, wrong])
