@@ -156,8 +156,12 @@ def write_predictions(
 
     The file is whole or not there at all. With `spreadsheet_safe` text in CSV that a spreadsheet
     would run as a formula gets a `'` in front. Returns the number of rows and of such values.
+
+    Raises:
+        RunError: the file is one of those that are read, or cannot hold a column.
     """
     text = path.suffix.lower() == ".csv"
+    _check_kept(model, files, path, keep, text)
     writer: Any = None
     rows = escaped = 0
     with durable.blamed(path):
@@ -168,7 +172,7 @@ def write_predictions(
                 columns = {name: table.column(f"extra/{name}") for name in keep}
                 columns.update({f"{task}_probability": pa.array(v) for task, v in scores.items()})
                 if text:
-                    columns = {name: _as_text(column) for name, column in columns.items()}
+                    columns = {name: _as_text(name, column) for name, column in columns.items()}
                 if text and spreadsheet_safe:
                     columns, found = without_formulas(columns)
                     escaped += found
@@ -208,6 +212,27 @@ def without_formulas(columns: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     return result, count
 
 
-def _as_text(column: Any) -> Any:
-    binary = pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
-    return column.cast(pa.string()) if binary else column
+def _check_kept(model: Any, files: Files, path: Path, keep: Sequence[str], text: bool) -> None:
+    if path.resolve() in [read.resolve() for read in files.paths]:
+        raise RunError(f"{path} is one of the files to be scored. Name another one for the scores.")
+    for task in model.tasks:
+        if (name := f"{task.name}_probability") in keep:
+            raise RunError(f"The column {name!r} cannot be kept: the scores have its name.")
+    for name in keep:
+        kind = files.schema.field(name).type
+        if text and pa.types.is_nested(kind):
+            raise RunError(
+                f"The column {name!r} holds {kind}, which CSV has no place for. Write a .parquet "
+                "file."
+            )
+
+
+def _as_text(name: str, column: Any) -> Any:
+    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        return column
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        raise RunError(
+            f"The column {name!r} holds bytes that are no UTF-8 text. Write a .parquet file."
+        ) from None

@@ -66,6 +66,27 @@ def test_a_file_of_predictions_is_whole_or_not_there(columns, model, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["b.csv"]
 
 
+@pytest.mark.parametrize(
+    ("keep", "name", "message"),
+    [
+        ("user", "a.parquet", "is one of the files to be scored"),
+        ("click_probability", "b.parquet", "cannot be kept: the scores have its name"),
+        ("tags", "b.csv", r"'tags' holds list.*Write a \.parquet"),
+        ("raw", "b.csv", r"'raw' holds bytes that are no UTF-8.*Write a \.parquet"),
+    ],
+)
+def test_scores_that_would_replace_something_are_refused(
+    columns, model, tmp_path, keep, name, message
+):
+    more = {"click_probability": columns["price"], "tags": [["a"]] * ROWS, "raw": [b"\xff"] * ROWS}
+    pq.write_table(pa.table({**columns, **more}), tmp_path / "a.parquet")
+    before = (tmp_path / "a.parquet").read_bytes()
+    files = rk.data.Files(tmp_path / "a.parquet", model.features, extra=[keep])
+    with pytest.raises(RunError, match=message):
+        scoring.write_predictions(model, files, tmp_path / name, [keep], 32)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
+
+
 def test_what_spreadsheets_would_run_is_made_text():
     cells = ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", " =1", "-3.5", "+1e3", "a=b", None, ""]
     columns, found = scoring.without_formulas({"=user": pa.array(cells), "price": pa.array([-1.0])})
