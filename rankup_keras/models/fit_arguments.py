@@ -6,14 +6,16 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from rankup_keras.features import FeatureSet
 
 
 def check_passes_over(x: Any, validation_data: Any, epochs: int, kwargs: Mapping[str, Any]) -> None:
-    """Refuses generators that are to be read more than once.
+    """Refuses generators that are to be read more than once, and datasets without end.
 
-    Keras would go over the first two batches alone, of validation data without a word.
+    Of the former Keras would go over the first two batches alone, of validation data without a
+    word, and of the latter a pass would not end.
 
     Args:
         x: the training data.
@@ -31,12 +33,30 @@ def check_passes_over(x: Any, validation_data: Any, epochs: int, kwargs: Mapping
         ("x", x, "steps_per_epoch", len(passes)),
         ("validation_data", validation_data, "validation_steps", len(validated)),
     ):
+        ending(data, kwargs.get(steps), name, steps)
         if isinstance(data, types.GeneratorType) and number > 1 and not kwargs.get(steps):
             raise ValueError(
                 f"`{name}` is a generator, which is read once, and there are {number} passes over "
                 "it. Give a tf.data.Dataset or a keras.utils.PyDataset, or a generator without "
                 f"end and `{steps}`."
             )
+
+
+def ending(data: Any, steps: Any, name: str = "x", argument: str = "steps") -> Any:
+    """Data as they are; refuses a dataset that repeats without end and is to be read to its end.
+
+    Raises:
+        ValueError: naming both arguments.
+    """
+    endless = (
+        isinstance(data, tf.data.Dataset) and data.cardinality() == tf.data.INFINITE_CARDINALITY
+    )
+    if endless and not steps:
+        raise ValueError(
+            f"`{name}` is a dataset that repeats without end. Leave out its `.repeat()`, or give "
+            f"`{argument}`."
+        )
+    return data
 
 
 def check_split(validation_split: float) -> None:

@@ -288,13 +288,14 @@ class RankingModel(
     ) -> Any:
         """Evaluates on raw rows, in the forms that `fit` takes; see `keras.Model.evaluate`."""
         if not evaluates_within_fit(kwargs):
+            x = fit_arguments.ending(x, kwargs.get("steps"))
             x, y, sample_weight = self._rows.examples(x, y, sample_weight)
         with plain_errors():
             return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Probabilities of raw rows: a dict from task name to float32 (rows, 1)."""
-        encoded = self.encode(x)
+        encoded = self.encode(fit_arguments.ending(x, kwargs.get("steps") or any(args[2:3])))
         with plain_errors():
             return self._of_no_rows(encoded) or super().predict(encoded, *args, **kwargs)
 

@@ -42,6 +42,17 @@ def test_generators_are_read_once(model):
     np.testing.assert_allclose(found["val_loss"][1], wanted, rtol=1e-6)
 
 
+def test_datasets_without_end_need_steps(model):
+    data = tiny.as_dataset(tiny.make_rows(), tiny.make_labels())
+    endless = data.repeat()
+    for method in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(ValueError, match="`x` is a dataset that repeats without end"):
+            method(endless, verbose=0)
+    with pytest.raises(ValueError, match="`validation_data` is a dataset.*`validation_steps`"):
+        model.fit(data, validation_data=endless, verbose=0)
+    assert len(model.predict(endless, None, 0, 1)["buy"])
+
+
 def test_ids_beyond_their_number_are_not_trained_as_unknown():
     features = rk.FeatureSet(
         [rk.Categorical("item", num_ids=4), rk.History("seen", of="item", max_length=2)]
