@@ -48,7 +48,7 @@ def test_datasets_without_end_need_steps(model):
     for method in (model.fit, model.evaluate, model.predict):
         with pytest.raises(ValueError, match="`x` is a dataset that repeats without end"):
             method(endless, verbose=0)
-    with pytest.raises(ValueError, match="`validation_data` is a dataset.*`validation_steps`"):
+    with pytest.raises(ValueError, match=r"`validation_data` is a dataset.*`validation_steps`"):
         model.fit(data, validation_data=endless, verbose=0)
     assert len(model.predict(endless, None, 0, 1)["buy"])
 
