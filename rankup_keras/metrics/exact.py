@@ -120,7 +120,7 @@ def _arrays(labels: Any, scores: Any, weights: Any) -> tuple[np.ndarray, np.ndar
 def as_groups(values: Any) -> np.ndarray:
     """Values (rows,) that can be sorted; those that are missing or masked are one."""
     if np.ma.isMaskedArray(values):
-        values = values.astype(object).filled(None)
+        values = np.ma.filled(values.astype(object), None)
     groups = np.asarray(values).reshape(-1)
     if groups.dtype == object:  # which may not be sorted, with missing ones among them
         groups = np.array(["" if is_missing(group) else str(group) for group in groups])

@@ -81,7 +81,7 @@ def test_days_follow_one_another(updated, tmp_path, monkeypatch, capfd):
     assert [line["day"] for line in days] == [1, 3]
     assert days[1]["refused"] == []
     of_cpu, of_gpu = (written_ops(run / f"export/ads/{version}") for version in (2, 3))
-    assert "BatchMatMulV2" in set(of_gpu) - set(of_cpu)
+    assert of_cpu.count("MatMul") > 2 * of_gpu.count("MatMul")
     card = read_card(version_path("runs/ads/export/ads"))
     assert card["metrics"]["held_click_auc"] == days[1]["held"]["new"]["click"]["auc"]
     assert not (run / "uncalibrated.keras").exists()

@@ -284,7 +284,7 @@ def _on_disk(folder: pathlib.Path, pieces: Iterable[np.ndarray]) -> np.ndarray:
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             for piece in pieces:
-                file.write(np.ascontiguousarray(piece))
+                file.write(np.ascontiguousarray(piece).data)
                 rows, width = rows + len(piece), piece.shape[1]
             file.flush()
             return np.memmap(file, np.float32, "r", shape=(rows, width))
