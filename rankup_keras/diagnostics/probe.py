@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rankup_keras.features.columns import as_mapping
+
 # Rows that go through the model at once; bounds the memory of a wide model's activations.
 FORWARD_ROWS = 512
 
@@ -117,8 +119,10 @@ def _columns(x: Any) -> Any:
         return x
     if isinstance(x, list | tuple) and x and all(hasattr(part, "shape") for part in x):
         return dict(enumerate(x))
-    # Tables of pyarrow and frames of pandas.
-    names = getattr(x, "column_names", getattr(x, "columns", None))
+    of_arrow = hasattr(x, "column_names") or hasattr(x, "__arrow_c_stream__")
+    if of_arrow and hasattr(x, "columns") and not hasattr(x, "iloc"):
+        return as_mapping(x)  # tables of pyarrow, frames of polars
+    names = getattr(x, "columns", None)
     return None if names is None else {name: x[name] for name in names}
 
 

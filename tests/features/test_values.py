@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import rankup_keras as rk
 from rankup_keras.data import DataError, Files
-from tests.helpers.data_files import write_csv, write_tfrecord
+from tests.helpers.data_files import OfArrow, write_csv, write_tfrecord
 
 BUCKETS = 1_000_003
 WORDS = ["a", "b", "\ufeffa", "NA", "\u2028", " a"]
@@ -271,22 +271,6 @@ def test_series_of_the_same_rows_in_other_orders_are_refused():
         features.adapt({"a": series, "b": series[::-1]})
     for other in (series[::-1].to_numpy(), series[::-1].reset_index(drop=True), series):
         features.adapt({"a": series, "b": other})
-
-
-class OfArrow:
-    """As frames and series of polars are, to others: a stream in Arrow's C interface."""
-
-    def __init__(self, data):
-        self._data, self.columns = data, getattr(data, "column_names", None)
-
-    def __len__(self):
-        return len(self._data)
-
-    def __arrow_c_stream__(self, requested_schema=None):
-        return self._data.__arrow_c_stream__(requested_schema)
-
-    def to_numpy(self):
-        raise AssertionError("would round integers beside missing ones")
 
 
 def test_frames_and_series_of_other_libraries():
