@@ -80,6 +80,13 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None):
         gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> None:
+    """What a file's tests share starts alike too, whichever tests a worker has run before."""
+    if fixturedef.scope != "function":
+        keras.utils.set_random_seed(0)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(_home, ignore_errors=True)
 
