@@ -45,33 +45,6 @@ def encode_events(
         length * channels); and int64 (2,): how many events there were, and how many of them were
         not known to be before the request.
     """
-    length = feature.max_length
-    hashes = [1 if x.shape.rank == 2 else x.shape[2] for x in ids] + [1] * bool(feature.gap)
-    rows, width = tf.shape(ids[0])[0], tf.shape(ids[0])[1]
-
-    def empty() -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
-        slots = [tf.zeros((rows, length * count), tf.int32) for count in hashes]
-        channels = tf.zeros((rows, length * len(feature.channels)))
-        return slots, channels, tf.zeros(2, tf.int64)
-
-    # As for candidates, which are encoded without their user's events.
-    return tf.cond(
-        tf.equal(width, 0),
-        empty,
-        lambda: _encode(feature, request, ids, actions, numbers, moments, times, now),
-    )
-
-
-def _encode(
-    feature: Events,
-    request: Timestamp | None,
-    ids: Sequence[tf.Tensor],
-    actions: Sequence[tf.Tensor],
-    numbers: Sequence[tf.Tensor],
-    moments: np.ndarray,
-    times: tf.Tensor | None,
-    now: tf.Tensor | None,
-) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
     firsts = [x if x.shape.rank == 2 else x[:, :, 0] for x in ids]
     present = tf.reduce_any(tf.stack([x > 0 for x in firsts]), axis=0)
     seen = present

@@ -110,6 +110,11 @@ class FeatureSet(Preprocessing, keras.layers.Layer):
         """Name of a feature with a vocabulary → the layer that holds it."""
         return self._lookups
 
+    @property
+    def moments(self) -> Mapping[str, tuple[float, float]]:
+        """Name of a numeric feature → its mean and standard deviation."""
+        return self._moments
+
     def _unadapted(self) -> list[str]:
         names = [name for name in self._lookups if name not in self._sizes]
         numeric = [f.name for f in self.leaves(Numeric) if f.normalize is not None]

@@ -170,7 +170,7 @@ def test_candidates_over_one_user_are_as_rows(masked):
     mine, theirs = inputs.encode(masked.features, row, candidates)
     full = {n: [v[1]] * ROWS if n in inputs.user else v for n, v in rows.items()}
     assert set(row) | set(candidates) == set(spec)
-    compiled = tf.function(lambda a, b: graph(a, b)["click"])
+    compiled = tf.function(lambda a, b: graph(a, b, ROWS)["click"])
     np.testing.assert_allclose(compiled(mine, theirs), scores(masked, full), atol=1e-6)
 
 

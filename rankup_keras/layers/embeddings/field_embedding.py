@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from rankup_keras._registry import serializable
 from rankup_keras.compat.weight_files import write_variable
+from rankup_keras.features.spec import FieldSpec
 from rankup_keras.kernels.program import on_host
 from rankup_keras.layers.embeddings import gather_and_pool
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
@@ -124,19 +125,19 @@ class FieldEmbedding(FieldLookup):
         for index, variable in enumerate(self.table_variables):
             write_variable(store, str(index), variable)
 
-    def restricted(self, names: Sequence[str], name: str | None = None) -> "FieldEmbedding":
+    def restricted(self, fields: Sequence[FieldSpec], name: str | None = None) -> "FieldEmbedding":
         """A layer that looks up only some fields, in this layer's own variables.
 
         Args:
-            names: the fields to keep; a table set without any of them is left out.
+            fields: the fields to keep, which may have their ids in other slots; a table set
+                without any of them is left out.
             name: name of the new layer. Defaults to this one's with `_part`.
         """
         config = self.get_config()
         config["name"] = name or f"{self.name}_part"
-        config["fields"] = [field for field in config["fields"] if field["name"] in set(names)]
-        kept = {
-            s: [f.name for f in self.members(s) if f.name in set(names)] for s in self.table_sets
-        }
+        config["fields"] = [field.get_config() for field in fields]
+        names = {field.name for field in fields}
+        kept = {s: [f.name for f in self.members(s) if f.name in names] for s in self.table_sets}
         config["table_sets"] = {s: members for s, members in kept.items() if members}
         config["widths"] = {s: w for s, w in self.widths.items() if kept[s]}
         part = type(self).from_config(config)

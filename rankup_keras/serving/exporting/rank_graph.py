@@ -1,6 +1,7 @@
 """One user's part of the model once, the candidates' part for each, joined inside the graph."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -8,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from rankup_keras.compat.functional_graph import call_of
-from rankup_keras.layers.embeddings import FieldEmbedding
+from rankup_keras.layers.embeddings import FieldEmbedding, TakeColumns
 from rankup_keras.models.user_part import UserPart, source_holds
 from rankup_keras.serving.exporting.rank_inputs import RankInputs, Tensors
 
@@ -45,40 +46,49 @@ class RankGraph:
         sources = {**embedded, **_by_name(model.input)}
         holds = source_holds(model.features, sources, self.embedding)
         part = UserPart(inputs.user_fields, sources, holds)
-        found = _Cut(keras.tree.flatten(model.output), sources, part)
+        found = _Cut(keras.tree.flatten(model.output), sources, _by_name(model.input), part)
         self.cut, self.once = list(found.tensors), found.once
         self._tail = keras.Model(list(found.tensors.values()), model.output)
         made = {key: x for key, x in found.tensors.items() if key not in sources}
+        for key in found.taken:
+            del made[key]
+        self._taken = found.taken
         self._head = keras.Model(model.input, {**embedded, **made})
-        fields = [field.name for field in self.embedding.fields]
-        own = [name for name in fields if name not in inputs.user_fields]
+        starts = {field.name: field.start for field in inputs.candidate_fields}
+        own = [
+            dataclasses.replace(field, start=starts[field.name])
+            for field in self.embedding.fields
+            if field.name in starts
+        ]
         self.candidate_embedding = (
             self.embedding.restricted(own, "candidate_embeddings") if own else None
         )
 
-    def __call__(self, user: Tensors, candidates: Tensors) -> Any:
+    def __call__(self, user: Tensors, candidates: Tensors, count: tf.Tensor) -> Any:
         """The model's outputs for every candidate.
 
         Args:
-            user: encoded columns of one row, the candidates' columns empty.
-            candidates: encoded columns of all candidates, the user's columns empty.
+            user: encoded columns of one row, the candidates' columns missing.
+            candidates: encoded columns of the candidates' features alone.
+            count: number of candidates.
         """
         if self.embedding is None:
-            return self.model(self.inputs.join(user, candidates), training=False)
-        count = tf.shape(next(iter(candidates.values())))[0]
+            rows = {key: self.inputs.join(user, candidates, count, key) for key in user}
+            return self.model(rows, training=False)
         user = {key: tf.ensure_shape(x, [1, *x.shape[1:]]) for key, x in user.items()}
         of_user = self._head(user, training=False)
         of_candidates: Mapping[str, Any] = {}
         if self.candidate_embedding is not None:
-            weights = candidates.get("encoded_weights")
-            encoded = [candidates["encoded_ids"], *([] if weights is None else [weights])]
-            of_candidates = self.candidate_embedding(*encoded)
+            of_candidates = self.candidate_embedding(candidates["encoded_ids"])
         fields = {field.name for field in self.embedding.fields}
         joined = []
         for key in self.cut:
             field = key.partition("/")[2]
-            if key in candidates:
-                x = user[key] if key in self.once else self.inputs.join(user, candidates, key)
+            if key in self._taken:
+                x = self.inputs.join(user, candidates, count, *self._taken[key])
+            elif key in user:
+                once = key in self.once
+                x = user[key] if once else self.inputs.join(user, candidates, count, key)
             elif key in self.once:
                 x = tf.ensure_shape(of_user[key], [1, *of_user[key].shape[1:]])
             elif key in self.embedding.table_sets:
@@ -133,16 +143,25 @@ class _Cut:
     Args:
         outputs: tensors that are computed from what is found.
         sources: tensors behind which nothing is looked for, by key.
+        inputs: the sources that are the model's inputs, of which single columns are taken.
         part: tells what is the user's.
 
     Attributes:
         tensors: the tensors of the cut by key.
         once: keys of those that are the user's, and whose readers all take one row for many.
+        taken: key of a tensor that is some columns of a source, to the source and the columns.
     """
 
-    def __init__(self, outputs: Sequence[Any], sources: Mapping[str, Any], part: UserPart) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Any],
+        sources: Mapping[str, Any],
+        inputs: Collection[str],
+        part: UserPart,
+    ) -> None:
         self._keys = {id(tensor): key for key, tensor in sources.items()}
         self.tensors: dict[str, Any] = {}
+        self.taken: dict[str, tuple[str, Any]] = {}
         shared: dict[str, bool] = {}
         waiting: list[tuple[Any, bool]] = [(tensor, False) for tensor in outputs]
         seen = set()
@@ -155,6 +174,12 @@ class _Cut:
             elif id(tensor) not in seen:
                 seen.add(id(tensor))
                 call = call_of(tensor)
+                source = self._keys.get(id(call.inputs[0]), "") if call.inputs else ""
+                if type(call.operation) is TakeColumns and source in inputs:
+                    key = self._key(tensor)
+                    self.tensors[key] = tensor
+                    self.taken[key] = source, call.operation.columns
+                    continue
                 # The queries, which come first, have as many rows as the output.
                 one = getattr(call.operation, "one_user_inputs", False)
                 waiting += [(x, one and place > 0) for place, x in enumerate(call.inputs)]

@@ -1,12 +1,13 @@
 """Which columns are a user's and which a candidate's, raw and encoded."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from rankup_keras.features import Events, FeatureSet, Pretrained
+from rankup_keras.features import Events, FeatureSet, FieldSpec, Pretrained
+from rankup_keras.features.part import Part
+from rankup_keras.kernels.program import on_host
 from rankup_keras.models.user_part import fields_of
 from rankup_keras.serving.padding import missing_value
 
@@ -27,6 +28,7 @@ class RankInputs:
         user: names of the user's columns, in the order of the features.
         candidate: names of the candidates' columns.
         user_fields: names of the user's features and fields.
+        candidate_fields: the candidates' fields, where their own encoding has them.
 
     Raises:
         ValueError: `user_columns` names a column that is not there, or names all of them.
@@ -62,6 +64,8 @@ class RankInputs:
         mine = {name for name, own in columns.items() if set(own) & set(self.user)}
         self.user_fields = fields_of(features, mine)
         self._of_user = _user_positions(features, self.user_fields)
+        self._candidates = Part(features, [name for name in columns if name not in mine])
+        self.candidate_fields: list[FieldSpec] = self._candidates.fields()
 
     def user_once(self, rows: Arrays) -> dict[str, np.ndarray]:
         """The first row's user with the candidates of all rows, as `rank` takes them."""
@@ -79,31 +83,53 @@ class RankInputs:
     ) -> tuple[Tensors, Tensors]:
         """Encodes one user's columns once and the candidates' columns, each row by itself.
 
-        The other side's columns are empty in each of the two calls, so strings are hashed and
-        looked up, and histories cut, once for the user and not once per candidate.
-        """
-        count = tf.shape(candidates[self.candidate[0]])[0]
-        of_user = encode({**user, **self._empty(self.candidate, 1)})
-        of_candidates = encode({**candidates, **self._empty(self.user, count)})
-        return of_user, of_candidates
+        Args:
+            encode: encodes full rows.
+            user: the user's columns of one row; to `encode`, the candidates' are missing.
+            candidates: the candidates' columns.
 
-    def join(self, of_user: Tensors, of_candidates: Tensors, name: str | None = None) -> Any:
-        """Encoded rows: the user's positions from one encoding, the rest from the other.
+        Returns:
+            An encoded row, and the encoded columns of the candidates' features alone.
+        """
+        of_user = encode({**user, **self._missing(self.candidate)})
+        with on_host():
+            return of_user, self._candidates.call(candidates)
+
+    def join(
+        self,
+        of_user: Tensors,
+        of_candidates: Tensors,
+        count: tf.Tensor,
+        name: str,
+        columns: Sequence[Sequence[int]] | None = None,
+    ) -> tf.Tensor:
+        """An encoded tensor of full rows: the user's positions from one encoding, the rest from
+        the other.
 
         Args:
             of_user: encoded columns of the user.
             of_candidates: encoded columns of the candidates.
-            name: the tensor to join. Defaults to a dict of all.
+            count: number of candidates.
+            name: the tensor's name.
+            columns: pairs, first column and the one behind the last, of what is wanted. Defaults
+                to all.
         """
-        if name is None:
-            return {key: self.join(of_user, of_candidates, key) for key in of_candidates}
-        return tf.where(self._of_user[name], of_user[name], of_candidates[name])
+        mine, own = self._of_user[name], of_user[name]
+        places = np.cumsum(~mine) - 1
+        if columns is not None:
+            wanted = np.concatenate([np.arange(start, end) for start, end in columns])
+            mine, places = mine[wanted], places[wanted]
+            own = tf.gather(own, wanted, axis=1)
+        if mine.all():
+            return tf.broadcast_to(own, [count, own.shape[1]])
+        theirs = tf.gather(of_candidates[name], np.maximum(places, 0), axis=1)
+        return tf.where(mine, own, theirs) if mine.any() else theirs
 
-    def _empty(self, names: Sequence[str], count: tf.Tensor | int) -> Tensors:
+    def _missing(self, names: Sequence[str]) -> Tensors:
         columns = {}
         for name in names:
             spec = self.spec[name]
-            shape = [count, *(0 if size is None else size for size in spec.shape[1:])]
+            shape = [1, *(0 if size is None else size for size in spec.shape[1:])]
             columns[name] = tf.fill(shape, tf.constant(missing_value(spec), spec.dtype))
         return columns
 
@@ -115,9 +141,6 @@ def _user_positions(features: FeatureSet, user: set[str]) -> dict[str, np.ndarra
     }
     for field in features.fields():
         positions["encoded_ids"][field.start : field.start + field.slots] = field.name in user
-        if field.weight_start is not None:
-            end = field.weight_start + field.length
-            positions["encoded_weights"][field.weight_start : end] = field.name in user
     if owners := features.numeric_owners():
         positions["encoded_numeric"][:] = [name in user for name in owners]
     vectors = [[f.name in user] * f.dim for f in features.of_type(Pretrained)]

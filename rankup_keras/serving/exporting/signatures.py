@@ -115,9 +115,10 @@ class _Functions:
             )
         )
         user = check_one_row(user, "the user's columns")
+        count = tf.shape(candidates[self._inputs.candidate[0]])[0]
         encoded = self._inputs.encode(self._encode, user, candidates)
         with self._kernels.scope():
-            return self._by_task(self._rank_graph(*encoded))
+            return self._by_task(self._rank_graph(*encoded, count))
 
     def _embed(self, columns: Tensors) -> Tensors:
         pooled = pooled_model(self._model, self._pooled_layer)

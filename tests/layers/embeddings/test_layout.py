@@ -80,7 +80,7 @@ def test_sets_of_other_fields_lie_apart():
 def test_a_part_with_one_of_the_sets_reads_its_columns():
     layer = FieldEmbedding(TABLES, FIELDS, 4, {"token": None, "global": None}, {"global": 6})
     wanted = layer(ids_of(3))
-    part = layer.restricted(["item", "clicks"])
+    part = layer.restricted([f for f in layer.fields if f.name in ("item", "clicks")])
     actual = part(ids_of(3))
     np.testing.assert_array_equal(actual["token"], wanted["token"][:, 4:8])
     np.testing.assert_array_equal(actual["global"], wanted["global"][:, 6:12])

@@ -27,7 +27,7 @@ def rank(model, user_columns=None, count=6):
     )
     graph = RankGraph(model, inputs)
     full = {k: v.repeat(count, 0) if k in inputs.user else v for k, v in rows.items()}
-    return graph, graph(mine, theirs), model(model.features.encode(full), training=False)
+    return graph, graph(mine, theirs, count), model(model.features.encode(full), training=False)
 
 
 def assert_same(got, want):
@@ -123,7 +123,7 @@ def test_layers_over_one_sided_inputs():
     )
     full = {"user_id": ["user3"] * 2, "seen": [["user1", "user2"]] * 2, "price": [0.5, -1.0]}
     np.testing.assert_allclose(
-        graph(mine, theirs)["click"], model(features.encode(full))["click"], atol=1e-6
+        graph(mine, theirs, 2)["click"], model(features.encode(full))["click"], atol=1e-6
     )
 
 

@@ -31,11 +31,16 @@ def test_parts_that_are_encoded_alone_join_to_full_rows(model):
     once = tensors(inputs.user_once(stand_in.make_rows(4)))
     user = {name: once[name] for name in inputs.user}
     candidates = {name: once[name] for name in inputs.candidate}
-    joined = inputs.join(*inputs.encode(model.features, user, candidates))
+    mine, theirs = inputs.encode(model.features, user, candidates)
     full = model.features.encode(inputs.user_repeated(stand_in.make_rows(4)))
-    assert set(joined) == set(full)
+    assert set(mine) == set(full)
     for name, value in full.items():
-        np.testing.assert_allclose(joined[name], value, rtol=1e-6)
+        joined = inputs.join(mine, theirs, 4, name)
+        np.testing.assert_allclose(joined, value, rtol=1e-6)
+        some = inputs.join(mine, theirs, 4, name, [(1, 3), (0, 1)])
+        np.testing.assert_array_equal(some, joined.numpy()[:, [1, 2, 0]])
+        # The user's columns take no room in what is encoded for every candidate.
+        assert theirs[name].shape[1] < value.shape[1]
 
 
 def test_columns_that_are_wrong(model):
