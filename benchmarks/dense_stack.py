@@ -125,7 +125,7 @@ def rate_of(tokens: int, width: int, hidden: int, batch: int, dtype: str) -> Cal
     return products
 
 
-def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> dict[str, Steps]:
+def contenders(shape: list[float], batch: int, dtype: str, names: list[str]) -> dict[str, Steps]:
     if any(name.startswith("torch") for name in names):
         # Before TensorFlow: Triton, which comes with it, crashes where TensorFlow is there first.
         importlib.import_module("torch._dynamo")
@@ -134,8 +134,8 @@ def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> di
     from rankup_keras.optimizers import Split
     from rankup_keras.serving.exporting.precast_kernels import PrecastKernels
 
-    tokens, width, blocks, expansion = shape
-    hidden = expansion * width
+    tokens, width, blocks, expansion = *map(int, shape[:3]), shape[3]
+    hidden = round(expansion * width)
     if dtype == "bfloat16":
         keras.config.set_dtype_policy("mixed_bfloat16")
     x, y = data(tokens, width, batch)
@@ -165,19 +165,22 @@ def contenders(shape: list[int], batch: int, dtype: str, names: list[str]) -> di
     return made
 
 
-def cell(shape: list[int], batch: int, dtype: str, task: str, names: list[str], rounds: int) -> Any:
+def cell(
+    shape: list[float], batch: int, dtype: str, task: str, names: list[str], rounds: int
+) -> Any:
     """One cell of the table, in this process."""
-    tokens, width, blocks, expansion = shape
+    tokens, width, blocks, expansion = *map(int, shape[:3]), shape[3]
     made: dict[str, Any] = contenders(shape, batch, dtype, names)
     steps = made.pop("steps")
-    rate = rate_of(tokens, width, expansion * width, batch, dtype)
+    hidden = round(expansion * width)
+    rate = rate_of(tokens, width, hidden, batch, dtype)
     turns: dict[str, Callable[[], Any]] = {"products": rate}
     for name, (train, infer) in made.items():
         turns[name] = train if task == "train" else infer
         # The rate before and after each: a machine's clock and neighbors change.
         turns[f"products after {name}"] = rate
     seconds = measuring.in_turns(turns, rounds, warm_up=2)
-    flops = 4 * tokens * batch * width * expansion * width
+    flops = 4 * tokens * batch * width * hidden
     products = [
         s for name, values in seconds.items() if name.startswith("products") for s in values
     ]
@@ -187,6 +190,7 @@ def cell(shape: list[int], batch: int, dtype: str, task: str, names: list[str], 
         "matmul_gflops": round(peak / 1e9, 1),
         "matmul": measuring.summary(products),
         "steps_a_round": steps,
+        "gflop_a_step": flops * passes / steps / 1e9,
     }
     for name in names:
         share = flops * passes / statistics.median(seconds[name]) / peak
@@ -214,7 +218,7 @@ def main() -> None:
         print(table(json.loads((measuring.RESULTS / "dense_stack.json").read_text())))
         return
     if o.one:
-        shape = [int(n) for n in o.shape[0].split(",")]
+        shape = [float(n) for n in o.shape[0].split(",")]
         print(json.dumps(cell(shape, o.batch[0], o.dtype[0], o.task[0], o.contenders, o.rounds)))
         return
     if o.short:

@@ -1,37 +1,141 @@
-"""A whole model's training step on a GPU (or CPUs) through `fit`, from encoded batches.
+"""A whole model's training step on a GPU (or CPUs): through `fit`, by itself, and its dense part.
 
     python -m benchmarks.gpu_step                             # rankup_base, 40 fields of 100,000
-    python -m benchmarks.gpu_step --rows 20000000 --fields 1  # cost by size of a table
+    python -m benchmarks.gpu_step --rows 20000000 --fields 3  # cost by size of a table
     python -m benchmarks.gpu_step --mirrored                  # under MirroredStrategy
     python -m benchmarks.gpu_step --jit no                    # nothing compiled
     python -m benchmarks.gpu_step --prefetch                  # batches copied ahead of a step
 
 Fields, a history of 50, eight numbers and two tasks, in mixed_bfloat16. One batch, encoded, is
-repeated: `fit` reads it from the host at every step. The figures, with device, driver and versions,
-go to `results/gpu_step.json`.
+repeated: `fit` reads it from the host at every step; the step by itself has it where TensorFlow
+puts a constant. The dense part is what stands behind the tables, as a model of its own that is
+compiled whole and trained on looked-up vectors. The three take turns. The figures, with device,
+driver and versions, go to `results/gpu_step.json`.
 """
 
 import argparse
 import contextlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from benchmarks import measuring
 
+TASKS = ("click", "buy")
 
-def rows_of(count, fields, table):
+
+def rows_of(count: int, fields: int, table: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    found = {f"field_{i}": (rng.zipf(1.2, count) % table).astype(np.int64) for i in range(fields)}
+    found: dict[str, Any] = {
+        f"field_{i}": (rng.zipf(1.2, count) % table).astype(np.int64) for i in range(fields)
+    }
     for i in range(8):
         found[f"number_{i}"] = rng.lognormal(size=count).astype(np.float32)
     lengths = rng.integers(0, 50, count)
     found["history"] = [rng.integers(0, table, n).tolist() for n in lengths]
-    for task in ("click", "buy"):
+    for task in TASKS:
         found[task] = rng.integers(0, 2, count).astype(np.float32)
     return found
 
 
-def main() -> None:
+def model_of(o: argparse.Namespace) -> Any:
+    """The preset behind its tables, compiled as asked for."""
+    import rankup_keras as rk
+
+    features = rk.FeatureSet(
+        [
+            *(rk.Categorical(f"field_{i}", num_ids=o.rows) for i in range(o.fields)),
+            *(rk.Numeric(f"number_{i}", normalize=None) for i in range(8)),
+            rk.History("history", of="field_0", max_length=50),
+        ]
+    )
+    scope: Any = contextlib.nullcontext()
+    if o.mirrored:
+        devices = None if measuring.gpu() else ["/cpu:0"]
+        scope = rk.distribution.strategy("mirrored", devices=devices).scope()
+    with scope:
+        model = rk.from_preset(o.preset, features, list(TASKS))
+        asked = {"auto": "auto", "yes": True, "no": False}
+        optimizer = rk.optimizers.Split("adagrad", "adam")
+        model.compile(optimizer, jit_compile=asked[o.jit], prefetch_to_device=o.prefetch)
+    return model
+
+
+def repeated(model: Any, encoded: Any, labels: Any, steps: int) -> Callable[[], Any]:
+    """An epoch of `fit` over one batch."""
+    import tensorflow as tf
+
+    batch = tf.data.Dataset.from_tensors((encoded, labels)).cache().repeat(steps)
+    options = tf.data.Options()
+    # Stopping the thread that tunes a pipeline takes up to a second, as much as a round.
+    options.autotune.enabled = False
+    batch = batch.with_options(options).prefetch(2)
+    return lambda: model.fit(batch, epochs=1, verbose=0)
+
+
+def by_itself(model: Any, data: Any, steps: int, jit: bool = False) -> Callable[[], Any]:
+    """`steps` calls of a model's training step on one batch, without the loop of `fit`."""
+    import tensorflow as tf
+
+    step = tf.function(lambda: model.train_step(data), autograph=False, jit_compile=jit)
+
+    def run() -> None:
+        for _ in range(steps):
+            logs = step()
+        float(logs["loss"])  # waits for a GPU
+
+    return run
+
+
+def contenders(model: Any, encoded: Any, labels: Any, steps: int) -> dict[str, Callable[[], Any]]:
+    """`fit`, the step by itself and its dense part alone; of replicas `fit` alone."""
+    import keras
+    import tensorflow as tf
+
+    import rankup_keras as rk
+    from rankup_keras.models.dense_part import dense_part, inputs_of
+
+    turns = {"fit": repeated(model, encoded, labels, steps)}
+    if model.distribute_strategy.num_replicas_in_sync > 1:
+        return turns
+    x = {name: tf.constant(value) for name, value in encoded.items()}
+    y = {name: tf.constant(value) for name, value in labels.items()}
+    turns["step"] = by_itself(model, (x, y), steps)
+    part = dense_part(model)
+    lookup = keras.Model(
+        model.input,
+        keras.tree.flatten([model.get_layer(name).output for name in part.tables]),
+    )
+    vectors = [tf.constant(v) for v in keras.tree.flatten(lookup(x))]
+    network = keras.Model(part.network.inputs, part.network.output)
+    losses = dict.fromkeys(TASKS, "binary_crossentropy")
+    network.compile(rk.optimizers.Split(dense="adam"), losses, jit_compile=True)
+    inputs = [*vectors, *inputs_of(model, x)]
+    turns["dense part"] = by_itself(network, (inputs, y), steps, jit=True)
+    return turns
+
+
+def measure(o: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds of a step by contender, in this process."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(o.policy)
+    model = model_of(o)
+    rows = rows_of(o.batch, o.fields, o.rows)
+    labels = {task: rows.pop(task)[:, None] for task in TASKS}
+    turns = contenders(model, model.encode(rows), labels, o.steps)
+    seconds = measuring.in_turns(turns, o.rounds, warm_up=1)
+    weights = [v for v in model.trainable_variables if not getattr(v, "row_sparse", False)]
+    found: dict[str, Any] = {
+        name: measuring.summary([s / o.steps for s in values]) for name, values in seconds.items()
+    }
+    return found | {"dense_parameters": sum(int(np.prod(v.shape)) for v in weights)}
+
+
+def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--preset", default="rankup_base")
     parser.add_argument("--fields", type=int, default=40)
@@ -43,47 +147,22 @@ def main() -> None:
     parser.add_argument("--jit", choices=("auto", "yes", "no"), default="auto")
     parser.add_argument("--prefetch", action="store_true")
     parser.add_argument("--mirrored", action="store_true")
-    o = parser.parse_args()
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
 
-    import keras
-    import tensorflow as tf
 
-    import rankup_keras as rk
-
-    keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy(o.policy)
-    features = rk.FeatureSet(
-        [
-            *(rk.Categorical(f"field_{i}", num_ids=o.rows) for i in range(o.fields)),
-            *(rk.Numeric(f"number_{i}", normalize=None) for i in range(8)),
-            rk.History("history", of="field_0", max_length=50),
-        ]
-    )
-    scope = rk.distribution.strategy("mirrored").scope() if o.mirrored else contextlib.nullcontext()
-    with scope:
-        model = rk.from_preset(o.preset, features, ["click", "buy"])
-        asked = {"auto": "auto", "yes": True, "no": False}
-        optimizer = rk.optimizers.Split("adagrad", "adam")
-        model.compile(optimizer, jit_compile=asked[o.jit], prefetch_to_device=o.prefetch)
-    rows = rows_of(o.batch, o.fields, o.rows)
-    labels = {task: rows.pop(task)[:, None] for task in ("click", "buy")}
-    batch = tf.data.Dataset.from_tensors((model.encode(rows), labels)).cache().repeat(o.steps)
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    batch = batch.with_options(options).prefetch(2)
-    found = measuring.in_turns(
-        {"fit": lambda: model.fit(batch, epochs=1, verbose=0)}, o.rounds, warm_up=1
-    )
-    dense = sum(
-        int(np.prod(v.shape))
-        for v in model.trainable_variables
-        if not getattr(v, "row_sparse", False)
-    )
-    step = measuring.summary([s / o.steps for s in found["fit"]])
+def main() -> None:
+    o = options_of()
+    found = measure(o)
+    if o.one:
+        print(json.dumps(found))
+        return
     key = f"{o.preset}, {o.fields} fields of {o.rows}, batch {o.batch}, {o.policy}, jit {o.jit}"
-    key += ", mirrored" if o.mirrored else ""
-    print(f"{key}: {step['best_ms']} ms a step, {dense:,} dense parameters", flush=True)
-    measuring.record("gpu_step", {key: {**step, "dense_parameters": dense}})
+    key += ", prefetch" * o.prefetch + ", mirrored" * o.mirrored
+    for name, times in found.items():
+        if isinstance(times, dict):
+            print(f"{key}: {name} {times['best_ms']} ms", flush=True)
+    measuring.record("gpu_step", {key: found})
 
 
 if __name__ == "__main__":

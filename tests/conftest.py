@@ -14,9 +14,11 @@ _home = tempfile.mkdtemp(prefix="rankup_keras_tests_")
 for _variable in ("KERAS_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR"):
     os.environ[_variable] = os.path.join(_home, _variable.lower())
 # XLA compiles here what runs once: on a CPU it does so in two thirds of the time without LLVM's
-# optimizations.
+# optimizations, and tests of layers in two thirds without MLIR's emitters of fusions.
 if not shutil.which("nvidia-smi"):
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    os.environ.setdefault(
+        "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    )
 # Workers of pytest-xdist share the cores, also with the processes that tests start.
 _workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _threads = max(1, min(8, (os.cpu_count() or 1) // _workers))
@@ -64,6 +66,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("processes") or item.get_closest_marker("long")
     }
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None):
+    """What a file leaves behind, in caches of TensorFlow and Keras, is there to stay as well.
+
+    Otherwise each full search for garbage takes longer than the one before.
+    """
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> None:
+    """What a file's tests share starts alike too, whichever tests a worker has run before."""
+    if fixturedef.scope != "function":
+        keras.utils.set_random_seed(0)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

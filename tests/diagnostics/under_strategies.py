@@ -31,6 +31,7 @@ from tests.diagnostics.networks import Tied, column_rows, token_network  # noqa:
 
 
 def mirrored():
+    keras.utils.set_random_seed(0)
     with strategy.scope():
         model = token_network()
     x, y = column_rows()

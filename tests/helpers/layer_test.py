@@ -245,7 +245,7 @@ def _check_mixed(
 def _check_fit(layer: Any, inputs: Arrays, xla: bool, untrained: Collection[str]) -> None:
     model = _as_model(layer, inputs)
     rng = np.random.default_rng(1)
-    outputs = tree.flatten(model.predict(inputs, verbose=0))
+    outputs = tree.flatten(model(inputs, training=False))
     targets = [rng.normal(size=y.shape).astype("float32") for y in outputs]
     model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse", jit_compile=xla)
     # Else the first step is traced twice.

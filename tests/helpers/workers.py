@@ -1,6 +1,7 @@
 """Starts programs in processes of their own, and ends them."""
 
 import contextlib
+import gc
 import json
 import multiprocessing
 import os
@@ -79,6 +80,9 @@ def _run(argv, folder, environment, said):
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = argv
+    # What is imported is not looked through for garbage again and again, as in `conftest.py`.
+    gc.freeze()
+    gc.set_threshold(5000)
     runpy.run_path(argv[0], run_name="__main__")
 
 

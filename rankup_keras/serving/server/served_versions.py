@@ -62,10 +62,11 @@ class ServedVersions:
                     self._load(version)
                 self._loaded = {v: item for v, item in self._loaded.items() if v in wanted}
             # A dropped version is freed when the last request that uses it has been answered.
+            dropped = bool(before.keys() - self._loaded.keys())
             if before != self._loaded:
                 before = {}
-                # A session and its graph refer to each other.
-                gc.collect()
+                if dropped:  # a session and its graph refer to each other
+                    gc.collect()
                 give_back_memory()
 
     def find(self, spec: Any) -> "LoadedVersion":
