@@ -12,15 +12,11 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from rankup_keras.features.alignment import in_other_order, misaligned
+from rankup_keras.features.column_forms import plain_column
 from rankup_keras.features.conversion import convert, decoded, plain_lists, show
 from rankup_keras.features.instants import dates_as_times
 from rankup_keras.features.target import ARROW, PADDING, Target, family, missing_columns_error
-from rankup_keras.features.tensors import (
-    check_castable,
-    check_dataset_spec,
-    dataset_columns,
-    dense_tensor,
-)
+from rankup_keras.features.tensors import check_dataset_spec, dataset_columns
 
 # Rows of a column in memory that are converted at once.
 ROWS = 1 << 20
@@ -199,28 +195,7 @@ def _unlisted(array: pa.Array) -> pa.Array:
 
 def _parts(value: Any, target: Target) -> list[Any]:
     """A column of any library as lists or arrays of rows, small enough for pyarrow's text."""
-    if tf.is_tensor(value):
-        spec = tf.TensorSpec(None, target.kind, target.name)
-        check_castable(value.dtype, spec)
-        plain = isinstance(value, tf.Tensor) and value.dtype != tf.bfloat16
-        value = (value if plain else dense_tensor(value, spec)).numpy()
-    if hasattr(value, "iloc") and not isinstance(getattr(value, "dtype", np.dtype("O")), np.dtype):
-        try:
-            value = pa.array(value)  # a series of one of pandas's own types
-        except (UnicodeEncodeError, OverflowError, pa.ArrowException):
-            value = value.to_numpy()
-    elif hasattr(value, "to_numpy") and not isinstance(value, pa.Array | pa.ChunkedArray):
-        arrow = hasattr(value, "__arrow_c_stream__") and not hasattr(value, "iloc")
-        value = pa.chunked_array(value) if arrow else value.to_numpy()
-    if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
-        raise TypeError(
-            f"Column {target.name!r} must be an array or a list with one entry per row. "
-            f"Received: {type(value).__name__}."
-        )
-    if isinstance(value, np.ndarray) and value.ndim not in (1, 2):
-        raise ValueError(
-            f"Column {target.name!r} must have one or two dimensions. Received shape {value.shape}."
-        )
+    value = plain_column(value, target)
     if isinstance(value, pa.ChunkedArray) and value.num_chunks:
         return list(value.chunks)
     return [value[start : start + ROWS] for start in range(0, max(len(value), 1), ROWS)]
