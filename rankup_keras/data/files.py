@@ -63,14 +63,14 @@ class Files:
         tasks: list of `Task` or of names, whose labels are to be read.
             Defaults to none, as for rows to score.
         weight: column of sample weights, or `None`.
-        where: filters on rows (`OneOf`, `Between`, `Share`), all of which must
+        where: a filter on rows (`OneOf`, `Between`, `Share`), or several, all of which must
             hold. Defaults to none.
         format: `"parquet"`, `"csv"`, `"tsv"` or `"tfrecord"`; `None` (default)
             infers it from the names.
         csv: how text files are written, a `CsvOptions`.
         bad_rows: what happens to malformed rows, a `BadRows`. Defaults to
             stopping at the first.
-        extra: further columns that `tables` carries as they are.
+        extra: a further column, or several, that `tables` carries as they are.
         transform: makes columns of columns, see `transforms.Transform`.
 
     Example:
@@ -97,11 +97,11 @@ class Files:
         features: FeatureSet,
         tasks: Sequence[Task | str] = (),
         weight: str | None = None,
-        where: Sequence[RowFilter] = (),
+        where: RowFilter | Sequence[RowFilter] = (),
         format: str | None = None,  # noqa: A002  # its name in the configuration as well
         csv: CsvOptions | None = None,
         bad_rows: BadRows | None = None,
-        extra: Sequence[str] = (),
+        extra: str | Sequence[str] = (),
         transform: Transform | None = None,
     ) -> None:
         self.paths = resolve_paths(paths)
@@ -110,8 +110,8 @@ class Files:
         self.features = features
         self.csv = (csv or CsvOptions()).for_format(self.format)
         self.bad_rows = bad_rows or BadRows()
-        self.where = list(where)
-        self.extra = list(extra)
+        self.where = [where] if isinstance(where, RowFilter) else list(where)
+        self.extra = [extra] if isinstance(extra, str) else list(extra)
         self.transform = transform
         self.error: DataError | None = None
         self.rows: int | None = None

@@ -103,7 +103,7 @@ def find_leaks(
     else:
         given = as_mapping(rows)
         if not isinstance(labels, Mapping):
-            names = list(labels)
+            names = [labels] if isinstance(labels, str) else list(labels)
             if missing := [name for name in names if name not in given]:
                 raise missing_columns_error(missing, list(given))
             labels = {name: given[name] for name in names}

@@ -45,7 +45,7 @@ def test_columns_that_nothing_reads_may_differ(tmp_path):
     features = rk.FeatureSet([rk.Categorical("user", hash_buckets=5)])
     assert sum(t.num_rows for t in Files(tmp_path, features).tables(9)) == 2
     with pytest.raises(DataError, match="column 'other': The column is of type string here"):
-        Files(tmp_path, features, extra=["other"])
+        Files(tmp_path, features, extra="other")
 
 
 def test_times_may_have_other_units_and_zones_in_other_files(tmp_path):

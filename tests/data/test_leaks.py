@@ -87,7 +87,7 @@ def test_the_rarer_side_of_a_label_does_not_matter(log):
 
 def test_coarse_event_times_and_few_rows_tell_nothing(log):
     days = log[["click"]].assign(date=log["ts"] // 86_400 * 86_400, ts2=log["ts"])
-    assert find_leaks(days, ["click"]) == []
+    assert find_leaks(days, "click") == []
     with pytest.raises(ValueError, match=r"missing: \['clik'\]. Received columns: \['click'"):
         find_leaks(days, ["clik"])
     assert find_leaks(log.drop(columns="updated").head(40), ["click"]) == []

@@ -137,7 +137,7 @@ def test_days_of_every_type(tmp_path, kind):
 
     def rows(where):
         features = rk.FeatureSet([rk.Categorical("row", num_ids=9)])
-        tables = Files(tmp_path, features, where=[where]).tables(9)
+        tables = Files(tmp_path, features, where=where).tables(9)
         return [row for table in tables for row in table["feature/row"].to_pylist()]
 
     assert rows(OneOf("day", ["2024-01-01"])) == [0, 1]
