@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import tempfile
+import traceback
 
 # Before TensorFlow and Keras are imported: they read these once.
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -38,6 +39,8 @@ tf.config.threading.set_inter_op_parallelism_threads(_threads)
 # OP_STACKS=1 shows what made an operation that fails.
 if "OP_STACKS" not in os.environ:
     _stack = tf_stack.extract_stack()
+    # TensorFlow lets go of code that the stack still names, and XLA reads it.
+    _code = [frame.f_code for frame, _ in traceback.walk_stack(None)]
     tf_stack.extract_stack = lambda stacklevel=1: _stack
 # What is imported stays, and is not looked through for garbage again and again.
 gc.freeze()
