@@ -1,13 +1,13 @@
 import keras
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 import tensorflow as tf
 
 from rankup_keras.diagnostics import probe as probe_lib
 from rankup_keras.diagnostics.probe import make_probe
-from tests.helpers.data_files import OfArrow
 
 
 class Plain:
@@ -61,13 +61,13 @@ def test_raw_columns_go_through_encode():
         lambda d: d,
         lambda d: {k: v.tolist() for k, v in d.items()},
         lambda d: pa.table(d),
-        lambda d: OfArrow(pa.table(d)),
+        pl.DataFrame,
         pd.DataFrame,
         lambda d: {k: tf.constant(v) for k, v in d.items()},
         lambda d: {k: tf.RaggedTensor.from_tensor(v[:, None]) for k, v in d.items()},
         lambda d: {k: pd.Series(v, index=range(5, 15)) for k, v in d.items()},
     ],
-    ids=["arrays", "lists", "table", "arrow", "frame", "tensors", "ragged", "series"],
+    ids=["arrays", "lists", "table", "polars", "frame", "tensors", "ragged", "series"],
 )
 def test_forms_of_columns(make):
     probe = make_probe(Plain(), make({"a": np.arange(10), "b": np.arange(10) * 2}), 2)

@@ -4,6 +4,7 @@ import decimal
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 import rankup_keras as rk
 from rankup_keras.data import DataError, Files
-from tests.helpers.data_files import OfArrow, write_csv, write_tfrecord
+from tests.helpers.data_files import write_csv, write_tfrecord
 
 BUCKETS = 1_000_003
 WORDS = ["a", "b", "\ufeffa", "NA", "\u2028", " a"]
@@ -273,8 +274,18 @@ def test_series_of_the_same_rows_in_other_orders_are_refused():
         features.adapt({"a": series, "b": other})
 
 
-def test_frames_and_series_of_other_libraries():
+def test_frames_and_series_of_polars():
     values = [None, 2**53 + 1, 7]
     want = FEATURES["ids"].encode({"x": values})["encoded_ids"]
-    for data in (OfArrow(pa.table({"x": values})), {"x": OfArrow(pa.chunked_array([values]))}):
+    for data in (pl.DataFrame({"x": values}), {"x": pl.Series(values)}):
         np.testing.assert_array_equal(FEATURES["ids"].encode(data)["encoded_ids"], want)
+
+
+def test_lists_and_categories_of_polars():
+    item = rk.Categorical("item", dtype="string", vocabulary=["a", "b"])
+    features = rk.FeatureSet([item, rk.History("seen", of="item", max_length=3)])
+    rows = {"item": ["a", None, "b"], "seen": [["b", "a"], None, []]}
+    frame = pl.DataFrame(rows, schema_overrides={"item": pl.Categorical})
+    np.testing.assert_array_equal(
+        features.encode(frame)["encoded_ids"], features.encode(rows)["encoded_ids"]
+    )

@@ -105,19 +105,3 @@ def expect(found, columns):
     if "vector" in got:
         np.testing.assert_allclose(got["vector"], wanted["vector"], rtol=1e-6)
     np.testing.assert_array_equal(labels["click"], columns["click"])
-
-
-class OfArrow:
-    """As frames and series of polars are, to others: a stream in Arrow's C interface."""
-
-    def __init__(self, data):
-        self._data, self.columns = data, getattr(data, "column_names", None)
-
-    def __len__(self):
-        return len(self._data)
-
-    def __arrow_c_stream__(self, requested_schema=None):
-        return self._data.__arrow_c_stream__(requested_schema)
-
-    def to_numpy(self):
-        raise AssertionError("would round integers beside missing ones")
