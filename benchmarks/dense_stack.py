@@ -31,6 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from benchmarks import measuring
+from benchmarks.gpu_step import by_itself
 
 SHAPES = ("16,256,2,4", "32,512,2,2")
 # oneDNN's own limit on instructions, which PyTorch's obeys as well.
@@ -67,12 +68,10 @@ def by_keras(
 ) -> Steps:
     import tensorflow as tf
 
+    from rankup_keras.features.autotuning import without_autotuner
+
     model.compile(optimizer, "binary_crossentropy", jit_compile=jit)
-    batch = tf.data.Dataset.from_tensors((x, y)).cache().repeat(steps)
-    # Stopping the thread that tunes a pipeline takes up to a second, as much as a round.
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    batch = batch.with_options(options)
+    batch = without_autotuner(tf.data.Dataset.from_tensors((x, y)).cache().repeat(steps))
     fixed, labels = tf.constant(x), tf.constant(y)
 
     def scores(t: Any) -> Any:
@@ -95,15 +94,10 @@ def by_keras(
             found = call(fixed)
         found[0].numpy()  # waits for a GPU
 
-    def train_on_gpu() -> None:
-        for _ in range(steps):
-            logs = step()
-        float(logs["loss"])
-
+    if not measuring.gpu():
+        return fit, infer
     # The step of `fit`, its batch on the GPU: tokens come from tables there, not from the host.
-    step = tf.function(lambda: model.train_step((fixed, labels)), jit_compile=jit, autograph=False)
-    train = train_on_gpu if measuring.gpu() else fit
-    return train, infer
+    return by_itself(model, (fixed, labels), steps, jit), infer
 
 
 def rate_of(tokens: int, width: int, hidden: int, batch: int, dtype: str) -> Callable[[], Any]:

@@ -67,11 +67,10 @@ def repeated(model: Any, encoded: Any, labels: Any, steps: int) -> Callable[[], 
     """An epoch of `fit` over one batch."""
     import tensorflow as tf
 
+    from rankup_keras.features.autotuning import without_autotuner
+
     batch = tf.data.Dataset.from_tensors((encoded, labels)).cache().repeat(steps)
-    options = tf.data.Options()
-    # Stopping the thread that tunes a pipeline takes up to a second, as much as a round.
-    options.autotune.enabled = False
-    batch = batch.with_options(options).prefetch(2)
+    batch = without_autotuner(batch.prefetch(2))
     return lambda: model.fit(batch, epochs=1, verbose=0)
 
 

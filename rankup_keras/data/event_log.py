@@ -84,7 +84,7 @@ class EventLog:
         if missing or taken:
             what = f"lacks the columns {missing}" if missing else f"has columns named {taken}"
             raise ValueError(f"The log {what}. Received columns: {table.column_names}.")
-        own = pa.table({name: _plain(table.column(name)) for name in sources})
+        own = pa.table({name: _plain(name, table.column(name)) for name in sources})
         before = own.slice(0, 0) if self._kept is None or not len(own) else self._kept
         try:
             whole = pa.concat_tables([before, own], promote_options="permissive")
@@ -152,7 +152,9 @@ class EventLog:
         return lists, whole.take(pa.array(np.sort(order[keep])))
 
 
-def _plain(column: pa.ChunkedArray) -> pa.Array:
+def _plain(name: str, column: pa.ChunkedArray) -> pa.Array:
     """A column in one piece, with no dictionary, since those of several parts may differ."""
     kind = column.type
-    return row_column(column).cast(kind.value_type if pa.types.is_dictionary(kind) else kind)
+    return row_column(column, f"Column {name!r}").cast(
+        kind.value_type if pa.types.is_dictionary(kind) else kind
+    )

@@ -82,7 +82,7 @@ def row_values(values: Any, name: str) -> np.ndarray:
     return column.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False).astype(str)
 
 
-def row_column(values: Any, name: str = "A column") -> pa.Array:
+def row_column(values: Any, name: str) -> pa.Array:
     """One value per row, not dictionary-encoded, in one piece."""
     if getattr(values, "ndim", 1) != 1:
         raise ValueError(f"{name} must be one value per row. Received shape {values.shape}.")

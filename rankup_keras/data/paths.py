@@ -30,7 +30,8 @@ def resolve_paths(paths: Paths) -> list[Path]:
 
     Those of one folder or pattern are in the order of their names. Of a folder, files of a known
     ending are taken, in subfolders too; names that begin with `.` or `_` are left out, as the
-    marks of Spark and Hadoop begin so. A pattern that fits folders alone, `logs/day=*`, is theirs.
+    marks of Spark and Hadoop begin so. A pattern that matches folders alone, such as `logs/day=*`,
+    stands for the files in them.
 
     Raises:
         DataError: nothing is there, a pattern matches nothing, or a path is of another machine.

@@ -97,10 +97,14 @@ def earlier_statistics(
 
 
 def _sums_within(values: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Of each place the sum from where its group starts, in which no other group is rounded.
+    """Running sums that restart with every group, by doubling steps.
 
     The difference of two running sums over all groups would lose small values behind large ones,
     and all of them behind an infinity.
+
+    Args:
+        values: array (n,), sorted by group.
+        start: array (n,), the place where each value's group starts.
     """
     sums, places, step = values.astype(np.float64), np.arange(len(values)), 1
     longest = int((places - start).max(initial=0))

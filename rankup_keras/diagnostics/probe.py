@@ -119,11 +119,7 @@ def _columns(x: Any) -> Any:
         return x
     if isinstance(x, list | tuple) and x and all(hasattr(part, "shape") for part in x):
         return dict(enumerate(x))
-    of_arrow = hasattr(x, "column_names") or hasattr(x, "__arrow_c_stream__")
-    if of_arrow and hasattr(x, "columns") and not hasattr(x, "iloc"):
-        return as_mapping(x)  # tables of pyarrow, frames of polars
-    names = getattr(x, "columns", None)
-    return None if names is None else {name: x[name] for name in names}
+    return as_mapping(x) if hasattr(x, "columns") else None  # tables and frames
 
 
 def _count_rows(x: Any) -> int:

@@ -28,6 +28,7 @@ class Part(Preprocessing):
         self._whole = whole
         self.features = [feature for feature in whole.features if feature.name in names]
         self._lookups, self._moments = dict(whole.lookups), dict(whole.moments)
+        self._encode_fn = None
 
     def raw_spec(self) -> dict[str, tf.TensorSpec]:
         own = {column for feature in self.features for column in self.columns_of(feature)}

@@ -43,7 +43,7 @@ def check_passes_over(x: Any, validation_data: Any, epochs: int, kwargs: Mapping
 
 
 def ending(data: Any, steps: Any, name: str = "x", argument: str = "steps") -> Any:
-    """Data as they are; refuses a dataset that repeats without end and is to be read to its end.
+    """Returns `data`; refuses a dataset that repeats without end unless `steps` ends its reading.
 
     Raises:
         ValueError: naming both arguments.
@@ -69,9 +69,9 @@ def check_split(validation_split: float) -> None:
 
 
 def split_rows(x: Any, y: Any, weights: Any, share: float) -> tuple[Any, Any]:
-    """Rows in memory for training, and the last ones for validation, without their weights.
+    """Rows in memory for training, and the last ones for validation, which have no weights.
 
-    As Keras does with `class_weight`, which is none of validation; here it is among the weights.
+    Keras applies `class_weight` to training alone; here it is part of `weights` before the split.
 
     Raises:
         ValueError: the rows are not in memory, or too few.

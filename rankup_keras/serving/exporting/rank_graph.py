@@ -43,16 +43,15 @@ class RankGraph:
         if self.embedding is None:
             return
         embedded = _named_outputs(self.embedding)
-        sources = {**embedded, **_by_name(model.input)}
+        inputs_of_model = _by_name(model.input)
+        sources = {**embedded, **inputs_of_model}
         holds = source_holds(model.features, sources, self.embedding)
         part = UserPart(inputs.user_fields, sources, holds)
-        found = _Cut(keras.tree.flatten(model.output), sources, _by_name(model.input), part)
-        self.cut, self.once = list(found.tensors), found.once
+        found = _Cut(keras.tree.flatten(model.output), sources, inputs_of_model, part)
+        self.cut, self.once, self._taken = list(found.tensors), found.once, found.taken
         self._tail = keras.Model(list(found.tensors.values()), model.output)
-        made = {key: x for key, x in found.tensors.items() if key not in sources}
-        for key in found.taken:
-            del made[key]
-        self._taken = found.taken
+        elsewhere = {*sources, *found.taken}
+        made = {key: x for key, x in found.tensors.items() if key not in elsewhere}
         self._head = keras.Model(model.input, {**embedded, **made})
         starts = {field.name: field.start for field in inputs.candidate_fields}
         own = [
