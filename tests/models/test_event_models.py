@@ -179,6 +179,8 @@ def test_attention_over_events_takes_one_row_of_them(features):
     for name, reader, masks in (("mixformer", "block_1_events", 0), ("hyformer", "event_norm", 2)):
         graph = RankGraph(MAKERS[name](features), RankInputs(features))
         assert any(reader in key for key in graph.once), (name, graph.once)
+        # Of the candidates' ids only those that are compared go behind the cut.
+        assert "encoded_ids" not in graph.cut
         # What is compared with candidates: ids of three columns, gaps and numbers.
         assert sum("take_columns" in key for key in graph.once) == 3
         assert sum("get_item" in key for key in graph.once) == 2 + masks
