@@ -112,6 +112,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     },
     "kernels/__init__.py": _FORMS,
     "kernels/cpu_inference.py": _FORMS,
+    "kernels/gpu_inference.py": _FORMS,
     "kernels/layout.py": _FORMS,
     "kernels/program.py": _FORMS,
     "kernels/reference.py": _FORMS,

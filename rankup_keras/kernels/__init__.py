@@ -10,7 +10,14 @@ from typing import Any
 
 import keras
 
-from rankup_keras.kernels import cpu_inference, reference, sparse_experts, tiles, training
+from rankup_keras.kernels import (
+    cpu_inference,
+    gpu_inference,
+    reference,
+    sparse_experts,
+    tiles,
+    training,
+)
 from rankup_keras.kernels.layout import batch_first, in_layout, tokens_first
 from rankup_keras.kernels.program import program
 
@@ -24,6 +31,7 @@ FORMS: dict[str, dict[str, Callable[..., Any]]] = {
         "xla training": training.per_token_ffn,
         "xla-gpu training": training.per_token_ffn,
         "cpu inference": cpu_inference.per_token_ffn,
+        "xla-gpu inference": gpu_inference.per_token_ffn,
     },
     "layer_norm": {
         "cpu training": training.cpu_layer_norm,
@@ -32,9 +40,12 @@ FORMS: dict[str, dict[str, Callable[..., Any]]] = {
         "xla-gpu training": training.layer_norm,
         "tpu training": training.layer_norm,
         "cpu inference": cpu_inference.layer_norm,
+        "gpu inference": gpu_inference.layer_norm,
+        "xla-gpu inference": gpu_inference.layer_norm,
     },
     "residual": {
-        "cpu training": training.cpu_residual,
+        "cpu training": training.graph_residual,
+        "gpu training": training.graph_residual,
         "xla-gpu training": training.gpu_residual,
         "tpu training": tiles.residual,
         "cpu inference": cpu_inference.residual,

@@ -34,14 +34,14 @@ def _as_tensors(affine: reference.Affine) -> tuple[Any, Any]:
     return keras.ops.convert_to_tensor(kernel), None if bias is None else tf.convert_to_tensor(bias)
 
 
-def cpu_residual(
+def graph_residual(
     x: Any,
     layer: Callable[[Any], Any],
     before: Callable[[Any], Any] | None,
     after: Callable[[Any], Any] | None,
     dropout: Callable[[Any], Any],
 ) -> Any:
-    """Sums, and those of gradients, as `fused.sum_of`."""
+    """Sums, and those of gradients, as `fused.sum_of`, in the layout of what they add."""
     x, inner = in_layout(fused.two_uses, x)
     inner = layer(inner if before is None else before(inner))
     y = in_layout(fused.add, x, in_layout(dropout, inner))

@@ -12,7 +12,7 @@ from tensorflow.python.eager import context
 from rankup_keras import kernels
 from rankup_keras.kernels import reference
 from rankup_keras.kernels.layout import batch_first, tokens_first
-from rankup_keras.kernels.program import for_tpu
+from rankup_keras.kernels.program import for_tpu, made_for
 from rankup_keras.layers.mixers import MixerBlock, PerTokenFFN, PerTokenGLU, PerTokenSwiGLU
 from rankup_keras.layers.mixers.layer_norm import LayerNorm
 from tests.helpers.layer_test import random_inputs, randomize_weights
@@ -161,8 +161,9 @@ def optimized_ops(function, x):
     return max(ops, key=lambda found: found.total())
 
 
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
 @pytest.mark.parametrize(("training", "expected"), [(False, 1 + 4 + 1), (True, 2 * (1 + 4 + 1))])
-def test_transposes_between_layers_cancel(training, expected):
+def test_transposes_between_layers_cancel(training, expected, platform):
     """One at each end of a stack and one in each mixing; the gradient has as many."""
     blocks = [MixerBlock(PerTokenFFN(), placement="post") for _ in range(4)]
     for block in blocks:
@@ -178,10 +179,9 @@ def test_transposes_between_layers_cancel(training, expected):
             loss = tf.reduce_sum(tf.square(y))
         return tape.gradient(loss, x) if training else y
 
-    assert (
-        optimized_ops(stack, tf.constant(random_inputs((6, TOKENS, WIDTH))))["Transpose"]
-        == expected
-    )
+    with made_for(platform):
+        ops = optimized_ops(stack, tf.constant(random_inputs((6, TOKENS, WIDTH))))
+    assert ops["Transpose"] == expected
 
 
 def gradients(layer, x, training):
@@ -256,10 +256,11 @@ def relative_error(actual, wanted):
     return np.sqrt(np.mean(np.square(actual - wanted)) / np.mean(np.square(wanted)))
 
 
+@pytest.mark.parametrize(("platform", "compiled"), [("cpu", False), ("gpu", False), ("gpu", True)])
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("of_network", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("kind", [PerTokenFFN, PerTokenSwiGLU, PerTokenGLU])
-def test_graphs_in_bfloat16_equal_eager_execution(kind, of_network, training):
+def test_graphs_in_bfloat16_equal_eager_execution(kind, of_network, training, platform, compiled):
     """Forward and backward, to the rounding of bfloat16."""
     network = kind(dtype=of_network)
     layer = MixerBlock(network, dtype="mixed_bfloat16", placement="post")
@@ -267,8 +268,10 @@ def test_graphs_in_bfloat16_equal_eager_execution(kind, of_network, training):
     layer(x)
     randomize_weights(layer)
     expected = gradients(layer, x, training=training)
-    step = tf.function(lambda x: gradients(layer, x, training=training))
-    for actual, wanted in zip(step(x), expected, strict=True):
+    step = tf.function(lambda x: gradients(layer, x, training=training), jit_compile=compiled)
+    with made_for(platform):
+        found = step(x)
+    for actual, wanted in zip(found, expected, strict=True):
         assert actual.dtype == wanted.dtype
         assert relative_error(actual, wanted) < 0.03
 
@@ -285,7 +288,8 @@ def test_what_a_subclass_computes_is_not_left_out():
     assert relative_error(actual, expected) < 0.03
 
 
-def test_float64_keeps_its_digits():
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_float64_keeps_its_digits(platform):
     layer = MixerBlock(PerTokenFFN(dtype="float64"), dtype="float64")
     x = tf.constant(random_inputs((4, 4, 8)), tf.float64)
     layer(x)
@@ -293,4 +297,5 @@ def test_float64_keeps_its_digits():
     expected = layer(x)
     for training in (False, True):
         step = tf.function(lambda x, training=training: layer(x, training=training))
-        np.testing.assert_allclose(step(x), expected, atol=1e-12)
+        with made_for(platform):
+            np.testing.assert_allclose(step(x), expected, atol=1e-12)

@@ -1,4 +1,4 @@
-"""A model's training step as one XLA module, its embedding tables left out."""
+"""What is compiled of a model as one XLA module, its embedding tables left out."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -55,14 +55,8 @@ def lower(
     )
     model.compute_loss(None, few, few)
     model.compute_metrics(None, few, few)
-
-    def spec(tensor: Any) -> tf.TensorSpec:
-        return tf.TensorSpec((batch_size, *tensor.shape[1:]), tensor.dtype)
-
     inputs = len(network.inputs)
     labels = outputs_of(model)
-    # One argument per tensor: only so can shapes be compiled without a batch.
-    specs = [spec(tensor) for tensor in (*network.inputs, *keras.tree.flatten(labels))]
 
     def step(*tensors: Any) -> Any:
         x = list(tensors[:inputs])
@@ -76,9 +70,36 @@ def lower(
         optimizer.apply(gradients[: len(weights)], weights)
         return loss, gradients[len(weights) :], model.compute_metrics(None, y, predicted)
 
+    # One argument per tensor: only so can shapes be compiled without a batch.
+    given = [*network.inputs, *keras.tree.flatten(labels)]
+    return _lowered(model, step, given, batch_size, forms)
+
+
+def lower_scoring(
+    model: keras.Model,
+    part: DensePart,
+    batch_size: int,
+    forms: Callable[[], contextlib.AbstractContextManager[None]],
+) -> bytes:
+    """What `predict` computes of a batch, as `lower` has what `fit` does."""
+
+    def scores(*tensors: Any) -> Any:
+        return part(list(tensors), training=False)
+
+    return _lowered(model, scores, part.network.inputs, batch_size, forms)
+
+
+def _lowered(
+    model: keras.Model,
+    function: Callable[..., Any],
+    tensors: Sequence[Any],
+    batch_size: int,
+    forms: Callable[[], contextlib.AbstractContextManager[None]],
+) -> bytes:
+    specs = [tf.TensorSpec((batch_size, *t.shape[1:]), t.dtype) for t in tensors]
     try:
         with forms():
-            return lowered(step, specs)
+            return lowered(function, specs)
     except RefusedByXLAError as error:
         if not error.ops:
             raise

@@ -1,4 +1,4 @@
-"""Compiles the training step of a model for a GPU, on a machine without one."""
+"""Compiles a model's training step, or its scoring, for a GPU, on a machine without one."""
 
 import dataclasses
 import functools
@@ -13,7 +13,11 @@ from rankup_keras.distribution.ahead_of_time.compiling import (
     left_out,
 )
 from rankup_keras.distribution.ahead_of_time.hlo_traffic import PRODUCTS, count_kernels
-from rankup_keras.distribution.ahead_of_time.training_step import RefusedOpsError, lower
+from rankup_keras.distribution.ahead_of_time.training_step import (
+    RefusedOpsError,
+    lower,
+    lower_scoring,
+)
 from rankup_keras.distribution.gpu.cards import Card, card_of
 from rankup_keras.kernels.program import made_for
 from rankup_keras.models.dense_part import dense_part
@@ -24,11 +28,12 @@ PLUGINS = ("jax-cuda12-pjrt", "jax-cuda13-pjrt")
 
 @dataclasses.dataclass(frozen=True)
 class GPUReport:
-    """What XLA's compiler says of a training step on one GPU; `print` shows it.
+    """What XLA's compiler says of a step on one GPU; `print` shows it.
 
     Attributes:
         card: the GPU.
         batch_size: rows per GPU.
+        training: whether it is a step of `fit`, or one of `predict`.
         fits: whether weights, slots, inputs and temporaries fit the card's memory.
         memory: their bytes; 0 if an op is refused.
         temporary: bytes of it that are needed during a step only.
@@ -36,7 +41,7 @@ class GPUReport:
             computes in the same kernel), `"reductions"`, `"element-wise"` and `"copies"`.
         bytes: bytes that they read from memory and write to it, by kind. Every kernel reads its
             operands and writes its results once; what the L2 cache saves is not known.
-        model_flops: operations of the matrix products of the mathematics,
+        model_flops: operations of the matrix products of the mathematics; in training
             forward and backward.
         rate: operations of products a second that the card reaches at most, in the
             model's compute dtype.
@@ -70,6 +75,7 @@ class GPUReport:
     rate: float = 1.0
     refused: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    training: bool = True
 
     @property
     def bytes_outside(self) -> float:
@@ -92,7 +98,8 @@ class GPUReport:
         return self.model_flops / self.rate / self.seconds if self.seconds else 0.0
 
     def __str__(self) -> str:
-        where = f"{self.card.name}, {self.batch_size:,} rows per GPU"
+        task = "training" if self.training else "scoring"
+        where = f"{self.card.name}, {task}, {self.batch_size:,} rows per GPU"
         if self.refused:
             return f"{where}: XLA refuses {', '.join(self.refused)}"
         needed = f"{self.memory / 2**30:.1f} GiB of {self.card.memory / 2**30:.0f}"
@@ -117,12 +124,15 @@ class GPUReport:
         return "\n".join(lines)
 
 
-def gpu_check(model: keras.Model, batch_size: int, card: str = "h100") -> GPUReport:
-    """Compiles the training step of a model with XLA's compiler for NVIDIA's GPUs.
+def gpu_check(
+    model: keras.Model, batch_size: int, card: str = "h100", training: bool = True
+) -> GPUReport:
+    """Compiles a step of a model with XLA's compiler for NVIDIA's GPUs.
 
     No GPU is needed: `pip install 'rankup-keras[gpu-check]'` (1.2 GB) brings JAX's CUDA plugin,
     which compiles ahead of time. The step is what `fit` compiles on one GPU (forward pass, loss,
-    gradients, the update of the dense optimizer, metrics), without lookups and updates of tables.
+    gradients, the update of the dense optimizer, metrics), without lookups and updates of tables;
+    or the layers behind the tables, which `predict` compiles.
     The compiler is of JAX's version, not TensorFlow's, and without a GPU it chooses between
     products by rule, where it would measure: compare kernels and bytes of two models, and read the
     bound as what no step can beat.
@@ -132,6 +142,7 @@ def gpu_check(model: keras.Model, batch_size: int, card: str = "h100") -> GPURep
             train with (`keras.config.set_dtype_policy("mixed_bfloat16")`).
         batch_size: int. Rows per GPU: the global batch size divided by the GPUs.
         card: `"h100"` (SXM), `"a100"` (80 GB) or `"l4"`. Defaults to `"h100"`.
+        training: bool. `True` (default) for a step of `fit`, `False` for one of `predict`.
 
     Returns:
         A `GPUReport`.
@@ -160,9 +171,12 @@ def gpu_check(model: keras.Model, batch_size: int, card: str = "h100") -> GPURep
             "`gpu_check` needs JAX and its CUDA plugin: pip install 'rankup-keras[gpu-check]'."
         )
     part = dense_part(model)
-    report = functools.partial(GPUReport, found, batch_size, outside=left_out(model, part))
+    report = functools.partial(
+        GPUReport, found, batch_size, outside=left_out(model, part), training=training
+    )
+    lowering = lower if training else lower_scoring
     try:
-        hlo = lower(model, part, batch_size, functools.partial(made_for, "gpu"))
+        hlo = lowering(model, part, batch_size, functools.partial(made_for, "gpu"))
     except RefusedOpsError as error:
         return report(False, refused=tuple(error.ops))
     result, compiled = compile_step(hlo, "cuda", found.target)
@@ -179,7 +193,7 @@ def gpu_check(model: keras.Model, batch_size: int, card: str = "h100") -> GPURep
         kernels={kind: count for kind, (count, _) in kernels.items()},
         bytes={kind: size for kind, (_, size) in kernels.items()},
         # A backward pass has two products for each of the forward pass.
-        model_flops=3 * batch_size * measure(part.network).flops,
+        model_flops=(3 if training else 1) * batch_size * measure(part.network).flops,
         rate=found.flops if narrow else found.tf32_flops,
     )
 

@@ -59,6 +59,20 @@ def test_the_compiler_takes_the_step():
     assert 0 < found.mfu < 1
 
 
+@pytest.mark.processes
+@pytest.mark.skipif(not INSTALLED, reason="needs the extra [gpu-check]")
+def test_a_norm_of_scoring_is_one_kernel():
+    training = gpu_check(make_model(dtype="mixed_bfloat16"), 64)
+    found = gpu_check(make_model(dtype="mixed_bfloat16"), 64, training=False)
+    assert found.model_flops == training.model_flops / 3
+    assert found.memory < training.memory
+    assert found.kernels["products"] < training.kernels["products"] / 2
+    # 5 with norms as Keras has them, whose statistics take kernels of their own.
+    assert found.kernels["reductions"] == 3
+    assert "scoring, 64 rows" in str(found)
+    assert "training, 64 rows" in str(training)
+
+
 @pytest.mark.skipif(not INSTALLED, reason="needs the extra [gpu-check]")
 def test_refused_ops_are_named():
     x = keras.Input((4,))
