@@ -77,6 +77,8 @@ def main(source: str, platform: str, target: str, result: str, compiled: str) ->
     # Without these the compiler asks Google Cloud for a machine's metadata.
     os.environ["TPU_SKIP_MDS_QUERY"] = "1"
     os.environ["JAX_PLATFORMS"] = "cpu"
+    # JAX would look for a GPU's libraries, which compiling needs none of.
+    os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
     # Several compilations at once are harmless: there is no TPU to share.
     os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
     with tempfile.TemporaryDirectory() as folder:

@@ -150,6 +150,8 @@ class _Count:
 
     def _read(self, inner: Computation, name: str, size: int) -> int:
         """Bytes of a value of `size` that a fused computation reads."""
+        if inner.result.name == name:
+            return size
         total = 0
         for user, place in inner.users[name]:
             if user.op in ("slice", "dynamic-slice") and place == 0:

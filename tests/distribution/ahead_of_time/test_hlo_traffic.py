@@ -53,6 +53,33 @@ def test_products_count_their_summed_axis():
     assert count_traffic(dot) == found
 
 
+def test_an_operand_that_a_nested_fusion_passes_on_is_read():
+    weights = "f32[128,256]{1,0}"
+    inner = f"""
+%same (p: bf16[1024,128]) -> bf16[1024,128] {{
+  ROOT %p = bf16[1024,128]{{1,0}} parameter(0)
+}}
+%narrow (q: f32[128,256]) -> bf16[128,256] {{
+  %q = {weights} parameter(0)
+  ROOT %c = bf16[128,256]{{1,0}} convert(%q)
+}}
+%product (x: bf16[1024,128], w: f32[128,256]) -> bf16[1024,256] {{
+  %x = bf16[1024,128]{{1,0}} parameter(0)
+  %w = {weights} parameter(1)
+  %left = bf16[1024,128]{{1,0}} fusion(%x), kind=kCustom, calls=%same
+  %right = bf16[128,256]{{1,0}} fusion(%w), kind=kCustom, calls=%narrow
+  ROOT %y = bf16[1024,256]{{1,0}} dot(%left, %right), lhs_contracting_dims={{1}}
+}}
+"""
+    text = entry(
+        "  %a = bf16[1024,128]{1,0} parameter(0)\n"
+        f"  %b = {weights} parameter(1)\n"
+        "  ROOT %d = bf16[1024,256]{1,0} fusion(%a, %b), kind=kCustom, calls=%product",
+        inner,
+    )
+    assert count_kernels(text) == {"products": (1, SIZE + 4 * 128 * 256 + 2 * SIZE)}
+
+
 TILE = "bf16[256,128]{1,0:T(8,128)(2,1)}"
 
 # A fused op that takes a tile out of its first operand, and writes a tile of its result in place.
