@@ -7,6 +7,7 @@ from importlib import metadata
 
 import keras
 
+from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.distribution.ahead_of_time.compiling import (
     check_step,
     compile_step,
@@ -16,6 +17,7 @@ from rankup_keras.distribution.ahead_of_time.hlo_traffic import PRODUCTS, count_
 from rankup_keras.distribution.ahead_of_time.training_step import RefusedOpsError, lower
 from rankup_keras.distribution.gpu.cards import Card, card_of
 from rankup_keras.kernels.program import made_for
+from rankup_keras.models.compiled_region import taken_by_xla
 from rankup_keras.models.dense_part import dense_part
 from rankup_keras.models.model_cost import measure
 
@@ -42,6 +44,8 @@ class GPUReport:
             model's compute dtype.
         refused: ops that XLA does not have.
         outside: layers whose lookups and updates are not part of the check.
+        plain: layers behind the tables for which `fit` runs a plain graph all the same: their
+            `supports_jit` is `False`.
 
     Example:
 
@@ -70,6 +74,7 @@ class GPUReport:
     rate: float = 1.0
     refused: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()
 
     @property
     def bytes_outside(self) -> float:
@@ -114,6 +119,10 @@ class GPUReport:
                 f"  left out lookups and updates of {', '.join(self.outside)}: they run outside of "
                 "the compiled function, and their tables need memory of their own"
             )
+        if self.plain:
+            lines.append(
+                f"  but      `fit` runs a plain graph: {', '.join(self.plain)} (`supports_jit`)"
+            )
         return "\n".join(lines)
 
 
@@ -138,7 +147,8 @@ def gpu_check(model: keras.Model, batch_size: int, card: str = "h100") -> GPURep
 
     Raises:
         ImportError: the compiler is not installed.
-        ValueError: the model is not compiled, or the card is unknown.
+        ValueError: the model is not compiled or not Functional, the card is unknown, or the
+            batch size is no positive integer.
 
     Example:
 
@@ -160,7 +170,10 @@ def gpu_check(model: keras.Model, batch_size: int, card: str = "h100") -> GPURep
             "`gpu_check` needs JAX and its CUDA plugin: pip install 'rankup-keras[gpu-check]'."
         )
     part = dense_part(model)
-    report = functools.partial(GPUReport, found, batch_size, outside=left_out(model, part))
+    layers = [layer for layer in nested_layers(part.network) if layer.name not in part.tables]
+    plain = tuple(layer.name for layer in layers if not taken_by_xla(layer))
+    outside = left_out(model, part)
+    report = functools.partial(GPUReport, found, batch_size, outside=outside, plain=plain)
     try:
         hlo = lower(model, part, batch_size, functools.partial(made_for, "gpu"))
     except RefusedOpsError as error:
