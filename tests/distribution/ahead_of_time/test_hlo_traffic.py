@@ -176,6 +176,44 @@ def test_kernels_of_a_branch_are_those_of_the_largest_one():
     assert count_kernels(by_name) == count_kernels(text)
 
 
+def test_a_fused_kernel_is_what_its_heaviest_op_is():
+    """As XLA prints them: a Triton product in a fusion of a fusion, and what only moves."""
+    plain = "f32[16,16]{1,0}"
+    others = f"""
+%product (p: f32[16,16], q: f32[16,16]) -> f32[16,16] {{
+  %p = {plain} parameter(0)
+  %q = {plain} parameter(1)
+  ROOT %y = {plain} dot(%p, %q), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+}}
+
+%outer (p: f32[16,16], q: f32[16,16]) -> f32[16] {{
+  %p = {plain} parameter(0)
+  %q = {plain} parameter(1)
+  %y = {plain} fusion(%p, %q), kind=kCustom, calls=%product
+  %zero = f32[] constant(0)
+  ROOT %sum = f32[16]{{0}} reduce(%y, %zero), dimensions={{1}}, to_apply=%add
+}}
+
+%moves (p: f32[16,16]) -> f32[16,16] {{
+  %p = {plain} parameter(0)
+  %t = f32[16,16]{{0,1}} transpose(%p), dimensions={{1,0}}
+  ROOT %c = {plain} copy(%t)
+}}
+"""
+    text = entry(
+        f"  %a = {plain} parameter(0)\n"
+        "  %s = f32[16]{0} fusion(%a, %a), kind=kCustom, calls=%outer, "
+        'backend_config={"kind":"__triton_gemm"}\n'
+        f"  ROOT %m = {plain} fusion(%a), kind=kInput, calls=%moves",
+        others,
+    )
+    size = 16 * 16 * 4
+    assert count_kernels(text) == {
+        "products": (1, 2 * size + 16 * 4),
+        "copies": (1, 2 * size),
+    }
+
+
 def test_kernels_of_a_gpu_are_counted_by_kind():
     plain = "f32[8,16]{1,0}"
     others = f"""
