@@ -90,7 +90,7 @@ def graph_problems(place: Path, max_graph_bytes: int = MAX_GRAPH_BYTES) -> Itera
     graph = read_saved_model(place).meta_graphs[0].graph_def
     functions = graph.library.function
     forced = {f.signature.name for f in functions if f.attr["_XlaMustCompile"].b}
-    own = set()
+    own: set[str] = set()
     for nodes in (graph.node, *(function.node_def for function in functions)):
         forced.update(node.name for node in nodes if node.attr["_XlaMustCompile"].b)
         # On other devices than XLA's their kernels compile them, one by one.
