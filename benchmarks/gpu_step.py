@@ -10,8 +10,9 @@ Fields, a history of 50, eight numbers and two tasks, in mixed_bfloat16. One bat
 repeated: `fit` reads it from the host at every step; the step by itself has it where TensorFlow
 puts a constant. What `fit` does around an epoch, whatever its length, is no part of a step: an
 epoch of few steps is taken off one of so many more. The dense part is what stands behind the
-tables, as a model of its own that is compiled whole and trained on looked-up vectors. All take
-turns. The figures, with device, driver and versions, go to `results/gpu_step.json`.
+tables, on looked-up vectors, whose gradients it returns: the program that `gpu_check` counts, with
+loss, metrics and update. All take turns. The figures, with device, driver and versions, go to
+`results/gpu_step.json`.
 """
 
 import argparse
@@ -96,11 +97,7 @@ def contenders(
     model: Any, encoded: Any, labels: Any, steps: int, names: Sequence[str]
 ) -> dict[str, Callable[[], Any]]:
     """Those of `fit`, the step by itself and its dense part alone that are named."""
-    import keras
     import tensorflow as tf
-
-    import rankup_keras as rk
-    from rankup_keras.models.dense_part import dense_part, inputs_of
 
     turns: dict[str, Callable[[], Any]] = {}
     if "fit" in names:
@@ -110,20 +107,33 @@ def contenders(
     y = {name: tf.constant(value) for name, value in labels.items()}
     if "step" in names:
         turns["step"] = by_itself(model, (x, y), steps)
-    if "dense part" not in names:
-        return turns
-    part = dense_part(model)
-    lookup = keras.Model(
-        model.input,
-        keras.tree.flatten([model.get_layer(name).output for name in part.tables]),
-    )
-    vectors = [tf.constant(v) for v in keras.tree.flatten(lookup(x))]
-    network = keras.Model(part.network.inputs, part.network.output)
-    losses = dict.fromkeys(TASKS, "binary_crossentropy")
-    network.compile(rk.optimizers.Split(dense="adam"), losses, jit_compile=True)
-    inputs = [*vectors, *inputs_of(model, x)]
-    turns["dense part"] = by_itself(network, (inputs, y), steps, jit=True)
+    if "dense part" in names:
+        turns["dense part"] = behind_tables(model, x, y, steps)
     return turns
+
+
+def behind_tables(model: Any, x: Any, y: Any, steps: int) -> Callable[[], Any]:
+    """`steps` calls of what `gpu_check` counts, on looked-up vectors, compiled whole."""
+    import keras
+    import tensorflow as tf
+
+    from rankup_keras.distribution.ahead_of_time.training_step import dense_step
+    from rankup_keras.models.dense_part import dense_part, inputs_of
+
+    part = dense_part(model)
+    looked_up = [model.get_layer(name).output for name in part.tables]
+    lookup = keras.Model(model.input, keras.tree.flatten(looked_up))
+    vectors = [tf.constant(v) for v in keras.tree.flatten(lookup(x))]
+    labels = keras.tree.flatten({task: y[task] for task in model.output})
+    tensors = [*vectors, *inputs_of(model, x), *labels]
+    step = tf.function(dense_step(model, part), jit_compile=True, autograph=False)
+
+    def run() -> None:
+        for _ in range(steps):
+            loss = step(*tensors)[0]
+        float(loss)  # waits for a GPU
+
+    return run
 
 
 def steps_alone(seconds: dict[str, list[float]]) -> dict[str, list[float]]:

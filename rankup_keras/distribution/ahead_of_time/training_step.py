@@ -25,13 +25,8 @@ class RefusedOpsError(ValueError):
         self.ops = list(ops)
 
 
-def lower(
-    model: keras.Model,
-    part: DensePart,
-    batch_size: int,
-    forms: Callable[[], contextlib.AbstractContextManager[None]] = for_tpu,
-) -> bytes:
-    """The training step of a compiled model as a serialized HLO module.
+def dense_step(model: keras.Model, part: DensePart) -> Callable[..., Any]:
+    """The training step of a compiled model behind its tables.
 
     Forward pass, loss, gradients of weights and of looked-up vectors, the update of
     the dense optimizer, metrics: what `fit` runs on one replica.
@@ -39,11 +34,11 @@ def lower(
     Args:
         model: the compiled model.
         part: its `dense_part`.
-        batch_size: rows of one replica.
-        forms: makes the context in which kernels take the forms of a platform.
 
-    Raises:
-        RefusedOpsError: ops that XLA cannot compile.
+    Returns:
+        A function of one tensor for every input of the part's network and for every label, in the
+        order of `keras.tree.flatten` of the model's outputs. It returns the loss, the gradients of
+        looked-up vectors and the metrics; slots of its own, so that it is no step of `fit`.
     """
     network = part.network
     optimizer = _dense_optimizer(model)
@@ -56,13 +51,8 @@ def lower(
     model.compute_loss(None, few, few)
     model.compute_metrics(None, few, few)
 
-    def spec(tensor: Any) -> tf.TensorSpec:
-        return tf.TensorSpec((batch_size, *tensor.shape[1:]), tensor.dtype)
-
     inputs = len(network.inputs)
     labels = outputs_of(model)
-    # One argument per tensor: only so can shapes be compiled without a batch.
-    specs = [spec(tensor) for tensor in (*network.inputs, *keras.tree.flatten(labels))]
 
     def step(*tensors: Any) -> Any:
         x = list(tensors[:inputs])
@@ -76,6 +66,30 @@ def lower(
         optimizer.apply(gradients[: len(weights)], weights)
         return loss, gradients[len(weights) :], model.compute_metrics(None, y, predicted)
 
+    return step
+
+
+def lower(
+    model: keras.Model,
+    part: DensePart,
+    batch_size: int,
+    forms: Callable[[], contextlib.AbstractContextManager[None]] = for_tpu,
+) -> bytes:
+    """`dense_step` as a serialized HLO module.
+
+    Args:
+        model: the compiled model.
+        part: its `dense_part`.
+        batch_size: rows of one replica.
+        forms: makes the context in which kernels take the forms of a platform.
+
+    Raises:
+        RefusedOpsError: ops that XLA cannot compile.
+    """
+    # One argument per tensor: only so can shapes be compiled without a batch.
+    tensors = (*part.network.inputs, *keras.tree.flatten(outputs_of(model)))
+    specs = [tf.TensorSpec((batch_size, *t.shape[1:]), t.dtype) for t in tensors]
+    step = dense_step(model, part)
     try:
         with forms():
             return lowered(step, specs)
