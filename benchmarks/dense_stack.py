@@ -94,14 +94,16 @@ def by_keras(
             found = call(fixed)
         found[0].numpy()  # waits for a GPU
 
-    if not measuring.gpu():
+    if not measuring.on_gpu():
         return fit, infer
     # The step of `fit`, its batch on the GPU: tokens come from tables there, not from the host.
     return by_itself(model, (fixed, labels), steps, jit), infer
 
 
-def rate_of(tokens: int, width: int, hidden: int, batch: int, dtype: str) -> Callable[[], Any]:
-    """The two products of one block."""
+def rate_of(
+    tokens: int, width: int, hidden: int, batch: int, dtype: str, times: int = 1
+) -> Callable[[], Any]:
+    """The two products of one block, so many times."""
     import tensorflow as tf
 
     def random(*shape: int) -> Any:
@@ -113,29 +115,32 @@ def rate_of(tokens: int, width: int, hidden: int, batch: int, dtype: str) -> Cal
     second = tf.function(lambda: tf.matmul(h, down), autograph=False)
 
     def products() -> None:
-        first()
-        second()[0, 0, 0].numpy()  # waits for a GPU
+        for _ in range(times):
+            first()
+            found = second()
+        found[0, 0, 0].numpy()  # waits for a GPU
 
     return products
 
 
-def contenders(shape: list[float], batch: int, dtype: str, names: list[str]) -> dict[str, Steps]:
-    if any(name.startswith("torch") for name in names):
-        # Before TensorFlow: Triton, which comes with it, crashes where TensorFlow is there first.
-        importlib.import_module("torch._dynamo")
-    import keras
+def steps_of(flops: float, on_gpu: bool) -> int:
+    """Steps of a round: enough for what happens once in it not to matter.
 
-    from rankup_keras.optimizers import Split
-    from rankup_keras.serving.exporting.precast_kernels import PrecastKernels
+    On CPUs that is what `fit` does around the steps; on a GPU the wait for the last of them, which
+    is as long as a small batch takes.
+    """
+    if on_gpu:
+        return min(100, max(20, round(1e14 / flops)))
+    return min(50, max(1, round(2e11 / flops)))
 
+
+def contenders(
+    shape: list[float], batch: int, dtype: str, names: list[str], on_gpu: bool
+) -> dict[str, Steps]:
     tokens, width, blocks, expansion = *map(int, shape[:3]), shape[3]
     hidden = round(expansion * width)
-    if dtype == "bfloat16":
-        keras.config.set_dtype_policy("mixed_bfloat16")
     x, y = data(tokens, width, batch)
-    # Enough work in one epoch for what `fit` does around the steps not to matter.
-    flops = 12 * blocks * tokens * batch * width * hidden
-    steps = min(50, max(1, round(2e11 / flops)))
+    steps = steps_of(12 * blocks * tokens * batch * width * hidden, on_gpu)
     made: dict[str, Any] = {"steps": steps}
     for name in names:
         if name.startswith("torch"):
@@ -146,9 +151,11 @@ def contenders(shape: list[float], batch: int, dtype: str, names: list[str]) -> 
                 x, y, blocks, hidden, dtype == "bfloat16", compiled, steps
             )
         elif name == "rankup_keras":
+            from rankup_keras.optimizers import Split
+            from rankup_keras.serving.exporting.precast_kernels import PrecastKernels
+
             own = own_stack(tokens, width, blocks, expansion)
             # What `compile` chooses: XLA on a GPU, none on CPUs.
-            on_gpu = bool(measuring.gpu())
             held = None if on_gpu else PrecastKernels(own)
             made[name] = by_keras(own, Split(dense="adam"), x, y, steps, jit=on_gpu, held=held)
         else:
@@ -159,39 +166,62 @@ def contenders(shape: list[float], batch: int, dtype: str, names: list[str]) -> 
     return made
 
 
+def prepared(names: list[str], dtype: str) -> bool:
+    """Imports what the contenders want, in an order that works; whether there is a GPU."""
+    torch = [name for name in names if name.startswith("torch")]
+    if torch:
+        # Before TensorFlow: Triton, which comes with it, crashes where TensorFlow is there first.
+        importlib.import_module("torch._dynamo")
+    if len(torch) == len(names):
+        # Without TensorFlow, whose CUDA libraries need not be PyTorch's.
+        return bool(measuring.gpu())
+    import keras
+
+    if dtype == "bfloat16":
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    return measuring.on_gpu()
+
+
 def cell(
-    shape: list[float], batch: int, dtype: str, task: str, names: list[str], rounds: int
+    shape: list[float],
+    batch: int,
+    dtype: str,
+    task: str,
+    names: list[str],
+    rounds: int,
+    alone: bool = False,
 ) -> Any:
-    """One cell of the table, in this process."""
+    """One cell of the table, in this process; `alone`: times without the rate of products."""
     tokens, width, blocks, expansion = *map(int, shape[:3]), shape[3]
-    made: dict[str, Any] = contenders(shape, batch, dtype, names)
+    on_gpu = prepared(names, dtype)
+    made: dict[str, Any] = contenders(shape, batch, dtype, names, on_gpu)
     steps = made.pop("steps")
     hidden = round(expansion * width)
-    rate = rate_of(tokens, width, hidden, batch, dtype)
-    turns: dict[str, Callable[[], Any]] = {"products": rate}
+    turns: dict[str, Callable[[], Any]] = {}
+    times = 20 if on_gpu else 1
+    if not alone:
+        turns["products"] = rate = rate_of(tokens, width, hidden, batch, dtype, times)
     for name, (train, infer) in made.items():
         turns[name] = train if task == "train" else infer
-        # The rate before and after each: a machine's clock and neighbors change.
-        turns[f"products after {name}"] = rate
+        if not alone:
+            # The rate before and after each: a machine's clock and neighbors change.
+            turns[f"products after {name}"] = rate
     seconds = measuring.in_turns(turns, rounds, warm_up=2)
     flops = 4 * tokens * batch * width * hidden
+    passes = blocks * (3 if task == "train" else 1)
+    result: dict[str, Any] = {"steps_a_round": steps, "gflop_a_step": flops * passes / 1e9}
+    for name in names:
+        result[name] = measuring.summary([s / steps for s in seconds[name]])
+    if alone:
+        return result
     products = [
-        s for name, values in seconds.items() if name.startswith("products") for s in values
+        s / times for name, values in seconds.items() if name.startswith("products") for s in values
     ]
     peak = flops / statistics.median(products)
-    passes = blocks * steps * (3 if task == "train" else 1)
-    result: dict[str, Any] = {
-        "matmul_gflops": round(peak / 1e9, 1),
-        "matmul": measuring.summary(products),
-        "steps_a_round": steps,
-        "gflop_a_step": flops * passes / steps / 1e9,
-    }
+    result |= {"matmul_gflops": round(peak / 1e9, 1), "matmul": measuring.summary(products)}
     for name in names:
-        share = flops * passes / statistics.median(seconds[name]) / peak
-        result[name] = {
-            "share": round(share, 3),
-            **measuring.summary([s / steps for s in seconds[name]]),
-        }
+        share = flops * passes * steps / statistics.median(seconds[name]) / peak
+        result[name] = {"share": round(share, 3), **result[name]}
     return result
 
 
@@ -207,13 +237,15 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print what was measured")
     parser.add_argument("--again", action="store_true", help="measure what is there already")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.table:
         print(table(json.loads((measuring.RESULTS / "dense_stack.json").read_text())))
         return
     if o.one:
         shape = [float(n) for n in o.shape[0].split(",")]
-        print(json.dumps(cell(shape, o.batch[0], o.dtype[0], o.task[0], o.contenders, o.rounds)))
+        one = (shape, o.batch[0], o.dtype[0], o.task[0], o.contenders, o.rounds, o.alone)
+        print(json.dumps(cell(*one)))
         return
     if o.short:
         o.shape, o.batch, o.rounds = o.shape[:1], [512], 3

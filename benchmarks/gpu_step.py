@@ -8,9 +8,11 @@
 
 Fields, a history of 50, eight numbers and two tasks, in mixed_bfloat16. One batch, encoded, is
 repeated: `fit` reads it from the host at every step; the step by itself has it where TensorFlow
-puts a constant. The dense part is what stands behind the tables, as a model of its own that is
-compiled whole and trained on looked-up vectors. The three take turns. The figures, with device,
-driver and versions, go to `results/gpu_step.json`.
+puts a constant. What `fit` does around an epoch, whatever its length, is no part of a step: an
+epoch of few steps is taken off one of so many more. The dense part is what stands behind the
+tables, on looked-up vectors, whose gradients it returns: the program that `gpu_check` counts, with
+loss, metrics and update. All take turns. The figures, with device, driver and versions, go to
+`results/gpu_step.json`.
 """
 
 import argparse
@@ -24,6 +26,9 @@ import numpy as np
 from benchmarks import measuring
 
 TASKS = ("click", "buy")
+CONTENDERS = ("fit", "step", "dense part")
+# Steps of the epoch that is taken off.
+FEW = 10
 
 
 def rows_of(count: int, fields: int, table: int) -> dict[str, Any]:
@@ -53,7 +58,7 @@ def model_of(o: argparse.Namespace) -> Any:
     )
     scope: Any = contextlib.nullcontext()
     if o.mirrored:
-        devices = None if measuring.gpu() else ["/cpu:0"]
+        devices = ["/gpu:0" if measuring.on_gpu() else "/cpu:0"]
         scope = rk.distribution.strategy("mirrored", devices=devices).scope()
     with scope:
         model = rk.from_preset(o.preset, features, list(TASKS))
@@ -88,45 +93,73 @@ def by_itself(model: Any, data: Any, steps: int, jit: bool = False) -> Callable[
     return run
 
 
-def contenders(model: Any, encoded: Any, labels: Any, steps: int) -> dict[str, Callable[[], Any]]:
-    """`fit`, the step by itself and its dense part alone; of replicas `fit` alone."""
+def contenders(
+    model: Any, encoded: Any, labels: Any, steps: int, names: Sequence[str]
+) -> dict[str, Callable[[], Any]]:
+    """Those of `fit`, the step by itself and its dense part alone that are named."""
+    import tensorflow as tf
+
+    turns: dict[str, Callable[[], Any]] = {}
+    if "fit" in names:
+        turns["fit"] = repeated(model, encoded, labels, steps + FEW)
+        turns["few"] = repeated(model, encoded, labels, FEW)
+    x = {name: tf.constant(value) for name, value in encoded.items()}
+    y = {name: tf.constant(value) for name, value in labels.items()}
+    if "step" in names:
+        turns["step"] = by_itself(model, (x, y), steps)
+    if "dense part" in names:
+        turns["dense part"] = behind_tables(model, x, y, steps)
+    return turns
+
+
+def behind_tables(model: Any, x: Any, y: Any, steps: int) -> Callable[[], Any]:
+    """`steps` calls of what `gpu_check` counts, on looked-up vectors, compiled whole."""
     import keras
     import tensorflow as tf
 
-    import rankup_keras as rk
+    from rankup_keras.distribution.ahead_of_time.training_step import dense_step
     from rankup_keras.models.dense_part import dense_part, inputs_of
 
-    turns = {"fit": repeated(model, encoded, labels, steps)}
-    if model.distribute_strategy.num_replicas_in_sync > 1:
-        return turns
-    x = {name: tf.constant(value) for name, value in encoded.items()}
-    y = {name: tf.constant(value) for name, value in labels.items()}
-    turns["step"] = by_itself(model, (x, y), steps)
     part = dense_part(model)
-    lookup = keras.Model(
-        model.input,
-        keras.tree.flatten([model.get_layer(name).output for name in part.tables]),
-    )
+    looked_up = [model.get_layer(name).output for name in part.tables]
+    lookup = keras.Model(model.input, keras.tree.flatten(looked_up))
     vectors = [tf.constant(v) for v in keras.tree.flatten(lookup(x))]
-    network = keras.Model(part.network.inputs, part.network.output)
-    losses = dict.fromkeys(TASKS, "binary_crossentropy")
-    network.compile(rk.optimizers.Split(dense="adam"), losses, jit_compile=True)
-    inputs = [*vectors, *inputs_of(model, x)]
-    turns["dense part"] = by_itself(network, (inputs, y), steps, jit=True)
-    return turns
+    labels = keras.tree.flatten({task: y[task] for task in model.output})
+    tensors = [*vectors, *inputs_of(model, x), *labels]
+    step = tf.function(dense_step(model, part), jit_compile=True, autograph=False)
+
+    def run() -> None:
+        for _ in range(steps):
+            loss = step(*tensors)[0]
+        float(loss)  # waits for a GPU
+
+    return run
+
+
+def steps_alone(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Of `fit` the steps that it has done more than in the epoch of few; others as they are."""
+    found = dict(seconds)
+    if "fit" in found:
+        few = found.pop("few")
+        found["fit"] = [s - less for s, less in zip(found["fit"], few, strict=True)]
+    return found
 
 
 def measure(o: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds of a step by contender, in this process."""
     import keras
 
+    measuring.on_gpu()
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(o.policy)
     model = model_of(o)
     rows = rows_of(o.batch, o.fields, o.rows)
     labels = {task: rows.pop(task)[:, None] for task in TASKS}
-    turns = contenders(model, model.encode(rows), labels, o.steps)
+    # `fit` alone runs within the strategy.
+    names = ["fit"] if o.mirrored else o.contenders
+    turns = contenders(model, model.encode(rows), labels, o.steps, names)
     seconds = measuring.in_turns(turns, o.rounds, warm_up=1)
+    seconds = steps_alone(seconds)
     weights = [v for v in model.trainable_variables if not getattr(v, "row_sparse", False)]
     found: dict[str, Any] = {
         name: measuring.summary([s / o.steps for s in values]) for name, values in seconds.items()
@@ -145,7 +178,8 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--policy", default="mixed_bfloat16")
     parser.add_argument("--jit", choices=("auto", "yes", "no"), default="auto")
     parser.add_argument("--prefetch", action="store_true")
-    parser.add_argument("--mirrored", action="store_true")
+    parser.add_argument("--mirrored", action="store_true", help="`fit` alone")
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 

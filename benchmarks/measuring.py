@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -40,7 +41,9 @@ def machine() -> dict[str, Any]:
 
 
 def gpu() -> dict[str, str]:
-    """Name and driver of the first GPU, where there is one."""
+    """Name and driver of the first GPU, where there is one and it is not hidden."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return {}
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, check=True)
@@ -50,19 +53,55 @@ def gpu() -> dict[str, str]:
     return {"gpu": name, "driver": driver}
 
 
-def in_fresh_process(module: str, *arguments: str, environment: Mapping[str, str] = {}) -> Any:
-    """Runs a module in a process of its own and reads the JSON of its last line."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        capture_output=True,
+def on_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU; a machine's GPU that it does not see is refused."""
+    import tensorflow as tf
+
+    found = bool(tf.config.list_physical_devices("GPU"))
+    if not found and (there := gpu()):
+        raise SystemExit(
+            f"TensorFlow does not see this machine's {there['gpu']}: pip install "
+            "'tensorflow[and-cuda]'. With CUDA_VISIBLE_DEVICES=-1 the CPU is measured."
+        )
+    return found
+
+
+def in_fresh_process(
+    module: str,
+    *arguments: str,
+    environment: Mapping[str, str] = {},
+    timeout: float | None = None,
+) -> Any:
+    """Runs a module in a process of its own and reads the JSON of its last line.
+
+    Args:
+        module: its name.
+        arguments: of its command line.
+        environment: variables besides this process's own.
+        timeout: seconds; what it has started ends with it.
+    """
+    # TensorFlow would take all of a GPU's memory, and other libraries want some of it.
+    variables = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **os.environ, **environment}
+    command, what = [sys.executable, "-m", module, *arguments], f"{module} {' '.join(arguments)}"
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
-    if done.returncode:
-        what = f"{module} {' '.join(arguments)} failed ({done.returncode})"
-        raise SystemExit(f"{what}:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+        env=variables,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except BaseException as error:
+            # Of compilers that it has started, too, which would hold its output open.
+            os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise SystemExit(f"{what} was stopped after {timeout:.0f} s") from None
+    if process.returncode:
+        raise SystemExit(f"{what} failed ({process.returncode}):\n{errors[-3000:]}")
+    return json.loads(output.strip().splitlines()[-1])
 
 
 def peak_mib() -> float:

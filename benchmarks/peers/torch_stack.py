@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks import measuring
+
 
 class Block(nn.Module):
     """Post-norm block: mixing, then a feed-forward network per token, by batched products."""
@@ -48,6 +50,8 @@ def contender(
     """Two functions, `steps` training steps (fused Adam) and as many of inference."""
     tokens, width = x.shape[1:]
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if measuring.gpu() and device == "cpu":
+        raise SystemExit(f"PyTorch {torch.__version__} does not see this machine's GPU")
     torch.backends.cuda.matmul.allow_tf32 = True
     model = Stack(tokens, width, blocks, hidden).to(device)
     optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=True)

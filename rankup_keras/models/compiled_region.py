@@ -226,7 +226,7 @@ class CompiledRegion:
         """Why XLA does not take a function of such arguments; empty if it does."""
         layers = nested_layers(self.part.network)
         for layer in layers:
-            if not _compiles(layer) and layer.name not in self.part.tables:
+            if not taken_by_xla(layer) and layer.name not in self.part.tables:
                 who = f"Layer '{layer.name}' ({type(layer).__name__})"
                 return f"{who} says that XLA cannot compile it (`supports_jit`)"
         flat = keras.tree.flatten(arguments)
@@ -268,7 +268,7 @@ def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(contextvars.copy_context().run, function, *arguments).result()
 
 
-def _compiles(layer: Any) -> bool:
+def taken_by_xla(layer: Any) -> bool:
     """Whether to compile a layer. Sparse experts compute all rows in XLA: where that pays."""
     if isinstance(layer, PerTokenTopKMoE) and layer.sparse:
         return layer.num_experts <= PLAIN_GRAPH * layer.num_active

@@ -8,15 +8,28 @@ import tempfile
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from rankup_keras.models.dense_part import DensePart
 
 
-def check_step(model: keras.Model, batch_size: int) -> None:
-    """Refuses a model without a training step."""
+def check_step(model: keras.Model, batch_size: int, training: bool = True) -> None:
+    """Refuses a model without the step, and what is no number of rows."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
+        raise ValueError(f"`batch_size` must be an integer. Received: batch_size={batch_size!r}.")
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}.")
-    if not getattr(model, "compiled", False) or model.optimizer is None:
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        raise ValueError(
+            "`model` must be a keras.Model whose inputs are known: a Functional one, such as those "
+            f"of this package, or a Sequential one with an Input. Received: model={model!r}."
+        )
+    if tf.distribute.has_strategy():
+        raise ValueError(
+            "Call the check outside of the strategy's scope: it compiles the step of one replica."
+        )
+    if training and (not getattr(model, "compiled", False) or model.optimizer is None):
         raise ValueError("`model` must be compiled with an optimizer: call `model.compile` first.")
 
 

@@ -22,6 +22,7 @@ class Shape:
     dims: tuple[int, ...]
     bytes: int  # padded to whole tiles of its layout
     on_chip: bool  # whether it lies in the fast memory of the chip
+    kind: str  # of its elements, as in `BYTES`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +131,8 @@ def _shape(kind: str, dims: str, layout: str) -> Shape:
     sizes = [int(size) for size in dims.split(",") if size]
     space = re.search(r"S\((\d+)\)", layout)
     bytes_ = math.prod(_padded(sizes, layout)) * BYTES[kind]
-    return Shape(tuple(sizes), bytes_, space is not None and int(space.group(1)) in ON_CHIP)
+    on_chip = space is not None and int(space.group(1)) in ON_CHIP
+    return Shape(tuple(sizes), bytes_, on_chip, kind)
 
 
 def _padded(sizes: list[int], layout: str) -> list[int]:

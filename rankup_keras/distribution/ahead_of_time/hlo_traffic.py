@@ -16,6 +16,8 @@ from rankup_keras.distribution.ahead_of_time.hlo_text import Computation, Instru
 _FREE = {"parameter", "constant", "bitcast", "tuple", "get-tuple-element", "after-all"}
 _FREE |= {"copy-done", "async-done", "async-update", "partition-id", "replica-id"}
 _FREE_CALLS = ("AllocateBuffer", "AssumeGatherIndicesInBound")
+# Kinds of a loop's counter.
+COUNTS = ("s32", "s64", "u32", "u64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +88,12 @@ class _Count:
                 turns = self._turns(i) if i.op == "while" else 1
                 for kind, inner, size in self.kernels(self._called(i, attribute)):
                     yield kind, turns * inner, size
+            elif i.op == "conditional":
+                yield from max(
+                    (list(self.kernels(branch)) for branch in self._branches(i)),
+                    key=lambda branch: sum(turns * size for _, turns, size in branch),
+                    default=[],
+                )
             elif i.op not in _FREE:
                 yield self._kind(i, computation), 1, self._instruction(i, computation).bytes
 
@@ -107,6 +115,12 @@ class _Count:
     def _called(self, instruction: Instruction, attribute: str = "calls") -> Computation:
         return self.computations[instruction.named(attribute)]
 
+    def _branches(self, i: Instruction) -> list[Computation]:
+        names = re.search(r"branch_computations=\{([^}]*)\}", i.attributes)
+        found = re.findall(r"%?([\w.\-]+)", names.group(1)) if names else []
+        found += re.findall(r"(?:true|false)_computation=%?([\w.\-]+)", i.attributes)
+        return [self.computations[name] for name in found]
+
     def _instruction(self, i: Instruction, where: Computation) -> Traffic:
         if i.op in _FREE or any(f'"{target}"' in i.attributes for target in _FREE_CALLS):
             return Traffic()
@@ -117,10 +131,7 @@ class _Count:
         if i.op == "async-start":
             return self.of(self._called(i))
         if i.op == "conditional":
-            names = re.search(r"branch_computations=\{([^}]*)\}", i.attributes)
-            found = re.findall(r"%?([\w.\-]+)", names.group(1)) if names else []
-            found += re.findall(r"(?:true|false)_computation=%?([\w.\-]+)", i.attributes)
-            branches = [self.of(self.computations[name]) for name in found]
+            branches = [self.of(branch) for branch in self._branches(i)]
             return max(branches, key=lambda branch: branch.bytes, default=Traffic())
         return self._moved(i, where)
 
@@ -208,6 +219,7 @@ class _Count:
             bound = inside.instructions[name]
             if bound.op == "parameter" and outer is not None:
                 bound = condition.instructions[outer.operands[int(bound.literal)]]
-            if bound.op == "constant":
+            # A number that is compared with 1000.0 need not be one of turns.
+            if bound.op == "constant" and bound.shapes[0].kind in COUNTS:
                 return int(bound.literal)
         raise ValueError(f"Loop '{loop.name}' of the compiled step has no constant bound.")

@@ -25,13 +25,8 @@ class RefusedOpsError(ValueError):
         self.ops = list(ops)
 
 
-def lower(
-    model: keras.Model,
-    part: DensePart,
-    batch_size: int,
-    forms: Callable[[], contextlib.AbstractContextManager[None]] = for_tpu,
-) -> bytes:
-    """The training step of a compiled model as a serialized HLO module.
+def dense_step(model: keras.Model, part: DensePart) -> Callable[..., Any]:
+    """The training step of a compiled model behind its tables.
 
     Forward pass, loss, gradients of weights and of looked-up vectors, the update of
     the dense optimizer, metrics: what `fit` runs on one replica.
@@ -39,11 +34,11 @@ def lower(
     Args:
         model: the compiled model.
         part: its `dense_part`.
-        batch_size: rows of one replica.
-        forms: makes the context in which kernels take the forms of a platform.
 
-    Raises:
-        RefusedOpsError: ops that XLA cannot compile.
+    Returns:
+        A function of one tensor for every input of the part's network and for every label, in the
+        order of `keras.tree.flatten` of the model's outputs. It returns the loss, the gradients of
+        looked-up vectors and the metrics; slots of its own, so that it is no step of `fit`.
     """
     network = part.network
     optimizer = _dense_optimizer(model)
@@ -70,9 +65,29 @@ def lower(
         optimizer.apply(gradients[: len(weights)], weights)
         return loss, gradients[len(weights) :], model.compute_metrics(None, y, predicted)
 
+    return step
+
+
+def lower(
+    model: keras.Model,
+    part: DensePart,
+    batch_size: int,
+    forms: Callable[[], contextlib.AbstractContextManager[None]] = for_tpu,
+) -> bytes:
+    """`dense_step` as a serialized HLO module.
+
+    Args:
+        model: the compiled model.
+        part: its `dense_part`.
+        batch_size: rows of one replica.
+        forms: makes the context in which kernels take the forms of a platform.
+
+    Raises:
+        RefusedOpsError: ops that XLA cannot compile.
+    """
     # One argument per tensor: only so can shapes be compiled without a batch.
-    given = [*network.inputs, *keras.tree.flatten(labels)]
-    return _lowered(model, step, given, batch_size, forms)
+    tensors = [*part.network.inputs, *keras.tree.flatten(outputs_of(model))]
+    return _lowered(model, dense_step(model, part), tensors, batch_size, forms)
 
 
 def lower_scoring(
@@ -81,7 +96,7 @@ def lower_scoring(
     batch_size: int,
     forms: Callable[[], contextlib.AbstractContextManager[None]],
 ) -> bytes:
-    """What `predict` computes of a batch, as `lower` has what `fit` does."""
+    """What `predict` computes of a batch behind the tables, as `lower` has what `fit` does."""
 
     def scores(*tensors: Any) -> Any:
         return part(list(tensors), training=False)

@@ -7,6 +7,7 @@ from importlib import metadata
 
 import keras
 
+from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.distribution.ahead_of_time.compiling import (
     check_step,
     compile_step,
@@ -20,6 +21,7 @@ from rankup_keras.distribution.ahead_of_time.training_step import (
 )
 from rankup_keras.distribution.gpu.cards import Card, card_of
 from rankup_keras.kernels.program import made_for
+from rankup_keras.models.compiled_region import taken_by_xla
 from rankup_keras.models.dense_part import dense_part
 from rankup_keras.models.model_cost import measure
 
@@ -47,6 +49,8 @@ class GPUReport:
             model's compute dtype.
         refused: ops that XLA does not have.
         outside: layers whose lookups and updates are not part of the check.
+        plain: layers behind the tables for which `fit` runs a plain graph all the same: their
+            `supports_jit` is `False`.
 
     Example:
 
@@ -75,6 +79,7 @@ class GPUReport:
     rate: float = 1.0
     refused: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()
     training: bool = True
 
     @property
@@ -121,6 +126,10 @@ class GPUReport:
                 f"  left out lookups and updates of {', '.join(self.outside)}: they run outside of "
                 "the compiled function, and their tables need memory of their own"
             )
+        if self.plain:
+            lines.append(
+                f"  but      `fit` runs a plain graph: {', '.join(self.plain)} (`supports_jit`)"
+            )
         return "\n".join(lines)
 
 
@@ -138,8 +147,8 @@ def gpu_check(
     bound as what no step can beat.
 
     Args:
-        model: a compiled Functional model, built under the policy that it will
-            train with (`keras.config.set_dtype_policy("mixed_bfloat16")`).
+        model: a Functional model, for a training step a compiled one, built under the policy
+            that it will train with (`keras.config.set_dtype_policy("mixed_bfloat16")`).
         batch_size: int. Rows per GPU: the global batch size divided by the GPUs.
         card: `"h100"` (SXM), `"a100"` (80 GB) or `"l4"`. Defaults to `"h100"`.
         training: bool. `True` (default) for a step of `fit`, `False` for one of `predict`.
@@ -149,7 +158,8 @@ def gpu_check(
 
     Raises:
         ImportError: the compiler is not installed.
-        ValueError: the model is not compiled, or the card is unknown.
+        ValueError: the model is not compiled or not Functional, the card is unknown, or the
+            batch size is no positive integer.
 
     Example:
 
@@ -165,14 +175,20 @@ def gpu_check(
     ```
     """
     found = card_of(card)
-    check_step(model, batch_size)
+    check_step(model, batch_size, training)
     if not (_installed("jax") and any(map(_installed, PLUGINS))):
         raise ImportError(
             "`gpu_check` needs JAX and its CUDA plugin: pip install 'rankup-keras[gpu-check]'."
         )
     part = dense_part(model)
+    layers = [layer for layer in nested_layers(part.network) if layer.name not in part.tables]
     report = functools.partial(
-        GPUReport, found, batch_size, outside=left_out(model, part), training=training
+        GPUReport,
+        found,
+        batch_size,
+        outside=left_out(model, part),
+        plain=tuple(layer.name for layer in layers if not taken_by_xla(layer)),
+        training=training,
     )
     lowering = lower if training else lower_scoring
     try:

@@ -90,8 +90,17 @@ def graph_problems(place: Path, max_graph_bytes: int = MAX_GRAPH_BYTES) -> Itera
     graph = read_saved_model(place).meta_graphs[0].graph_def
     functions = graph.library.function
     forced = {f.signature.name for f in functions if f.attr["_XlaMustCompile"].b}
+    own: set[str] = set()
     for nodes in (graph.node, *(function.node_def for function in functions)):
         forced.update(node.name for node in nodes if node.attr["_XlaMustCompile"].b)
+        # On other devices than XLA's their kernels compile them, one by one.
+        own.update(node.op for node in nodes if node.op.startswith("Xla"))
+    if own:
+        yield (
+            "the graph has ops that XLA compiles, which a server refuses unless started with "
+            f"--xla_cpu_compilation_enabled: {sorted(own)[:5]}. Build the model to be exported "
+            "without them"
+        )
     if forced:
         yield (
             "the graph has functions under jit_compile=True, which a server refuses unless "

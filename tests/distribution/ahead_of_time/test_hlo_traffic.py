@@ -147,6 +147,13 @@ def test_a_loop_without_a_constant_bound_is_refused():
         count_traffic(loop(4, compare="direction=NE"))
 
 
+def test_a_loop_until_a_number_is_large_has_no_known_turns():
+    text = loop(1000).replace("s32[] constant(1000)", "f32[] constant(1000)")
+    with pytest.raises(ValueError, match=r"Loop 'w'.*no constant bound"):
+        count_kernels(text)
+    assert count_kernels(loop(1000)) == {"element-wise": (1000, count_traffic(loop(1000)).bytes)}
+
+
 def test_copies_branches_and_calls():
     def negation(name, result):
         head = f"%{name} (p: bf16[1024,128]) -> bf16[1024,128] {{"
@@ -165,6 +172,73 @@ def test_copies_branches_and_calls():
     )
     # The copy: one read, one fast write. The larger branch: both in main memory. The call.
     assert count_traffic(text) == Traffic(0, SIZE + 2 * SIZE + SIZE, SIZE + SIZE)
+
+
+def test_kernels_of_a_branch_are_those_of_the_largest_one():
+    plain = "f32[16,16]{1,0}"
+    others = f"""
+%small (p: f32[16,16]) -> f32[16,16] {{
+  %p = {plain} parameter(0)
+  ROOT %n = {plain} negate(%p)
+}}
+
+%large (p: f32[16,16]) -> f32[16,16] {{
+  %p = {plain} parameter(0)
+  %y = {plain} dot(%p, %p), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+  ROOT %n = {plain} negate(%y)
+}}
+"""
+    text = entry(
+        f"  %a = {plain} parameter(0)\n  %k = s32[] parameter(1)\n"
+        f"  ROOT %c = {plain} conditional(%k, %a, %a), branch_computations={{%small, %large}}",
+        others,
+    )
+    size = 16 * 16 * 4
+    assert count_kernels(text) == {"products": (1, 3 * size), "element-wise": (1, 2 * size)}
+    assert count_traffic(text).bytes == 5 * size
+    by_name = text.replace(
+        "branch_computations={%small, %large}",
+        "true_computation=%small, false_computation=%large",
+    )
+    assert count_kernels(by_name) == count_kernels(text)
+
+
+def test_a_fused_kernel_is_what_its_heaviest_op_is():
+    """As XLA prints them: a Triton product in a fusion of a fusion, and what only moves."""
+    plain = "f32[16,16]{1,0}"
+    others = f"""
+%product (p: f32[16,16], q: f32[16,16]) -> f32[16,16] {{
+  %p = {plain} parameter(0)
+  %q = {plain} parameter(1)
+  ROOT %y = {plain} dot(%p, %q), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+}}
+
+%outer (p: f32[16,16], q: f32[16,16]) -> f32[16] {{
+  %p = {plain} parameter(0)
+  %q = {plain} parameter(1)
+  %y = {plain} fusion(%p, %q), kind=kCustom, calls=%product
+  %zero = f32[] constant(0)
+  ROOT %sum = f32[16]{{0}} reduce(%y, %zero), dimensions={{1}}, to_apply=%add
+}}
+
+%moves (p: f32[16,16]) -> f32[16,16] {{
+  %p = {plain} parameter(0)
+  %t = f32[16,16]{{0,1}} transpose(%p), dimensions={{1,0}}
+  ROOT %c = {plain} copy(%t)
+}}
+"""
+    text = entry(
+        f"  %a = {plain} parameter(0)\n"
+        "  %s = f32[16]{0} fusion(%a, %a), kind=kCustom, calls=%outer, "
+        'backend_config={"kind":"__triton_gemm"}\n'
+        f"  ROOT %m = {plain} fusion(%a), kind=kInput, calls=%moves",
+        others,
+    )
+    size = 16 * 16 * 4
+    assert count_kernels(text) == {
+        "products": (1, 2 * size + 16 * 4),
+        "copies": (1, 2 * size),
+    }
 
 
 def test_kernels_of_a_gpu_are_counted_by_kind():

@@ -1,11 +1,16 @@
 """The part of a model behind its tables, and its training step as XLA takes it."""
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from rankup_keras import Categorical, FeatureSet, History, Numeric, RankMixer, optimizers
-from rankup_keras.distribution.ahead_of_time.training_step import RefusedOpsError, lower
+from rankup_keras.distribution.ahead_of_time.training_step import (
+    RefusedOpsError,
+    dense_step,
+    lower,
+)
 from rankup_keras.models.dense_part import dense_part
 
 
@@ -28,6 +33,31 @@ def test_the_step_is_lowered_with_its_update():
     hlo = lower(model, dense_part(model), 16)
     # Adam's kernel, the products in bfloat16 and one module.
     assert len(hlo) > 10_000
+    assert model.optimizer.iterations.numpy() == 0
+
+
+def test_the_step_updates_weights_and_returns_gradients_of_vectors():
+    model = make_model()
+    part = dense_part(model)
+    rng = np.random.default_rng(0)
+    tensors = [
+        tf.zeros((16, *t.shape[1:]), t.dtype)
+        if "int" in t.dtype
+        else tf.constant(rng.normal(size=(16, *t.shape[1:])), t.dtype)
+        for t in part.network.inputs
+    ]
+    step = dense_step(model, part)
+    before = [np.array(weight) for weight in part.network.trainable_variables]
+    losses = []
+    for _ in range(20):
+        loss, gradients, metrics = step(*tensors, tf.ones((16, 1)))
+        losses.append(float(loss))
+    assert losses[-1] < losses[0]
+    assert [g.shape for g in gradients] == [t.shape for t in tensors[: part.vectors]]
+    assert {"auc", "log_loss"} <= set(metrics)
+    after = part.network.trainable_variables
+    assert all(np.any(old != np.array(new)) for old, new in zip(before, after, strict=True))
+    # The model's own optimizer is untouched.
     assert model.optimizer.iterations.numpy() == 0
 
 

@@ -2,6 +2,7 @@
 
 import keras
 import pytest
+import tensorflow as tf
 
 from rankup_keras.distribution import GPUReport, gpu_check
 from rankup_keras.distribution.gpu import ahead_of_time
@@ -34,14 +35,59 @@ def test_kernels_run_one_after_the_other():
 
 
 def test_wrong_use():
+    model = make_model()
     with pytest.raises(ValueError, match="batch_size=0"):
-        gpu_check(make_model(), 0)
+        gpu_check(model, 0)
+    for size in (2.5, None, "64", True, (16,)):
+        with pytest.raises(ValueError, match=r"must be an integer\. Received: batch_size="):
+            gpu_check(model, size)
     with pytest.raises(ValueError, match="card='v100'"):
-        gpu_check(make_model(), 8, "v100")
+        gpu_check(model, 8, "v100")
+    with pytest.raises(ValueError, match=r"Functional.* Received: model=None"):
+        gpu_check(None, 8)
+    subclass = Subclass()
+    subclass.compile("adam", "mse")
+    with pytest.raises(ValueError, match=r"Functional.* Received: model=<Subclass"):
+        gpu_check(subclass, 8)
+    with pytest.raises(ValueError, match="must be compiled"):
+        gpu_check(keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]), 8)
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+        model = make_model()
+        with pytest.raises(ValueError, match="outside of the strategy's scope"):
+            gpu_check(model, 8)
 
 
-@pytest.mark.skipif(INSTALLED, reason="the compiler is installed")
-def test_without_the_compiler_it_says_what_to_install():
+class Subclass(keras.Model):
+    def call(self, x):
+        return x
+
+
+class Willful(keras.layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_jit = False
+
+    def call(self, x):
+        return 2 * x
+
+
+def test_a_step_that_fit_would_not_compile_says_so(monkeypatch):
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(1)(Willful(name="willful")(x)))
+    model.compile("adam", "mse")
+    monkeypatch.setattr(ahead_of_time, "_installed", lambda name: True)
+    found = {"arguments": 1, "outputs": 1, "aliased": 0, "temporary": 0, "code": 0}
+    text = "ENTRY %main () -> f32[] {\n  ROOT %a = f32[] iota()\n}"
+    monkeypatch.setattr(ahead_of_time, "compile_step", lambda *_: (found, text))
+    report = gpu_check(model, 8)
+    assert report.plain == ("willful",)
+    assert "`fit` runs a plain graph: willful (`supports_jit`)" in str(report)
+    assert gpu_check(make_model(), 8).plain == ()
+
+
+@pytest.mark.parametrize("there", [(), ("jax",), ahead_of_time.PLUGINS])
+def test_without_the_compiler_it_says_what_to_install(monkeypatch, there):
+    monkeypatch.setattr(ahead_of_time, "_installed", there.__contains__)
     with pytest.raises(ImportError, match=r"pip install 'rankup-keras\[gpu-check\]'"):
         gpu_check(make_model(), 8)
 
@@ -63,7 +109,10 @@ def test_the_compiler_takes_the_step():
 @pytest.mark.skipif(not INSTALLED, reason="needs the extra [gpu-check]")
 def test_a_norm_of_scoring_is_one_kernel():
     training = gpu_check(make_model(dtype="mixed_bfloat16"), 64)
-    found = gpu_check(make_model(dtype="mixed_bfloat16"), 64, training=False)
+    # Nothing of a step of `predict` is in the optimizer.
+    model = make_model(dtype="mixed_bfloat16")
+    model = type(model).from_config(model.get_config())
+    found = gpu_check(model, 64, training=False)
     assert found.model_flops == training.model_flops / 3
     assert found.memory < training.memory
     assert found.kernels["products"] < training.kernels["products"] / 2

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from rankup_keras.compat.xla import optimization_barrier
 from rankup_keras.serving import ExportError, export, load_session
 from rankup_keras.serving.exporting import export_check, session, warmup
 from rankup_keras.serving.exporting.description import ExportDescription
@@ -19,6 +20,17 @@ class Forced(keras.layers.Layer):
 
     def call(self, x):
         return tf.function(lambda x: tf.tanh(x) * 2, jit_compile=True)(x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@keras.saving.register_keras_serializable("tests")
+class Barrier(keras.layers.Layer):
+    """Has an op that XLA alone knows."""
+
+    def call(self, x):
+        return optimization_barrier(x)
 
     def compute_output_shape(self, shape):
         return shape
@@ -48,6 +60,14 @@ def published(path):
 def test_an_xla_only_op_is_not_published(tmp_path):
     with pytest.raises(ExportError, match="jit_compile=True") as caught:
         export(stand_in.make_small(layer=Forced()), tmp_path / "m", **FEW)
+    assert len(caught.value.problems) == 1
+    assert published(tmp_path / "m") == []
+
+
+def test_an_op_of_xla_is_not_published(tmp_path):
+    """Where XLA may compile, as in this process, it runs; in a server it need not be allowed to."""
+    with pytest.raises(ExportError, match=r"\['XlaOptimizationBarrier'\]") as caught:
+        export(stand_in.make_small(layer=Barrier()), tmp_path / "m", **FEW)
     assert len(caught.value.problems) == 1
     assert published(tmp_path / "m") == []
 
