@@ -12,7 +12,7 @@ import tensorflow as tf
 from rankup_keras.compat.mixed_in import MixedIn
 from rankup_keras.compat.tf_data import batches_of, distributed_by
 from rankup_keras.compat.xla import determinism_enabled
-from rankup_keras.models.batches_ahead import OPTIONS, BatchesAhead, devices_of_step
+from rankup_keras.models.batches_ahead import OPTIONS, BatchesAhead, devices_ahead
 from rankup_keras.models.compiled_region import CompiledRegion
 from rankup_keras.models.passes import Passes
 
@@ -90,7 +90,7 @@ class CompiledSteps(MixedIn):
             return super().predict(x, batch_size, *args, **kwargs)
 
     def _fed_ahead(self) -> contextlib.AbstractContextManager[None]:
-        devices = devices_of_step(self) if self._prefetch else []
+        devices = devices_ahead(self) if self._prefetch else []
         if not devices:
             return contextlib.nullcontext()
         return distributed_by(

@@ -376,7 +376,7 @@ def test_activations_can_be_tapped_by_name(trained):
 @pytest.mark.processes
 def test_replicas_train_alike_compiled_or_not_on_batches_that_they_can_share():
     program = Program(pathlib.Path(__file__).with_name("two_devices.py"))
-    said, steps, compiled, gauc, ahead, alike = program.communicate()[0].splitlines()
+    said, steps, compiled, gauc, ahead, alike, *more = program.communicate()[0].splitlines()
     assert said == (
         "`batch_size` is the global one and must be divisible by the strategy's 2 replicas. "
         "Received: batch_size=3. The next that is: 4."
@@ -388,3 +388,11 @@ def test_replicas_train_alike_compiled_or_not_on_batches_that_they_can_share():
     # Labels, ids, and what tells lengths: no replicas, then two. The same weights to the bit.
     assert ahead == "True 1 0 0 0+1 0+0 0+0"
     assert alike == "True", "missing labels leave the mean over the global batch"
+    places, experts = more
+    # Compiled where the weights lie, by default, under `tf.device` and in a strategy's scope.
+    (loss, _), *others = zip(places.split()[::2], places.split()[1::2], strict=True)
+    assert others == [(loss, "1"), (loss, "1")]
+    assert experts == (
+        "Layer 'block_1_network' (PerTokenMoE) has operations that XLA does not compile (replicas "
+        "compute something together"
+    )

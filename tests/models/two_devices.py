@@ -1,5 +1,6 @@
 """Arrays given to `fit` under two replicas, in a process of its own; prints what it says."""
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -62,9 +63,12 @@ def main():
     print(abs(found - float(gauc.result())) < 1e-6)
     ahead = trained(rows, False, ahead=True)
     print(all(map(np.array_equal, ahead.get_weights(), plain.get_weights())), *where_batches_are())
-    one_device = tf.distribute.get_strategy()
-    updates = [with_half_of_the_labels(rows, strategy) for strategy in (one_device, STRATEGY)]
-    print(max(np.abs(a - b).max() for a, b in zip(*updates, strict=True)) < 1e-5)
+    ways = [(tf.distribute.get_strategy(), False), (STRATEGY, False), (STRATEGY, True)]
+    alone, *updates = [with_half_of_the_labels(rows, *way) for way in ways]
+    pairs = [pair for update in updates for pair in zip(alone, update, strict=True)]
+    print(max(np.abs(a - b).max() for a, b in pairs) < 1e-5)
+    print(*on_the_other_device(rows))
+    print(experts_of_one_replica(rows))
 
 
 def where_batches_are():
@@ -80,7 +84,35 @@ def where_batches_are():
             yield "+".join(part.device[-1] for part in parts)
 
 
-def with_half_of_the_labels(rows, strategy):
+def on_the_other_device(rows):
+    """Losses of a batch where TensorFlow would put nothing by itself, and where weights lie."""
+    other = tf.distribute.OneDeviceStrategy("/cpu:1")
+    for scope in (contextlib.nullcontext(), tf.device("/cpu:1"), other.scope()):
+        keras.utils.set_random_seed(0)
+        features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)]).adapt(rows)
+        with scope:
+            model = rk.RankMixer(features, ["click"], token_dim=4, num_tokens=2, num_blocks=1)
+            model.compile(metrics=[], jit_compile=True)
+        loss = model.fit(rows, batch_size=12, shuffle=False, epochs=2, verbose=0).history["loss"]
+        yield f"{loss[-1]:.6f}"
+        yield model.trainable_variables[0].value.device[-1]
+
+
+def experts_of_one_replica(rows):
+    """What is said of a layer whose replicas wait for one another in it; a step before `fit`."""
+    features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)]).adapt(rows)
+    network = {"kind": "moe", "num_experts": 2, "target_share": 0.5}
+    with STRATEGY.scope():
+        model = rk.RankMixer(features, ["click"], 4, 2, num_blocks=1, ffn=network)
+        model.compile(metrics=[], jit_compile=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", ".*runs as a plain graph")
+        model.train_on_batch(rows)
+    (said,) = [str(w.message) for w in caught if "plain graph" in str(w.message)]
+    return said.split(", {{")[0]
+
+
+def with_half_of_the_labels(rows, strategy, compiled):
     """A step's loss and update, where labels are all in the second half of the batch."""
     rows = {**rows, "click": np.where(np.arange(12) < 6, np.nan, 1.0)}
     features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)]).adapt(rows)
@@ -88,7 +120,7 @@ def with_half_of_the_labels(rows, strategy):
     with strategy.scope():
         task = rk.Task("click", missing_labels="skip")
         model = rk.RankMixer(features, [task], token_dim=4, num_tokens=2, num_blocks=1)
-        model.compile(rk.optimizers.Split("sgd", "sgd"), jit_compile=False)
+        model.compile(rk.optimizers.Split("sgd", "sgd"), jit_compile=compiled)
     before = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
     history = model.fit(rows, batch_size=12, shuffle=False, verbose=0).history
     after = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
