@@ -89,8 +89,11 @@ def strategy(
         return with_even_batches(_tpu(tpu))
     if name == "mirrored":
         return with_even_batches(_mirrored(devices))
-    gpus = [] if name == "cpu" else tf.config.list_logical_devices("GPU")
-    return tf.distribute.OneDeviceStrategy(gpus[0].name if gpus else "/cpu:0")
+    if name == "cpu":
+        return tf.distribute.OneDeviceStrategy("/cpu:0")
+    # TensorFlow's for no strategy, which takes the one GPU. With `OneDeviceStrategy` ids would go
+    # to the GPU and back, and tables could not lie in host memory.
+    return tf.distribute.get_strategy()
 
 
 def _choose(tpu: str | None) -> str:
@@ -99,7 +102,7 @@ def _choose(tpu: str | None) -> str:
         return "multi_worker"
     if tpu or os.environ.get("TPU_NAME"):
         return "tpu"
-    return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one"
+    return "mirrored" if len(tf.config.get_visible_devices("GPU")) > 1 else "one"
 
 
 def _mirrored(devices: Sequence[str] | None) -> tf.distribute.Strategy:

@@ -2,7 +2,6 @@
 
 import contextlib
 import contextvars
-import functools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -53,10 +52,9 @@ def for_tpu() -> contextlib.AbstractContextManager[None]:
     return made_for("tpu")
 
 
-@functools.cache
 def has_accelerator() -> bool:
-    """Whether TensorFlow sees more than CPUs."""
-    return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
+    """Whether TensorFlow uses more than CPUs; a program may have hidden what the machine has."""
+    return any(device.device_type != "CPU" for device in tf.config.get_visible_devices())
 
 
 def on_host() -> contextlib.AbstractContextManager[Any]:

@@ -15,6 +15,7 @@ from rankup_keras.compat.xla import determinism_enabled
 from rankup_keras.models.batches_ahead import OPTIONS, BatchesAhead, devices_ahead
 from rankup_keras.models.compiled_region import CompiledRegion
 from rankup_keras.models.passes import Passes
+from rankup_keras.models.step_devices import devices_of_step
 
 # Rows of a batch where `fit`, `evaluate` and `predict` are told none.
 DEFAULT_BATCH = 32
@@ -138,5 +139,8 @@ def _compiles(asked: Any, model: Any) -> bool:
     if asked != "auto":
         return bool(asked)
     # TensorFlow has no XLA for Apple's GPUs, and not all of XLA is deterministic.
-    gpu = bool(tf.config.list_physical_devices("GPU")) and platform.system() != "Darwin"
-    return gpu and not determinism_enabled()
+    if platform.system() == "Darwin" or determinism_enabled():
+        return False
+    # A machine with GPUs may train on its CPU: they are hidden, or a strategy or device was asked
+    # for.
+    return all(tf.DeviceSpec.from_string(d).device_type == "GPU" for d in devices_of_step(model))

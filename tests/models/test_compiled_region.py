@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import rankup_keras as rk
+from rankup_keras.models import compiled_steps
 from tests.helpers.gpu_placement import waits_for_gpu
 
 ROWS, BATCH = 20, 8  # the last batch of an epoch is half a batch
@@ -115,6 +116,21 @@ def test_one_replica_trains_as_none(pair):
     with tf.distribute.MirroredStrategy(["cpu:0"]).scope():
         replicated = train(True, **SETTINGS)
     assert_same(pair[1], replicated, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("device", [None, "/cpu:0"])
+def test_by_default_it_compiles_where_weights_lie_on_a_gpu(monkeypatch, device):
+    with tf.device(device):
+        model = make_model("auto")
+    places = {v.value.device for v in model.trainable_variables}
+    on_gpu = all("GPU" in place for place in places)
+    # Whatever the machine has, which the program may hide or leave unused.
+    for ask in ("list_physical_devices", "list_logical_devices"):
+        gpu = tf.config.LogicalDevice("/device:GPU:0", "GPU")
+        monkeypatch.setattr(tf.config, ask, lambda kind=None, gpu=gpu: [gpu])
+    assert (model.compiled_region() is not None) is on_gpu
+    monkeypatch.setattr(compiled_steps, "devices_of_step", lambda model: ["/device:GPU:0"])
+    assert model.compiled_region() is not None
 
 
 def step_of(model, batch=BATCH, kind="train"):
