@@ -219,8 +219,9 @@ class CompiledRegion:
         compiled, batch = self._compiled[key], self._batch(x)
         if batch.shape[0] is not None:
             return self._called(compiled, arguments)
+        # Where the batch lies, which the host knows the shape of: placed there it would be copied.
+        rows = tf.shape(batch)[0]
         with tf.device("/cpu:0"):
-            rows = tf.shape(batch)[0]
             full = tf.maximum(rows, read_on_host(self._rows[key]))
             self._rows[key].assign(full)
             is_full = tf.equal(rows, full)

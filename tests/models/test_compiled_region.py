@@ -187,6 +187,15 @@ def test_nothing_waits_for_a_gpu(pair, seen_gpu, batch):
         assert waits_for_gpu(step_of(pair[1][0], batch, kind)[0]) == []
 
 
+@pytest.mark.parametrize("kind", ["train", "test"])
+def test_batches_that_come_ahead_are_not_fetched_back(seen_gpu, kind):
+    """Of a model whose first input is no id, which stays on the host."""
+    features = [rk.Numeric("price", normalize=None), rk.Numeric("age", normalize=None)]
+    model = rk.RankMixer(rk.FeatureSet(features), ["click"], 8, 2, num_blocks=1)
+    model.compile(jit_compile=True)
+    assert waits_for_gpu(step_of(model, None, kind)[0], ahead=True) == []
+
+
 def test_a_step_of_ftrl_waits_for_no_gpu(seen_gpu):
     model = make_model(True, optimizer=rk.optimizers.Split("ftrl", "adam"))
     assert waits_for_gpu(step_of(model)[0]) == []
