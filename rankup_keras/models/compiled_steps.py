@@ -12,7 +12,12 @@ import tensorflow as tf
 from rankup_keras.compat.mixed_in import MixedIn
 from rankup_keras.compat.tf_data import batches_of, distributed_by
 from rankup_keras.compat.xla import determinism_enabled
-from rankup_keras.models.batches_ahead import OPTIONS, BatchesAhead, devices_ahead
+from rankup_keras.models.batches_ahead import (
+    BatchesAhead,
+    devices_ahead,
+    left_on_host,
+    reads_for_itself,
+)
 from rankup_keras.models.compiled_region import CompiledRegion
 from rankup_keras.models.passes import Passes
 from rankup_keras.models.step_devices import devices_of_step
@@ -77,27 +82,31 @@ class CompiledSteps(MixedIn):
 
     def fit(self, x: Any, y: Any, batch_size: int | None, **kwargs: Any) -> Any:
         self._expect("train", x, batch_size)
-        with self._fed_ahead():
+        with self._fed():
             return super().fit(x, y, batch_size, **kwargs)
 
     def evaluate(self, x: Any, y: Any, batch_size: int | None, *args: Any, **kwargs: Any) -> Any:
         self._expect("test", x, batch_size)
-        with self._fed_ahead():
+        with self._fed():
             return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         self._expect("test", x, batch_size)
-        with self._fed_ahead():
+        with self._fed():
             return super().predict(x, batch_size, *args, **kwargs)
 
-    def _fed_ahead(self) -> contextlib.AbstractContextManager[None]:
+    def _fed(self) -> contextlib.AbstractContextManager[None]:
+        """Within it ids reach a step on the host, which computes with them; see `BatchesAhead`."""
+        strategy = self.distribute_strategy
         devices = devices_ahead(self) if self._prefetch else []
-        if not devices:
-            return contextlib.nullcontext()
-        return distributed_by(
-            self.distribute_strategy,
-            lambda distribute, dataset: BatchesAhead(distribute(dataset, OPTIONS), devices),
-        )
+        if devices:
+            return distributed_by(
+                strategy,
+                lambda distribute, data: BatchesAhead(left_on_host(distribute, data), devices),
+            )
+        if reads_for_itself(strategy):
+            return distributed_by(strategy, left_on_host)
+        return contextlib.nullcontext()
 
     def compiled_region(self) -> CompiledRegion | None:
         """What is compiled, made when it is first asked for; `None` where nothing is."""

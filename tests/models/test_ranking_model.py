@@ -385,8 +385,8 @@ def test_replicas_train_alike_compiled_or_not_on_batches_that_they_can_share():
     # Each replica compiles its half of a full batch, once, and trains as without.
     assert compiled == "4 True 2"
     assert gauc == "True", "each replica counts its own rows"
-    # Labels, ids, and what tells lengths: no replicas, then two. The same weights to the bit.
-    assert ahead == "True 1 0 0 0+1 0+0 0+0"
+    # Labels, ids, and what tells lengths: no replicas, two, not ahead. The same weights to the bit.
+    assert ahead == "True 1 0 0 0+1 0+0 0+0 0+0 0+0 0+0"
     assert alike == "True", "missing labels leave the mean over the global batch"
     places, experts = more
     # Compiled where the weights lie, by default, under `tf.device` and in a strategy's scope.

@@ -62,7 +62,7 @@ def main():
     gauc.update_state(rows["click"], compiled(encoded)["click"])
     print(abs(found - float(gauc.result())) < 1e-6)
     ahead = trained(rows, False, ahead=True)
-    print(all(map(np.array_equal, ahead.get_weights(), plain.get_weights())), *where_batches_are())
+    print(all(map(np.array_equal, ahead.get_weights(), plain.get_weights())), *where_batches_are(plain))
     ways = [(tf.distribute.get_strategy(), False), (STRATEGY, False), (STRATEGY, True)]
     alone, *updates = [with_half_of_the_labels(rows, *way) for way in ways]
     pairs = [pair for update in updates for pair in zip(alone, update, strict=True)]
@@ -71,14 +71,17 @@ def main():
     print(experts_of_one_replica(rows))
 
 
-def where_batches_are():
-    """Devices of a batch that was placed ahead: labels, ids, events; without replicas and with."""
+def where_batches_are(model):
+    """Devices of labels, ids, events: placed ahead without replicas and with, then not ahead."""
     x = {"encoded_ids": np.zeros((4, 1), np.int32), "encoded_events": np.zeros((4, 2), np.float32)}
     data = tf.data.Dataset.from_tensors((x, np.zeros((4, 1), np.float32))).unbatch().batch(4)
     data = data.repeat(2)
     distributed = STRATEGY.experimental_distribute_dataset(data, OPTIONS)
-    for source, devices in ((data, ["/cpu:1"]), (distributed, ["/cpu:0", "/cpu:1"])):
-        x, y = next(iter(BatchesAhead(source, devices)))
+    with model._fed():
+        fed = STRATEGY.experimental_distribute_dataset(data)
+    ahead = BatchesAhead(data, ["/cpu:1"]), BatchesAhead(distributed, ["/cpu:0", "/cpu:1"])
+    for batches in (*ahead, fed):
+        x, y = next(iter(batches))
         for value in (y, x["encoded_ids"], x["encoded_events"]):
             parts = STRATEGY.experimental_local_results(value)
             yield "+".join(part.device[-1] for part in parts)
