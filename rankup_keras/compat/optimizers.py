@@ -1,5 +1,6 @@
 """What a Keras optimizer keeps of its variables, for optimizers that update rows."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,16 @@ def slot(optimizer: Any, name: str, variable: Any) -> Any:
     Keras 3.15.1. It can go once an optimizer gives its slots by name.
     """
     return getattr(optimizer, f"_{name}")[variable_index(optimizer, variable)]
+
+
+def slots_beside(optimizer: Any, variable: Any) -> contextlib.AbstractContextManager[Any]:
+    """Within it an optimizer's variables are made where another one lies, as Keras makes slots.
+
+    Keras does so for slots of a variable's own shape, in `add_variable_from_reference`; no public
+    method does it for others. Read in Keras 3.15.1. It can go once that one takes a shape.
+    """
+    value = getattr(variable, "value", variable)
+    return optimizer._distribution_strategy.extended.colocate_vars_with(value)
 
 
 def known_gradients(

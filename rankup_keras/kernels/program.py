@@ -57,6 +57,28 @@ def has_accelerator() -> bool:
     return any(device.device_type != "CPU" for device in tf.config.get_visible_devices())
 
 
+def default_device() -> str:
+    """Where TensorFlow by itself puts what a GPU can compute."""
+    kinds = (tf.config.list_logical_devices(kind) for kind in ("GPU", "CPU"))
+    return next(str(devices[0].name) for devices in kinds if devices)
+
+
+def is_device(name: str, other: str) -> bool:
+    """Whether two names are those of one device of this process."""
+    first, second = map(tf.DeviceSpec.from_string, (name, other))
+    return (first.device_type, first.device_index) == (second.device_type, second.device_index)
+
+
+def beside(variable: Any) -> contextlib.AbstractContextManager[Any]:
+    """Where few rows of a variable are computed that lies in host memory: there.
+
+    By itself TensorFlow would take the rows to the GPU and back.
+    """
+    on_cpu = tf.DeviceSpec.from_string(variable.device).device_type == "CPU"
+    far = on_cpu and not is_device(variable.device, default_device()) and not in_xla()
+    return tf.device(variable.device) if far else contextlib.nullcontext()
+
+
 def on_host() -> contextlib.AbstractContextManager[Any]:
     """Where ids are computed: where they come from, until rows are read.
 

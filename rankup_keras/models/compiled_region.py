@@ -20,7 +20,6 @@ from rankup_keras.models.missing_labels import known_shares
 from rankup_keras.models.step_devices import (
     devices_of_step,
     has_strategy,
-    on_device_of,
     one_replica,
 )
 from rankup_keras.optimizers import Split
@@ -218,7 +217,7 @@ class CompiledRegion:
     def _if_full(self, key: str, function: Callable[..., Any], arguments: Any, x: Any) -> Any:
         compiled, batch = self._compiled[key], self._batch(x)
         if batch.shape[0] is not None:
-            return self._called(compiled, arguments)
+            return compiled(*arguments)
         # Where the batch lies, which the host knows the shape of: placed there it would be copied.
         rows = tf.shape(batch)[0]
         with tf.device("/cpu:0"):
@@ -230,11 +229,7 @@ class CompiledRegion:
             with made_for("plain"):
                 return function(*arguments)
 
-        return tf.cond(is_full, lambda: self._called(compiled, arguments), plain)
-
-    def _called(self, compiled: Callable[..., Any], arguments: Any) -> Any:
-        with on_device_of(self.model):
-            return compiled(*arguments)
+        return tf.cond(is_full, lambda: compiled(*arguments), plain)
 
     def _vectors(self) -> list[Any]:
         return self.part.network.inputs[: self.part.vectors]

@@ -14,7 +14,9 @@ from rankup_keras.metrics import LabelledRows
 from rankup_keras.metrics.labelled_rows import known_labels
 from rankup_keras.models.sampled_labels import among_kept, without_rates
 
-_SHARES: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar("shares", default={})
+_SHARES: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar(
+    "shares", default=None
+)
 
 
 class SkipsMissingLabels(MixedIn):
@@ -109,7 +111,7 @@ def labelled_rows(
         weight = _weight_of(name, weights, label)
         if name in skipping:
             label, known = known_labels(label)
-            share = _SHARES.get().get(name)
+            share = (_SHARES.get() or {}).get(name)
             share = _global_mean(known) if share is None else share
             weight = ops.divide_no_nan(weight * known, share)
         found_labels[name], found_weights[name] = label, weight

@@ -6,7 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from rankup_keras.compat.mixed_in import MixedIn
 from rankup_keras.compat.xla import RefusedByXLAError
+from rankup_keras.kernels.program import default_device, is_device
 
 
 def has_strategy(model: Any) -> bool:
@@ -31,25 +33,39 @@ def devices_of_step(model: Any) -> list[str]:
     return places[:1] or [default_device()]
 
 
-def default_device() -> str:
-    """Where TensorFlow by itself puts what a GPU can compute."""
-    kinds = (tf.config.list_logical_devices(kind) for kind in ("GPU", "CPU"))
-    return next(str(devices[0].name) for devices in kinds if devices)
-
-
 def on_device_of(model: Any) -> contextlib.AbstractContextManager[Any]:
-    """Where a function that XLA compiles is called: TensorFlow does not look at its variables.
+    """Where a model's steps are traced that was made on another device than TensorFlow's first.
 
-    A strategy tells its replicas' devices by itself.
+    What has no variable of the model goes there too, and XLA's functions, of which TensorFlow does
+    not look at the variables. A strategy tells its replicas' devices by itself.
     """
-    (device, *_) = devices_of_step(model)
-    elsewhere = not has_strategy(model) and _spec(device) != _spec(default_device())
+    device = devices_of_step(model)[0]
+    elsewhere = not has_strategy(model) and not is_device(device, default_device())
     return tf.device(device) if elsewhere else contextlib.nullcontext()
 
 
-def _spec(device: str) -> tuple[str | None, int | None]:
-    spec = tf.DeviceSpec.from_string(device)
-    return spec.device_type, spec.device_index
+class StepsWhereWeightsLie(MixedIn):
+    """Mixed into a Functional model, makes and traces its steps on the device of its weights."""
+
+    def make_train_function(self, force: bool = False) -> Any:
+        with on_device_of(self):
+            return super().make_train_function(force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        with on_device_of(self):
+            return super().make_test_function(force)
+
+    def train_step(self, data: Any) -> Any:
+        with on_device_of(self):
+            return super().train_step(data)
+
+    def test_step(self, data: Any) -> Any:
+        with on_device_of(self):
+            return super().test_step(data)
+
+    def predict_step(self, data: Any) -> Any:
+        with on_device_of(self):
+            return super().predict_step(data)
 
 
 class OneReplica(tf.distribute.ReplicaContext):

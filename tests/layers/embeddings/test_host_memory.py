@@ -21,5 +21,16 @@ def test_tables_that_do_not_fit_lie_on_the_host(monkeypatch, caplog, memory, say
     assert table.shape == (100, 8)
     assert ("The tables of layer" in caplog.text) is says
     if says:
+        assert "They lie in host memory" in caplog.text
         assert "CPU:0" in table.value.device
         assert layer(tf.constant([[1]]))["shared"].shape == (1, 8)
+
+
+def test_where_replicas_hold_the_tables_it_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(host_memory, "has_accelerator", lambda: True)
+    monkeypatch.setattr(host_memory, "gpu_memory", lambda: 3_000)
+    layer = FieldEmbedding([TableSpec("item", rows=100)], [FieldSpec("item", "item", start=0)], 8)
+    with caplog.at_level(logging.WARNING), tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        layer.build()
+    assert "each replica's GPU holds all tables" in caplog.text
+    assert "They lie in host memory" not in caplog.text
