@@ -70,10 +70,13 @@ def is_device(name: str, other: str) -> bool:
 
 
 def beside(variable: Any) -> contextlib.AbstractContextManager[Any]:
-    """Where few rows of a variable are computed that lies in host memory: there.
+    """Where to compute with a variable that lies in host memory: there.
 
-    By itself TensorFlow would take the rows to the GPU and back.
+    By itself TensorFlow would take its rows to the GPU and back, and a whole one, read or written,
+    may not fit there.
     """
+    if isinstance(variable, tf.distribute.DistributedValues):
+        return contextlib.nullcontext()  # replicas have it on their devices
     on_cpu = tf.DeviceSpec.from_string(variable.device).device_type == "CPU"
     far = on_cpu and not is_device(variable.device, default_device()) and not in_xla()
     return tf.device(variable.device) if far else contextlib.nullcontext()

@@ -203,6 +203,10 @@ class RowSparse(ClipsNamedRows):
         for index, variable in enumerate(self.variables):
             write_variable(store, str(index), variable)
 
+    def load_own_variables(self, store: Any) -> None:
+        with beside(self.variables[-1].value):  # a slot, which lies beside its table
+            super().load_own_variables(store)
+
     def _refuse_dense_passes(self) -> None:
         for option, problem in (
             ("weight_decay", "passes over every row; give the layer an `embeddings_regularizer`"),
