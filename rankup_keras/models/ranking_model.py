@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from rankup_keras.compat.cloning import RefusesGraphClone
+from rankup_keras.compat.optimizers import scale_by_rows
 from rankup_keras.compat.trainer import (
     BuildsBeforeTracing,
     StepsFromAnyIterator,
@@ -191,6 +192,7 @@ class RankingModel(
             **kwargs,
         )
         warn_of_dense_passes(self)
+        scale_by_rows(self.optimizer)
         with self.distribute_strategy.scope():
             self._grouped = GroupedMetrics([metrics, weighted_metrics], self.features)
         for layer in self.layers:
