@@ -109,16 +109,22 @@ def devices_ahead(model: Any) -> list[str]:
     """The devices that batches can be copied to ahead of a compiled model's step; none if none."""
     if model.run_eagerly or model.steps_per_execution > 1:
         return []
-    reads_here = reads_for_itself(model.distribute_strategy) or not has_strategy(model)
-    return devices_of_step(model) if reads_here else []
-
-
-def reads_for_itself(strategy: Any) -> bool:
-    """Whether a strategy reads for this process's GPUs alone, and not for other workers or TPUs."""
+    # Others read together with other workers, or are a TPU's.
     kinds = tf.distribute.MirroredStrategy | tf.distribute.OneDeviceStrategy
+    copied = isinstance(model.distribute_strategy, kinds) or not has_strategy(model)
+    return devices_of_step(model) if copied else []
+
+
+def reads_to_gpus(strategy: Any) -> bool:
+    """Whether a strategy takes batches to its GPUs if it is not told to leave them on the host."""
+    kinds = (
+        tf.distribute.MirroredStrategy
+        | tf.distribute.MultiWorkerMirroredStrategy
+        | tf.distribute.OneDeviceStrategy
+    )
     return isinstance(strategy, kinds)
 
 
 def left_on_host(distribute: Callable[..., Any], dataset: Any) -> Any:
-    """The dataset that a strategy makes, whose batches it does not take to the GPUs."""
+    """The dataset that such a strategy makes, told so."""
     return distribute(dataset, OPTIONS)

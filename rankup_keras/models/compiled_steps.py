@@ -16,7 +16,7 @@ from rankup_keras.models.batches_ahead import (
     BatchesAhead,
     devices_ahead,
     left_on_host,
-    reads_for_itself,
+    reads_to_gpus,
 )
 from rankup_keras.models.compiled_region import CompiledRegion
 from rankup_keras.models.passes import Passes
@@ -104,7 +104,7 @@ class CompiledSteps(MixedIn):
                 strategy,
                 lambda distribute, data: BatchesAhead(left_on_host(distribute, data), devices),
             )
-        if reads_for_itself(strategy):
+        if reads_to_gpus(strategy):
             return distributed_by(strategy, left_on_host)
         return contextlib.nullcontext()
 
