@@ -40,7 +40,7 @@ def strategy(
     | `"mirrored"` | all GPUs of this machine, or `devices` |
     | `"multi_worker"` | all machines of `TF_CONFIG`, all GPUs of each |
     | `"tpu"` | the TPU at `tpu`, `TPU_NAME` or in this machine |
-    | `"auto"` | `"multi_worker"` if `TF_CONFIG` names several workers; else `"tpu"` if `tpu` or `TPU_NAME` is given; else `"mirrored"` with several GPUs; else the one GPU or CPU |
+    | `"auto"` | `"multi_worker"` if `TF_CONFIG` names several workers; else `"tpu"` if `tpu` or `TPU_NAME` is given; else `"mirrored"` with several GPUs; else the one GPU or CPU, as without a strategy |
 
     `"multi_worker"` must be asked for before TensorFlow has run anything. It
     patches Keras's `fit` (`compat/multi_worker.py`), checks every few seconds that

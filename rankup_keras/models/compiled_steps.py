@@ -50,6 +50,14 @@ class CompiledSteps(MixedIn):
                 "`rows_per_pass` is for CPUs and GPUs. Under a TPUStrategy use smaller batches. "
                 f"Received: rows_per_pass={self._rows_per_pass}."
             )
+        several = kwargs.get("steps_per_execution", 1)
+        replicas = strategy.num_replicas_in_sync
+        if isinstance(strategy, tf.distribute.MirroredStrategy) and replicas > 1 and several != 1:
+            raise ValueError(
+                "`steps_per_execution` must be 1 under a MirroredStrategy of several replicas, "
+                "where Keras 3.15.1 cannot read several batches in one function. "
+                f"Received: steps_per_execution={several!r}, {replicas} replicas."
+            )
         # Keras compiles a whole step or nothing.
         super().compile(*args, jit_compile=False, **kwargs)
 

@@ -70,6 +70,7 @@ def main():
     print(max(np.abs(a - b).max() for a, b in pairs) < 1e-5)
     print(*on_the_other_device(rows))
     print(experts_of_one_replica(rows))
+    print(*several_steps(rows), sep=" | ")
 
 
 def where_batches_are(model):
@@ -118,6 +119,24 @@ def experts_of_one_replica(rows):
         model.train_on_batch(rows)
     (said,) = [str(w.message) for w in caught if "plain graph" in str(w.message)]
     return said.split(", {{")[0]
+
+
+def several_steps(rows):
+    """What is said of several steps in one function, and what Keras's own model does."""
+    features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)]).adapt(rows)
+    with STRATEGY.scope():
+        model = rk.RankMixer(features, ["click"], 4, 2, num_blocks=1)
+        inputs = keras.Input((1,))
+        plain = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+        plain.compile("sgd", "mse", steps_per_execution=2, jit_compile=False)
+    try:
+        model.compile(steps_per_execution=2)
+    except ValueError as error:
+        yield error
+    try:
+        plain.fit(np.ones((16, 1)), np.ones((16, 1)), batch_size=4, verbose=0)
+    except tf.errors.InvalidArgumentError as error:
+        yield type(error).__name__
 
 
 def with_half_of_the_labels(rows, strategy, compiled):
