@@ -66,18 +66,20 @@ class RefusedByXLAError(ValueError):
 
 
 def lowered(
-    function: Callable[..., Any], specs: Sequence[tf.TensorSpec], device: str = "/device:CPU:0"
+    function: Callable[..., Any], specs: Sequence[tf.TensorSpec], device: str | None = None
 ) -> bytes:
     """A function of tensors as XLA reads it, a serialized HLO module, before it is compiled.
 
     Args:
         function: of one tensor for every spec.
         specs: static shapes.
-        device: where its variables lie.
+        device: where its variables lie. Defaults to the first GPU, or the CPU.
 
     Raises:
         RefusedByXLAError: it has ops that XLA does not have, or needs shapes not known.
     """
+    gpus = tf.config.list_logical_devices("GPU")
+    device = device or (gpus[0].name if gpus else "/device:CPU:0")
     with warnings.catch_warnings():
         # The replacement, `platform_name`, does not take functions that read variables.
         warnings.filterwarnings("ignore", "device_name is being deprecated")

@@ -21,7 +21,9 @@ tf.config.set_logical_device_configuration(
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 import rankup_keras as rk  # noqa: E402
+from rankup_keras.distribution.ahead_of_time.training_step import lower  # noqa: E402
 from rankup_keras.models.batches_ahead import OPTIONS, BatchesAhead  # noqa: E402
+from rankup_keras.models.dense_part import dense_part  # noqa: E402
 
 # One for the process: the collectives of two would be taken for each other's.
 STRATEGY = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
@@ -93,7 +95,8 @@ def on_the_other_device(rows):
     """Losses of a batch where TensorFlow would put nothing by itself, and where weights lie."""
     other = tf.distribute.OneDeviceStrategy("/cpu:1")
     rows = {**rows, "buy": rows["click"]}
-    for scope in (contextlib.nullcontext(), tf.device("/cpu:1"), other.scope()):
+    strategy = other.scope()
+    for scope in (contextlib.nullcontext(), tf.device("/cpu:1"), strategy):
         keras.utils.set_random_seed(0)
         features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)]).adapt(rows)
         with scope:
@@ -105,6 +108,8 @@ def on_the_other_device(rows):
         weights = [*model.variables, *model.optimizer.variables]
         (device,) = {v.value.device for v in weights if "metric" not in v.path}
         yield device[-1]
+        if scope is not strategy:  # what `gpu_check` compiles
+            yield len(lower(model, dense_part(model), 4)) > 1000
 
 
 def experts_of_one_replica(rows):

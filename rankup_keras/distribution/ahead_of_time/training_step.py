@@ -10,6 +10,7 @@ import tensorflow as tf
 from rankup_keras.compat.xla import RefusedByXLAError, lowered
 from rankup_keras.kernels.program import for_tpu
 from rankup_keras.models.dense_part import DensePart, outputs_of
+from rankup_keras.models.step_devices import devices_of_step, has_strategy, on_device_of
 from rankup_keras.optimizers import Split
 
 
@@ -46,15 +47,17 @@ def lower(
         RefusedOpsError: ops that XLA cannot compile.
     """
     network = part.network
-    optimizer = _dense_optimizer(model)
     weights = network.trainable_variables
-    optimizer.build(weights)
-    # Builds the loss and the metrics, whose variables must not be made while tracing.
-    few = keras.tree.map_structure(
-        lambda t: tf.zeros((2, *t.shape[1:]), t.dtype), outputs_of(model)
-    )
-    model.compute_loss(None, few, few)
-    model.compute_metrics(None, few, few)
+    device = None if has_strategy(model) else devices_of_step(model)[0]
+    with on_device_of(model):
+        optimizer = _dense_optimizer(model)
+        optimizer.build(weights)
+        # Builds the loss and the metrics, whose variables must not be made while tracing.
+        few = keras.tree.map_structure(
+            lambda t: tf.zeros((2, *t.shape[1:]), t.dtype), outputs_of(model)
+        )
+        model.compute_loss(None, few, few)
+        model.compute_metrics(None, few, few)
 
     def spec(tensor: Any) -> tf.TensorSpec:
         return tf.TensorSpec((batch_size, *tensor.shape[1:]), tensor.dtype)
@@ -78,7 +81,7 @@ def lower(
 
     try:
         with forms():
-            return lowered(step, specs)
+            return lowered(step, specs, device)
     except RefusedByXLAError as error:
         if not error.ops:
             raise

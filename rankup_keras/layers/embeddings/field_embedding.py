@@ -1,5 +1,6 @@
 """Every field of a table set, looked up at once."""
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -126,7 +127,8 @@ class FieldEmbedding(FieldLookup):
             write_variable(store, str(index), variable)
 
     def load_own_variables(self, store: Any) -> None:
-        with beside(self.table_variables[0].value):
+        # Where it is not built, Keras says so.
+        with beside(self.table_variables[0].value) if self.built else contextlib.nullcontext():
             super().load_own_variables(store)
 
     def restricted(self, fields: Sequence[FieldSpec], name: str | None = None) -> "FieldEmbedding":
