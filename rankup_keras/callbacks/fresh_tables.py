@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.compat.optimizers import slots_of
+from rankup_keras.kernels.program import beside
 from rankup_keras.layers.embeddings import FieldEmbedding
 from rankup_keras.layers.embeddings.initializers import in_pieces
 from rankup_keras.optimizers.split import part_of
@@ -133,8 +134,9 @@ class FreshTables(keras.callbacks.Callback):
         for layer in self._layers:
             initializer = in_pieces(layer.embeddings_initializer)
             for variable in layer.table_variables:
-                variable.assign(initializer(variable.shape, dtype=variable.dtype))
-                self._restart_slots(variable)
+                with beside(variable.value):
+                    variable.assign(initializer(variable.shape, dtype=variable.dtype))
+                    self._restart_slots(variable)
 
     def _restart_slots(self, variable: Any) -> None:
         optimizer = part_of(self.model.optimizer, variable)

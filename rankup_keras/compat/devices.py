@@ -1,6 +1,7 @@
 """How much memory TensorFlow has on a GPU."""
 
 from tensorflow.python.client import device_lib
+from tensorflow.python.eager import context
 
 
 def gpu_memory() -> int | None:
@@ -9,5 +10,8 @@ def gpu_memory() -> int | None:
     `tf.config.experimental.get_memory_info` tells what is used, not what there is. Read in
     TensorFlow 2.21.0. It can go once a public function tells a device's memory.
     """
-    found = [d.memory_limit for d in device_lib.list_local_devices() if d.device_type == "GPU"]
-    return min(found, default=None)
+    # The list is made by making the devices. Without the program's own settings it would take all
+    # memory of GPUs that are hidden or grow as asked for, and fail where the second one is the
+    # first that is visible.
+    devices = device_lib.list_local_devices(context.context().config)
+    return min((d.memory_limit for d in devices if d.device_type == "GPU"), default=None)

@@ -1,9 +1,11 @@
 """What a Keras optimizer keeps of its variables, for optimizers that update rows."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from rankup_keras.compat.mixed_in import MixedIn
 
@@ -27,6 +29,16 @@ def slot(optimizer: Any, name: str, variable: Any) -> Any:
     return getattr(optimizer, f"_{name}")[variable_index(optimizer, variable)]
 
 
+def slots_beside(optimizer: Any, variable: Any) -> contextlib.AbstractContextManager[Any]:
+    """Within it an optimizer's variables are made where another one lies, as Keras makes slots.
+
+    Keras does so for slots of a variable's own shape, in `add_variable_from_reference`; no public
+    method does it for others. Read in Keras 3.15.1. It can go once that one takes a shape.
+    """
+    value = getattr(variable, "value", variable)
+    return optimizer._distribution_strategy.extended.colocate_vars_with(value)
+
+
 def known_gradients(
     optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
@@ -44,6 +56,24 @@ def without_loss_scaling(optimizer: Any) -> Any:
     """The optimizer that Keras's `LossScaleOptimizer` wraps, or the one given."""
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     return optimizer.inner_optimizer if scaled else optimizer
+
+
+def scale_by_rows(optimizer: Any) -> None:
+    """Makes a `LossScaleOptimizer` look for infinity in the rows that gradients name alone.
+
+    Keras makes a tensor of all rows of the table for it, at every step. Its `check_finite` is
+    replaced on the instance, since Keras makes that itself in `compile`. Read in Keras 3.15.1. It
+    can go once `check_finite` takes `tf.IndexedSlices` as they are.
+    """
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return
+    check = type(optimizer).check_finite
+
+    def check_finite(grads: Any) -> Any:
+        rows = [g.values if isinstance(g, tf.IndexedSlices) else g for g in grads]
+        return check(optimizer, rows)
+
+    optimizer.check_finite = check_finite
 
 
 class ClipsNamedRows(MixedIn):

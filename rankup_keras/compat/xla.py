@@ -55,26 +55,31 @@ class RefusedByXLAError(ValueError):
         nodes: names of the nodes of the graph that the message is about.
     """
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception | str) -> None:
         text = str(error)
         self.ops = sorted(set(re.findall(r"(\w+) \(No registered '\w+' OpKernel for XLA", text)))
         self.nodes = re.findall(r"\{\{node ([^}]*)\}\}", text)
-        first = (text.strip().splitlines() or [type(error).__name__])[0]
+        # Keras puts the call of a layer above what was raised in it.
+        lines = [line for line in text.splitlines() if line and "encountered when" not in line]
+        first = re.sub(r"\x1b\[\d*m", "", lines[0]) if lines else type(error).__name__
         super().__init__(", ".join(self.ops) or first[:300])
 
 
-def lowered(function: Callable[..., Any], specs: Sequence[tf.TensorSpec]) -> bytes:
+def lowered(
+    function: Callable[..., Any], specs: Sequence[tf.TensorSpec], device: str | None = None
+) -> bytes:
     """A function of tensors as XLA reads it, a serialized HLO module, before it is compiled.
 
     Args:
         function: of one tensor for every spec.
         specs: static shapes.
+        device: where its variables lie. Defaults to the first GPU, or the CPU.
 
     Raises:
         RefusedByXLAError: it has ops that XLA does not have, or needs shapes not known.
     """
     gpus = tf.config.list_logical_devices("GPU")
-    device = gpus[0].name if gpus else "/device:CPU:0"
+    device = device or (gpus[0].name if gpus else "/device:CPU:0")
     with warnings.catch_warnings():
         # The replacement, `platform_name`, does not take functions that read variables.
         warnings.filterwarnings("ignore", "device_name is being deprecated")

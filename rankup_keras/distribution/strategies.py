@@ -40,7 +40,7 @@ def strategy(
     | `"mirrored"` | all GPUs of this machine, or `devices` |
     | `"multi_worker"` | all machines of `TF_CONFIG`, all GPUs of each |
     | `"tpu"` | the TPU at `tpu`, `TPU_NAME` or in this machine |
-    | `"auto"` | `"multi_worker"` if `TF_CONFIG` names several workers; else `"tpu"` if `tpu` or `TPU_NAME` is given; else `"mirrored"` with several GPUs; else the one GPU or CPU |
+    | `"auto"` | `"multi_worker"` if `TF_CONFIG` names several workers; else `"tpu"` if `tpu` or `TPU_NAME` is given; else `"mirrored"` with several GPUs; else the one GPU or CPU, as without a strategy |
 
     `"multi_worker"` must be asked for before TensorFlow has run anything. It
     patches Keras's `fit` (`compat/multi_worker.py`), checks every few seconds that
@@ -89,8 +89,11 @@ def strategy(
         return with_even_batches(_tpu(tpu))
     if name == "mirrored":
         return with_even_batches(_mirrored(devices))
-    gpus = [] if name == "cpu" else tf.config.list_logical_devices("GPU")
-    return tf.distribute.OneDeviceStrategy(gpus[0].name if gpus else "/cpu:0")
+    if name == "cpu":
+        return tf.distribute.OneDeviceStrategy("/cpu:0")
+    # TensorFlow's for no strategy, which takes the one GPU. With `OneDeviceStrategy` ids would go
+    # to the GPU and back, and tables could not lie in host memory.
+    return tf.distribute.get_strategy()
 
 
 def _choose(tpu: str | None) -> str:
@@ -99,7 +102,7 @@ def _choose(tpu: str | None) -> str:
         return "multi_worker"
     if tpu or os.environ.get("TPU_NAME"):
         return "tpu"
-    return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one"
+    return "mirrored" if len(tf.config.get_visible_devices("GPU")) > 1 else "one"
 
 
 def _mirrored(devices: Sequence[str] | None) -> tf.distribute.Strategy:

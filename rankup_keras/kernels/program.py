@@ -2,7 +2,6 @@
 
 import contextlib
 import contextvars
-import functools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -53,10 +52,34 @@ def for_tpu() -> contextlib.AbstractContextManager[None]:
     return made_for("tpu")
 
 
-@functools.cache
 def has_accelerator() -> bool:
-    """Whether TensorFlow sees more than CPUs."""
-    return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
+    """Whether TensorFlow uses more than CPUs; a program may have hidden what the machine has."""
+    return any(device.device_type != "CPU" for device in tf.config.get_visible_devices())
+
+
+def default_device() -> str:
+    """Where TensorFlow by itself puts what a GPU can compute."""
+    kinds = (tf.config.list_logical_devices(kind) for kind in ("GPU", "CPU"))
+    return next(str(devices[0].name) for devices in kinds if devices)
+
+
+def is_device(name: str, other: str) -> bool:
+    """Whether two names are those of one device of this process."""
+    first, second = map(tf.DeviceSpec.from_string, (name, other))
+    return (first.device_type, first.device_index) == (second.device_type, second.device_index)
+
+
+def beside(variable: Any) -> contextlib.AbstractContextManager[Any]:
+    """Where to compute with a variable that lies in host memory: there.
+
+    By itself TensorFlow would take its rows to the GPU and back, and a whole one, read or written,
+    may not fit there.
+    """
+    if isinstance(variable, tf.distribute.DistributedValues):
+        return contextlib.nullcontext()  # replicas have it on their devices
+    on_cpu = tf.DeviceSpec.from_string(variable.device).device_type == "CPU"
+    far = on_cpu and not is_device(variable.device, default_device()) and not in_xla()
+    return tf.device(variable.device) if far else contextlib.nullcontext()
 
 
 def on_host() -> contextlib.AbstractContextManager[Any]:

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rankup_keras.models.step_devices import devices_of_step, has_strategy
+
 # Batches that are read and copied while an earlier one is computed.
 AHEAD = 2
 # What the host reads of a batch, besides the ids: how long sequences are.
@@ -103,19 +105,26 @@ def _stop(thread: threading.Thread, asked: Any, stopped: threading.Event) -> Non
         thread.join(timeout=1)
 
 
-def devices_of_step(model: Any) -> list[str]:
+def devices_ahead(model: Any) -> list[str]:
     """The devices that batches can be copied to ahead of a compiled model's step; none if none."""
     if model.run_eagerly or model.steps_per_execution > 1:
         return []
-    strategy = model.distribute_strategy
-    if isinstance(strategy, tf.distribute.MirroredStrategy | tf.distribute.OneDeviceStrategy):
-        return list(strategy.extended.worker_devices)
-    if _is_none(strategy):
-        gpus = tf.config.list_logical_devices("GPU")
-        return [gpus[0].name if gpus else "/cpu:0"]
-    return []  # reads together with other workers, or is a TPU's
+    # Others read together with other workers, or are a TPU's.
+    kinds = tf.distribute.MirroredStrategy | tf.distribute.OneDeviceStrategy
+    copied = isinstance(model.distribute_strategy, kinds) or not has_strategy(model)
+    return devices_of_step(model) if copied else []
 
 
-def _is_none(strategy: Any) -> bool:
-    with strategy.scope():
-        return not tf.distribute.has_strategy()
+def reads_to_gpus(strategy: Any) -> bool:
+    """Whether a strategy takes batches to its GPUs if it is not told to leave them on the host."""
+    kinds = (
+        tf.distribute.MirroredStrategy
+        | tf.distribute.MultiWorkerMirroredStrategy
+        | tf.distribute.OneDeviceStrategy
+    )
+    return isinstance(strategy, kinds)
+
+
+def left_on_host(distribute: Callable[..., Any], dataset: Any) -> Any:
+    """The dataset that such a strategy makes, told so."""
+    return distribute(dataset, OPTIONS)

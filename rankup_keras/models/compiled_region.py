@@ -16,6 +16,12 @@ from rankup_keras.compat.xla import RefusedByXLAError, lowered
 from rankup_keras.kernels.program import host_variable, made_for, read_on_host
 from rankup_keras.layers.mixers import PerTokenTopKMoE
 from rankup_keras.models.dense_part import dense_part, inputs_of
+from rankup_keras.models.missing_labels import known_shares
+from rankup_keras.models.step_devices import (
+    devices_of_step,
+    has_strategy,
+    one_replica,
+)
 from rankup_keras.optimizers import Split
 
 # Rows of the batch on which XLA is asked whether it takes a function.
@@ -50,10 +56,9 @@ class CompiledRegion:
         tables = [model.get_layer(name) for name in self.part.tables]
         looked_up = [tensor for layer in tables for tensor in keras.tree.flatten(layer.output)]
         self.lookup = keras.Model(model.input, looked_up) if tables else None
-        self.metrics_inside = metrics
-        # Asked here: where XLA is asked for its consent there is no strategy.
-        with model.distribute_strategy.scope():
-            self._replicated = tf.distribute.has_strategy()
+        # Replicas count some together, for which they would have to meet within the function.
+        self.metrics_inside = metrics and model.distribute_strategy.num_replicas_in_sync == 1
+        self._replicated = has_strategy(model)
         self._accepted: dict[str, bool] = {}
         self._rows = {key: host_variable(0) for key in ("train", "test")}
         self._compiled = {
@@ -79,7 +84,9 @@ class CompiledRegion:
         if "train" not in self._accepted:
             with tf.init_scope():
                 trainer.build_metrics(self.model, data)
-            arguments = [self._vectors(), [], *keras.utils.unpack_x_y_sample_weight(data)]
+            shares = dict.fromkeys(self.model.shared_labels(), tf.TensorSpec(()))
+            batch = keras.utils.unpack_x_y_sample_weight(data)
+            arguments = [self._vectors(), [], *batch, shares]
             refusal = self._refusal(self._train, arguments)
             if refusal and self.metrics_inside:
                 self.metrics_inside = False
@@ -102,7 +109,8 @@ class CompiledRegion:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             vectors, penalties = self._look_up(x, training=True)
-        arguments = (vectors, penalties, x, y, sample_weight)
+        shares = self.model.shares_of_labels(y)
+        arguments = (vectors, penalties, x, y, sample_weight, shares)
         gradients, outer, found = self._trained(arguments)
         looked_up = [
             pair for pair in zip([*vectors, *penalties], outer, strict=True) if pair[1] is not None
@@ -145,7 +153,9 @@ class CompiledRegion:
 
     # What is compiled
 
-    def _train(self, vectors: Any, penalties: Any, x: Any, y: Any, sample_weight: Any) -> Any:
+    def _train(
+        self, vectors: Any, penalties: Any, x: Any, y: Any, sample_weight: Any, shares: Any
+    ) -> Any:
         """Gradients of weights not yet updated, of what was looked up; logs, or loss and scores."""
         model, weights = self.model, self._weights()
         looked_up = [*vectors, *penalties]
@@ -153,9 +163,10 @@ class CompiledRegion:
             tape.watch(looked_up)
             predicted = self.part([*vectors, *inputs_of(model, x)], training=True)
             losses = [*penalties, *self.part.network.losses]
-            loss = trainer.loss_of_step(
-                model, losses, x, y, predicted, sample_weight, True, self.whole_batches
-            )
+            with known_shares(shares):
+                loss = trainer.loss_of_step(
+                    model, losses, x, y, predicted, sample_weight, True, self.whole_batches
+                )
             scaled = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [*weights, *looked_up])
         dense, outer = gradients[: len(weights)], gradients[len(weights) :]
@@ -207,8 +218,9 @@ class CompiledRegion:
         compiled, batch = self._compiled[key], self._batch(x)
         if batch.shape[0] is not None:
             return compiled(*arguments)
+        # Where the batch lies, which the host knows the shape of: placed there it would be copied.
+        rows = tf.shape(batch)[0]
         with tf.device("/cpu:0"):
-            rows = tf.shape(batch)[0]
             full = tf.maximum(rows, read_on_host(self._rows[key]))
             self._rows[key].assign(full)
             is_full = tf.equal(rows, full)
@@ -230,7 +242,7 @@ class CompiledRegion:
                 who = f"Layer '{layer.name}' ({type(layer).__name__})"
                 return f"{who} says that XLA cannot compile it (`supports_jit`)"
         flat = keras.tree.flatten(arguments)
-        specs = [tf.TensorSpec((PROBE_ROWS, *t.shape[1:]), t.dtype) for t in flat if t is not None]
+        specs = [_of_few_rows(t) for t in flat if t is not None]
 
         def probe(*tensors: Any) -> Any:
             given = iter(tensors)
@@ -238,7 +250,7 @@ class CompiledRegion:
             return function(*keras.tree.pack_sequence_as(arguments, values))
 
         try:
-            _apart(lowered, probe, specs)
+            _apart(self._lower, probe, specs)
         except RefusedByXLAError as error:
             # Keras numbers the scope of a layer that is called again; the longest name is nearest.
             layers.sort(key=lambda layer: -len(layer.name))
@@ -251,6 +263,10 @@ class CompiledRegion:
             return f"{who} has operations that XLA does not compile ({error})"
         return ""
 
+    def _lower(self, function: Callable[..., Any], specs: Any) -> None:
+        with one_replica(self.model):
+            lowered(function, specs, devices_of_step(self.model)[0])
+
     def _said(self, refusal: str) -> bool:
         if refusal:
             warnings.warn(
@@ -260,6 +276,10 @@ class CompiledRegion:
                 stacklevel=2,
             )
         return not refusal
+
+
+def _of_few_rows(x: Any) -> tf.TensorSpec:
+    return tf.TensorSpec((PROBE_ROWS, *x.shape[1:]) if len(x.shape) else (), x.dtype)
 
 
 def _apart(function: Callable[..., Any], *arguments: Any) -> Any:

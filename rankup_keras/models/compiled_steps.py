@@ -12,9 +12,15 @@ import tensorflow as tf
 from rankup_keras.compat.mixed_in import MixedIn
 from rankup_keras.compat.tf_data import batches_of, distributed_by
 from rankup_keras.compat.xla import determinism_enabled
-from rankup_keras.models.batches_ahead import OPTIONS, BatchesAhead, devices_of_step
+from rankup_keras.models.batches_ahead import (
+    BatchesAhead,
+    devices_ahead,
+    left_on_host,
+    reads_to_gpus,
+)
 from rankup_keras.models.compiled_region import CompiledRegion
 from rankup_keras.models.passes import Passes
+from rankup_keras.models.step_devices import devices_of_step
 
 # Rows of a batch where `fit`, `evaluate` and `predict` are told none.
 DEFAULT_BATCH = 32
@@ -43,6 +49,14 @@ class CompiledSteps(MixedIn):
             raise ValueError(
                 "`rows_per_pass` is for CPUs and GPUs. Under a TPUStrategy use smaller batches. "
                 f"Received: rows_per_pass={self._rows_per_pass}."
+            )
+        several = kwargs.get("steps_per_execution", 1)
+        replicas = strategy.num_replicas_in_sync
+        if isinstance(strategy, tf.distribute.MirroredStrategy) and replicas > 1 and several != 1:
+            raise ValueError(
+                "`steps_per_execution` must be 1 under a MirroredStrategy of several replicas, "
+                "where Keras 3.15.1 cannot read several batches in one function. "
+                f"Received: steps_per_execution={several!r}, {replicas} replicas."
             )
         # Keras compiles a whole step or nothing.
         super().compile(*args, jit_compile=False, **kwargs)
@@ -76,27 +90,31 @@ class CompiledSteps(MixedIn):
 
     def fit(self, x: Any, y: Any, batch_size: int | None, **kwargs: Any) -> Any:
         self._expect("train", x, batch_size)
-        with self._fed_ahead():
+        with self._fed():
             return super().fit(x, y, batch_size, **kwargs)
 
     def evaluate(self, x: Any, y: Any, batch_size: int | None, *args: Any, **kwargs: Any) -> Any:
         self._expect("test", x, batch_size)
-        with self._fed_ahead():
+        with self._fed():
             return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         self._expect("test", x, batch_size)
-        with self._fed_ahead():
+        with self._fed():
             return super().predict(x, batch_size, *args, **kwargs)
 
-    def _fed_ahead(self) -> contextlib.AbstractContextManager[None]:
-        devices = devices_of_step(self) if self._prefetch else []
-        if not devices:
-            return contextlib.nullcontext()
-        return distributed_by(
-            self.distribute_strategy,
-            lambda distribute, dataset: BatchesAhead(distribute(dataset, OPTIONS), devices),
-        )
+    def _fed(self) -> contextlib.AbstractContextManager[None]:
+        """Within it ids reach a step on the host, which computes with them; see `BatchesAhead`."""
+        strategy = self.distribute_strategy
+        devices = devices_ahead(self) if self._prefetch else []
+        if devices:
+            return distributed_by(
+                strategy,
+                lambda distribute, data: BatchesAhead(left_on_host(distribute, data), devices),
+            )
+        if reads_to_gpus(strategy):
+            return distributed_by(strategy, left_on_host)
+        return contextlib.nullcontext()
 
     def compiled_region(self) -> CompiledRegion | None:
         """What is compiled, made when it is first asked for; `None` where nothing is."""
@@ -138,5 +156,8 @@ def _compiles(asked: Any, model: Any) -> bool:
     if asked != "auto":
         return bool(asked)
     # TensorFlow has no XLA for Apple's GPUs, and not all of XLA is deterministic.
-    gpu = bool(tf.config.list_physical_devices("GPU")) and platform.system() != "Darwin"
-    return gpu and not determinism_enabled()
+    if platform.system() == "Darwin" or determinism_enabled():
+        return False
+    # A machine with GPUs may train on its CPU: they are hidden, or a strategy or device was asked
+    # for.
+    return all(tf.DeviceSpec.from_string(d).device_type == "GPU" for d in devices_of_step(model))

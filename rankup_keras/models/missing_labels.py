@@ -1,6 +1,8 @@
 """Tasks that leave rows without a label out of their loss and metrics."""
 
-from collections.abc import Collection, Mapping, Sequence
+import contextlib
+import contextvars
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +13,10 @@ from rankup_keras.compat.mixed_in import MixedIn
 from rankup_keras.metrics import LabelledRows
 from rankup_keras.metrics.labelled_rows import known_labels
 from rankup_keras.models.sampled_labels import among_kept, without_rates
+
+_SHARES: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar(
+    "shares", default=None
+)
 
 
 class SkipsMissingLabels(MixedIn):
@@ -37,6 +43,21 @@ class SkipsMissingLabels(MixedIn):
     def metrics(self) -> list[Any]:
         own = self._label_losses()
         return [*super().metrics, *([] if own is None else [own])]
+
+    def shared_labels(self) -> list[str]:
+        """Tasks whose loss must know of the labels of other replicas."""
+        model: Any = self
+        several = model.distribute_strategy.num_replicas_in_sync > 1
+        return sorted(self._rows.labels.skipping) if several else []
+
+    def shares_of_labels(self, y: Any) -> dict[str, Any]:
+        """By such tasks, the share of rows with a label in the batch of all replicas.
+
+        A function that XLA compiles cannot ask other replicas. It is told; see `known_shares`.
+        """
+        tasks = self.shared_labels()
+        labels = without_rates(y)[0] if tasks else {}
+        return {name: _global_mean(known_labels(labels[name])[1]) for name in tasks}
 
     def compute_loss(
         self,
@@ -65,6 +86,16 @@ class SkipsMissingLabels(MixedIn):
         return logs if own is None else own.corrected(logs)
 
 
+@contextlib.contextmanager
+def known_shares(shares: Mapping[str, Any]) -> Iterator[None]:
+    """Within it losses take shares of rows with a label from here, by task."""
+    token = _SHARES.set(shares)
+    try:
+        yield
+    finally:
+        _SHARES.reset(token)
+
+
 def labelled_rows(
     labels: Mapping[str, Any], weights: Any, skipping: Collection[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -80,7 +111,9 @@ def labelled_rows(
         weight = _weight_of(name, weights, label)
         if name in skipping:
             label, known = known_labels(label)
-            weight = ops.divide_no_nan(weight * known, _global_mean(known))
+            share = (_SHARES.get() or {}).get(name)
+            share = _global_mean(known) if share is None else share
+            weight = ops.divide_no_nan(weight * known, share)
         found_labels[name], found_weights[name] = label, weight
     return found_labels, found_weights
 

@@ -46,7 +46,8 @@ class Passes(CompiledRegion):
         return False
 
     def _trained(self, arguments: tuple[Any, ...]) -> Any:
-        vectors, penalties, x, y, sample_weight = arguments
+        # Shares of labels are none: tasks that skip rows are refused.
+        vectors, penalties, x, y, sample_weight, shares = arguments
         whole = (vectors, x, y, sample_weight)
         count = tf.shape(self._batch(x))[0]
         passes = tf.maximum((count + self.rows - 1) // self.rows, 1)
@@ -59,7 +60,7 @@ class Passes(CompiledRegion):
             start, end = index * self.rows, tf.minimum((index + 1) * self.rows, count)
             part = keras.tree.map_structure(lambda x: None if x is None else x[start:end], whole)
             share = tf.cast(end - start, "float32") / tf.cast(tf.maximum(count, 1), "float32")
-            dense, outer, (loss, predicted) = self._one_pass((part[0], nothing, *part[1:]))
+            dense, outer, (loss, predicted) = self._one_pass((part[0], nothing, *part[1:], shares))
             outer = outer[: len(vectors)]
             known[:] = [gradient is not None for gradient in (*dense, *outer)]
             dense, outer = (

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from rankup_keras.compat.cloning import RefusesGraphClone
+from rankup_keras.compat.optimizers import scale_by_rows
 from rankup_keras.compat.trainer import (
     BuildsBeforeTracing,
     StepsFromAnyIterator,
@@ -19,11 +20,7 @@ from rankup_keras.features.graph_errors import plain_errors
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.towers import EntireSpace, Task
 from rankup_keras.models import fit_arguments, vocabulary_digest
-from rankup_keras.models.compiled_metrics import (
-    GroupedMetrics,
-    check_losses,
-    metrics_by_task,
-)
+from rankup_keras.models.compiled_metrics import GroupedMetrics, check_losses, metrics_by_task
 from rankup_keras.models.compiled_steps import CompiledSteps
 from rankup_keras.models.frozen_layers import freeze, frozen_config
 from rankup_keras.models.labels import check_name, check_no_features
@@ -36,9 +33,11 @@ from rankup_keras.models.optimizer_choice import (
 )
 from rankup_keras.models.passes import check_passes
 from rankup_keras.models.raw_rows import RawRows
+from rankup_keras.models.step_devices import StepsWhereWeightsLie
 
 
 class RankingModel(
+    StepsWhereWeightsLie,
     BuildsBeforeTracing,
     StepsOfBatches,
     StepsFromAnyIterator,
@@ -193,6 +192,7 @@ class RankingModel(
             **kwargs,
         )
         warn_of_dense_passes(self)
+        scale_by_rows(self.optimizer)
         with self.distribute_strategy.scope():
             self._grouped = GroupedMetrics([metrics, weighted_metrics], self.features)
         for layer in self.layers:

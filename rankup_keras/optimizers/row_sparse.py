@@ -9,7 +9,7 @@ import tensorflow as tf
 from rankup_keras.compat.optimizers import ClipsNamedRows, slot
 from rankup_keras.compat.weight_files import write_variable
 from rankup_keras.compat.xla import in_xla
-from rankup_keras.kernels.program import has_accelerator
+from rankup_keras.kernels.program import beside, has_accelerator
 
 
 def summed_rows(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
@@ -170,9 +170,10 @@ class RowSparse(ClipsNamedRows):
         if not isinstance(gradient, tf.IndexedSlices):
             self.update_dense(tf.cast(gradient, variable.dtype), variable, learning_rate)
             return
-        summed = summed_rows(gradient)
-        values = tf.cast(summed.values, variable.dtype)
-        self.update_rows(summed.indices, values, variable, learning_rate)
+        with beside(variable):
+            summed = summed_rows(gradient)
+            values = tf.cast(summed.values, variable.dtype)
+            self.update_rows(summed.indices, values, variable, learning_rate)
 
     @property
     def learning_rate(self) -> Any:
@@ -201,6 +202,10 @@ class RowSparse(ClipsNamedRows):
     def save_own_variables(self, store: Any) -> None:
         for index, variable in enumerate(self.variables):
             write_variable(store, str(index), variable)
+
+    def load_own_variables(self, store: Any) -> None:
+        with beside(self.variables[-1].value):  # a slot, which lies beside its table
+            super().load_own_variables(store)
 
     def _refuse_dense_passes(self) -> None:
         for option, problem in (

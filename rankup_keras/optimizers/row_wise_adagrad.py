@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from rankup_keras._registry import serializable
-from rankup_keras.compat.optimizers import slot, variable_index
+from rankup_keras.compat.optimizers import slot, slots_beside, variable_index
 from rankup_keras.optimizers.row_sparse import Filled, RowSparse
 
 
@@ -73,14 +73,14 @@ class RowWiseAdagrad(RowSparse, keras.optimizers.Optimizer):
         self._parts = [_parts(variable) for variable in variables]
         for variable in variables:
             parts = _parts(variable)
-            self._accumulators.append(
-                self.add_variable(
+            with slots_beside(self, variable):
+                accumulator = self.add_variable(
                     shape=(variable.shape[0], *([len(parts)] if parts else [])),
                     initializer=Filled(self.initial_accumulator_value),
                     dtype=variable.dtype,
                     name=f"{variable.path.replace('/', '_')}_row_accumulator",
                 )
-            )
+            self._accumulators.append(accumulator)
 
     def new_rows(self, variable, gradient, rate, weight, accumulator):
         parts = self._parts[variable_index(self, variable)]

@@ -6,7 +6,12 @@ import pytest
 import tensorflow as tf
 
 from rankup_keras import optimizers
-from rankup_keras.compat.optimizers import known_gradients, slot, variable_index
+from rankup_keras.compat.optimizers import (
+    known_gradients,
+    scale_by_rows,
+    slot,
+    variable_index,
+)
 
 
 def built(optimizer):
@@ -65,3 +70,24 @@ def test_keras_clips_the_parts_of_a_row_and_we_their_sum():
     (keras_clips,) = keras.optimizers.SGD(1.0, clipnorm=1.0)._clip_gradients(rows)
     total = tf.math.unsorted_segment_sum(keras_clips.values, keras_clips.indices, 3)
     assert abs(float(tf.norm(total)) - 1.0) > 0.1
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+def test_loss_scaling_looks_at_named_rows_alone(by_rows):
+    optimizer = keras.optimizers.LossScaleOptimizer(optimizers.SGD(1.0), initial_scale=1.0)
+    if by_rows:
+        scale_by_rows(optimizer)
+    table = keras.Variable(np.zeros((100, 1), "float32"), name="table")
+    optimizer.build([table])
+
+    @tf.function
+    def step(values):
+        optimizer.apply([tf.IndexedSlices(values, [3, 3], (100, 1))], [table])
+
+    graph = step.get_concrete_function(tf.TensorSpec((2, 1))).graph
+    sizes = [x.shape.num_elements() for op in graph.get_operations() for x in op.outputs]
+    # Without it Keras makes a tensor of all rows.
+    assert (100 in sizes) is not by_rows
+    step(tf.constant([[1.0], [2.0]]))
+    step(tf.constant([[1.0], [np.inf]]))
+    assert float(table[3, 0]) == -3.0

@@ -56,6 +56,13 @@ def test_two_workers(folder, workers):
     check_equal(folder, "worker_1", workers[1]["many"])
 
 
+def test_two_workers_train_alike_compiled_or_not(workers):
+    for found in workers:
+        plain, compiled, taken = found["compiled"]
+        assert taken
+        assert compiled == pytest.approx(plain, abs=1e-5)
+
+
 def test_replicas_share_shuffled_arrays(folder, workers):
     for found in (mirrored(folder), *workers):
         # 26 rows in batches of 8: the last has 2, so each of its rows weighs four times as much.

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from rankup_keras import distribution
+from rankup_keras.kernels.program import has_accelerator
 from tests.helpers.workers import free_addresses, start
 
 WORKER = {"type": "worker", "index": 0}
@@ -16,10 +17,27 @@ def test_cpu_and_auto_without_anything_else_run_on_one_device(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     monkeypatch.delenv("TPU_NAME", raising=False)
     assert distribution.strategy("cpu").num_replicas_in_sync == 1
-    if not tf.config.list_physical_devices("GPU"):
-        made = distribution.strategy()
-        assert isinstance(made, tf.distribute.OneDeviceStrategy)
-        assert "CPU" in made.extended.worker_devices[0]
+    assert "CPU:0" in distribution.strategy("cpu").extended.worker_devices[0]
+    if len(tf.config.get_visible_devices("GPU")) < 2:
+        with distribution.strategy().scope():
+            assert not tf.distribute.has_strategy()  # as fast as without, tables on the host too
+
+
+def test_gpus_that_the_program_hides_are_not_waited_for(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    cpus = tf.config.get_visible_devices("CPU")
+    gpus = [tf.config.PhysicalDevice(f"/physical_device:GPU:{i}", "GPU") for i in range(2)]
+    monkeypatch.setattr(
+        tf.config,
+        "list_physical_devices",
+        lambda kind=None: [d for d in [*cpus, *gpus] if kind in (None, d.device_type)],
+    )
+    monkeypatch.setattr(
+        tf.config, "get_visible_devices", lambda kind=None: cpus if kind in (None, "CPU") else []
+    )
+    assert distribution.strategy("auto").num_replicas_in_sync == 1
+    assert not has_accelerator()
 
 
 @pytest.mark.parametrize(

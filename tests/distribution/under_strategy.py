@@ -26,7 +26,7 @@ from rankup_keras import FeatureSet, Numeric, distribution, durable  # noqa: E40
 from rankup_keras.compat import multi_worker  # noqa: E402
 from rankup_keras.data import Files  # noqa: E402
 from rankup_keras.distribution.worker_lost import tells_lost_workers  # noqa: E402
-from tests.distribution.training_run import train_and_report  # noqa: E402
+from tests.distribution.training_run import plain_and_compiled, train_and_report  # noqa: E402
 
 
 def rows_seen_once(strategy, rows, data=None, batch=8):
@@ -112,6 +112,7 @@ def main():
         shuffled = tf.random.uniform((), 0, 2**30, tf.int32).numpy().item()
         found = {"same_seed": shuffled, "upstream": upstream_still_fails(strategy)}
         found["many"] = train_and_report(strategy, folder, f"worker_{index}")
+        found["compiled"] = plain_and_compiled(strategy)
     found["files"] = files_under(strategy)
     found["seen"] = {rows: rows_seen_once(strategy, rows) for rows in (26, 25)}
     print("RESULT " + json.dumps(found), flush=True)

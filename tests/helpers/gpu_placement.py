@@ -4,8 +4,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import kernels
 
+from rankup_keras.models.batches_ahead import READ_BY_HOST
 
-def waits_for_gpu(operations):
+
+def waits_for_gpu(operations, ahead=False):
     """`name (type): argument` wherever an op reads in host memory what a GPU has computed.
 
     Most kernels that TensorFlow has for int32 on GPUs run on the host, as ops without a kernel do.
@@ -13,9 +15,12 @@ def waits_for_gpu(operations):
 
     Args:
         operations: those of a graph in their order; what comes in is in host memory.
+        ahead: whether numbers, labels and weights come in on the GPU, copied ahead of the step.
     """
     on_device, found = set(), []
     for op in operations:
+        if ahead and op.type == "Placeholder" and READ_BY_HOST not in op.name:
+            on_device |= {x.ref() for x in op.outputs if x.dtype.is_floating}
         host = _in_host_memory(op)
         reads, writes = op.op_def.input_arg, op.op_def.output_arg
         for argument, tensor in _pairs(op, reads, op.inputs):

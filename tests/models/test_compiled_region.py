@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import rankup_keras as rk
+from rankup_keras.models import compiled_steps
 from tests.helpers.gpu_placement import waits_for_gpu
 
 ROWS, BATCH = 20, 8  # the last batch of an epoch is half a batch
@@ -117,6 +118,21 @@ def test_one_replica_trains_as_none(pair):
     assert_same(pair[1], replicated, tolerance=1e-6)
 
 
+@pytest.mark.parametrize("device", [None, "/cpu:0"])
+def test_by_default_it_compiles_where_weights_lie_on_a_gpu(monkeypatch, device):
+    with tf.device(device):
+        model = make_model("auto")
+    places = {v.value.device for v in model.trainable_variables}
+    on_gpu = all("GPU" in place for place in places)
+    # Whatever the machine has, which the program may hide or leave unused.
+    for ask in ("list_physical_devices", "list_logical_devices"):
+        gpu = tf.config.LogicalDevice("/device:GPU:0", "GPU")
+        monkeypatch.setattr(tf.config, ask, lambda kind=None, gpu=gpu: [gpu])
+    assert (model.compiled_region() is not None) is on_gpu
+    monkeypatch.setattr(compiled_steps, "devices_of_step", lambda model: ["/device:GPU:0"])
+    assert model.compiled_region() is not None
+
+
 def step_of(model, batch=BATCH, kind="train"):
     """A step's graph, by default of training on full batches, and its compiled functions."""
     step = tf.function(getattr(model, f"{kind}_step"), autograph=False)
@@ -169,6 +185,15 @@ def test_nothing_waits_for_a_gpu(pair, seen_gpu, batch):
     """Neither lookup, update of rows nor metrics fetch what a GPU has computed."""
     for kind in ("train", "test"):
         assert waits_for_gpu(step_of(pair[1][0], batch, kind)[0]) == []
+
+
+@pytest.mark.parametrize("kind", ["train", "test"])
+def test_batches_that_come_ahead_are_not_fetched_back(seen_gpu, kind):
+    """Of a model whose first input is no id, which stays on the host."""
+    features = [rk.Numeric("price", normalize=None), rk.Numeric("age", normalize=None)]
+    model = rk.RankMixer(rk.FeatureSet(features), ["click"], 8, 2, num_blocks=1)
+    model.compile(jit_compile=True)
+    assert waits_for_gpu(step_of(model, None, kind)[0], ahead=True) == []
 
 
 def test_a_step_of_ftrl_waits_for_no_gpu(seen_gpu):

@@ -1,5 +1,6 @@
 """Arrays given to `fit` under two replicas, in a process of its own; prints what it says."""
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -20,7 +21,9 @@ tf.config.set_logical_device_configuration(
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 import rankup_keras as rk  # noqa: E402
+from rankup_keras.distribution.ahead_of_time.training_step import lower  # noqa: E402
 from rankup_keras.models.batches_ahead import OPTIONS, BatchesAhead  # noqa: E402
+from rankup_keras.models.dense_part import dense_part  # noqa: E402
 
 # One for the process: the collectives of two would be taken for each other's.
 STRATEGY = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
@@ -61,26 +64,87 @@ def main():
     gauc.update_state(rows["click"], compiled(encoded)["click"])
     print(abs(found - float(gauc.result())) < 1e-6)
     ahead = trained(rows, False, ahead=True)
-    print(all(map(np.array_equal, ahead.get_weights(), plain.get_weights())), *where_batches_are())
-    one_device = tf.distribute.get_strategy()
-    updates = [with_half_of_the_labels(rows, strategy) for strategy in (one_device, STRATEGY)]
-    print(max(np.abs(a - b).max() for a, b in zip(*updates, strict=True)) < 1e-5)
+    equal = all(map(np.array_equal, ahead.get_weights(), plain.get_weights()))
+    print(equal, *where_batches_are(plain))
+    ways = [(tf.distribute.get_strategy(), False), (STRATEGY, False), (STRATEGY, True)]
+    alone, *updates = [with_half_of_the_labels(rows, *way) for way in ways]
+    pairs = [pair for update in updates for pair in zip(alone, update, strict=True)]
+    print(max(np.abs(a - b).max() for a, b in pairs) < 1e-5)
+    print(*on_the_other_device(rows))
+    print(experts_of_one_replica(rows))
+    print(*several_steps(rows), sep=" | ")
 
 
-def where_batches_are():
-    """Devices of a batch that was placed ahead: labels, ids, events; without replicas and with."""
+def where_batches_are(model):
+    """Devices of labels, ids, events: placed ahead without replicas and with, then not ahead."""
     x = {"encoded_ids": np.zeros((4, 1), np.int32), "encoded_events": np.zeros((4, 2), np.float32)}
     data = tf.data.Dataset.from_tensors((x, np.zeros((4, 1), np.float32))).unbatch().batch(4)
     data = data.repeat(2)
     distributed = STRATEGY.experimental_distribute_dataset(data, OPTIONS)
-    for source, devices in ((data, ["/cpu:1"]), (distributed, ["/cpu:0", "/cpu:1"])):
-        x, y = next(iter(BatchesAhead(source, devices)))
+    with model._fed():
+        fed = STRATEGY.experimental_distribute_dataset(data)
+    ahead = BatchesAhead(data, ["/cpu:1"]), BatchesAhead(distributed, ["/cpu:0", "/cpu:1"])
+    for batches in (*ahead, fed):
+        x, y = next(iter(batches))
         for value in (y, x["encoded_ids"], x["encoded_events"]):
             parts = STRATEGY.experimental_local_results(value)
             yield "+".join(part.device[-1] for part in parts)
 
 
-def with_half_of_the_labels(rows, strategy):
+def on_the_other_device(rows):
+    """Losses of a batch where TensorFlow would put nothing by itself, and where weights lie."""
+    other = tf.distribute.OneDeviceStrategy("/cpu:1")
+    rows = {**rows, "buy": rows["click"]}
+    strategy = other.scope()
+    for scope in (contextlib.nullcontext(), tf.device("/cpu:1"), strategy):
+        keras.utils.set_random_seed(0)
+        features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)]).adapt(rows)
+        with scope:
+            # Keras makes the means of their losses later.
+            model = rk.RankMixer(features, ["click", "buy"], 4, 2, num_blocks=1)
+            model.compile(jit_compile=True)
+        loss = model.fit(rows, batch_size=12, shuffle=False, epochs=2, verbose=0).history["loss"]
+        yield f"{loss[-1]:.6f}"
+        weights = [*model.variables, *model.optimizer.variables]
+        (device,) = {v.value.device for v in weights if "metric" not in v.path}
+        yield device[-1]
+        if scope is not strategy:  # what `gpu_check` compiles
+            yield len(lower(model, dense_part(model), 4)) > 1000
+
+
+def experts_of_one_replica(rows):
+    """What is said of a layer whose replicas wait for one another in it; a step before `fit`."""
+    features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)]).adapt(rows)
+    network = {"kind": "moe", "num_experts": 2, "target_share": 0.5}
+    with STRATEGY.scope():
+        model = rk.RankMixer(features, ["click"], 4, 2, num_blocks=1, ffn=network)
+        model.compile(metrics=[], jit_compile=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", ".*runs as a plain graph")
+        model.train_on_batch(rows)
+    (said,) = [str(w.message) for w in caught if "plain graph" in str(w.message)]
+    return said.split(", {{")[0]
+
+
+def several_steps(rows):
+    """What is said of several steps in one function, and what Keras's own model does."""
+    features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)]).adapt(rows)
+    with STRATEGY.scope():
+        model = rk.RankMixer(features, ["click"], 4, 2, num_blocks=1)
+        inputs = keras.Input((1,))
+        plain = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+        plain.compile("sgd", "mse", steps_per_execution=2, jit_compile=False)
+    try:
+        model.compile(steps_per_execution=2)
+    except ValueError as error:
+        yield error
+    try:
+        plain.fit(np.ones((16, 1)), np.ones((16, 1)), batch_size=4, verbose=0)
+    except tf.errors.InvalidArgumentError as error:
+        yield type(error).__name__
+
+
+def with_half_of_the_labels(rows, strategy, compiled):
     """A step's loss and update, where labels are all in the second half of the batch."""
     rows = {**rows, "click": np.where(np.arange(12) < 6, np.nan, 1.0)}
     features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)]).adapt(rows)
@@ -88,7 +152,7 @@ def with_half_of_the_labels(rows, strategy):
     with strategy.scope():
         task = rk.Task("click", missing_labels="skip")
         model = rk.RankMixer(features, [task], token_dim=4, num_tokens=2, num_blocks=1)
-        model.compile(rk.optimizers.Split("sgd", "sgd"), jit_compile=False)
+        model.compile(rk.optimizers.Split("sgd", "sgd"), jit_compile=compiled)
     before = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
     history = model.fit(rows, batch_size=12, shuffle=False, verbose=0).history
     after = [keras.ops.convert_to_numpy(weight) for weight in model.weights]

@@ -3,6 +3,7 @@
 import pathlib
 import sys
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ tf.config.set_logical_device_configuration(
 )
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 from rankup_keras import optimizers  # noqa: E402
+from rankup_keras.optimizers import split  # noqa: E402
 from tests.optimizers.test_split import data, make_model, weights  # noqa: E402
 
 
@@ -37,7 +39,16 @@ def main():
             np.testing.assert_allclose(a, b, atol=2e-6)
         for a, b in zip(two.optimizer.variables, one.optimizer.variables, strict=True):
             np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-6)
-        print(embeddings, flush=True)
+        print(embeddings, *slots_of_a_table_elsewhere(embeddings), flush=True)
+
+
+def slots_of_a_table_elsewhere(name):
+    """Devices of the slots of a table that lies where TensorFlow puts nothing by itself."""
+    with tf.device("/cpu:1"):
+        table = keras.Variable(tf.zeros((4, 2)))
+    optimizer = split.EMBEDDINGS[name]()
+    optimizer.build([table])
+    return {slot.value.device[-1] for slot in optimizer.variables if len(slot.shape)}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What row-sparse optimizers share: refused options, configs, summed repeats."""
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -33,6 +35,24 @@ def test_config_round_trip(name):
     again = keras.saving.deserialize_keras_object(config)
     assert type(again) is type(optimizer)
     assert again.get_config() == optimizer.get_config()
+
+
+def test_rows_of_a_table_in_host_memory_do_not_go_to_the_gpu(monkeypatch):
+    program = importlib.import_module("rankup_keras.kernels.program")
+    monkeypatch.setattr(program, "default_device", lambda: "/device:GPU:0")
+    with tf.device("/cpu:0"):
+        table = keras.Variable(tf.zeros((4, 2)))
+        optimizer = optimizers.Adagrad()
+        optimizer.build([table])
+
+    def update(values, rows):
+        optimizer.apply([tf.IndexedSlices(values, rows, (4, 2))], [table])
+
+    specs = tf.TensorSpec((None, 2)), tf.TensorSpec((None,), tf.int32)
+    graph = tf.function(update).get_concrete_function(*specs).graph
+    places = {op.type: op.device for op in graph.get_operations()}
+    for op in ("Unique", "ResourceGather", "Rsqrt", "ResourceScatterUpdate"):
+        assert "CPU:0" in places[op]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

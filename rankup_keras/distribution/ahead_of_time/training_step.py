@@ -10,6 +10,7 @@ import tensorflow as tf
 from rankup_keras.compat.xla import RefusedByXLAError, lowered
 from rankup_keras.kernels.program import for_tpu
 from rankup_keras.models.dense_part import DensePart, outputs_of
+from rankup_keras.models.step_devices import devices_of_step, has_strategy, on_device_of
 from rankup_keras.optimizers import Split
 
 
@@ -41,15 +42,16 @@ def dense_step(model: keras.Model, part: DensePart) -> Callable[..., Any]:
         looked-up vectors and the metrics; slots of its own, so that it is no step of `fit`.
     """
     network = part.network
-    optimizer = _dense_optimizer(model)
     weights = network.trainable_variables
-    optimizer.build(weights)
-    # Builds the loss and the metrics, whose variables must not be made while tracing.
-    few = keras.tree.map_structure(
-        lambda t: tf.zeros((2, *t.shape[1:]), t.dtype), outputs_of(model)
-    )
-    model.compute_loss(None, few, few)
-    model.compute_metrics(None, few, few)
+    with on_device_of(model):
+        optimizer = _dense_optimizer(model)
+        optimizer.build(weights)
+        # Builds the loss and the metrics, whose variables must not be made while tracing.
+        few = keras.tree.map_structure(
+            lambda t: tf.zeros((2, *t.shape[1:]), t.dtype), outputs_of(model)
+        )
+        model.compute_loss(None, few, few)
+        model.compute_metrics(None, few, few)
     inputs = len(network.inputs)
     labels = outputs_of(model)
 
@@ -112,9 +114,10 @@ def _lowered(
     forms: Callable[[], contextlib.AbstractContextManager[None]],
 ) -> bytes:
     specs = [tf.TensorSpec((batch_size, *t.shape[1:]), t.dtype) for t in tensors]
+    device = None if has_strategy(model) else devices_of_step(model)[0]
     try:
         with forms():
-            return lowered(function, specs)
+            return lowered(function, specs, device)
     except RefusedByXLAError as error:
         if not error.ops:
             raise

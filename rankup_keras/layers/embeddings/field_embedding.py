@@ -1,5 +1,6 @@
 """Every field of a table set, looked up at once."""
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import tensorflow as tf
 from rankup_keras._registry import serializable
 from rankup_keras.compat.weight_files import write_variable
 from rankup_keras.features.spec import FieldSpec
-from rankup_keras.kernels.program import on_host
+from rankup_keras.kernels.program import beside, on_host
 from rankup_keras.layers.embeddings import gather_and_pool
 from rankup_keras.layers.embeddings.field_lookup import FieldLookup
 from rankup_keras.layers.embeddings.host_memory import near_enough
@@ -124,6 +125,11 @@ class FieldEmbedding(FieldLookup):
     def save_own_variables(self, store: Any) -> None:
         for index, variable in enumerate(self.table_variables):
             write_variable(store, str(index), variable)
+
+    def load_own_variables(self, store: Any) -> None:
+        # Where it is not built, Keras says so.
+        with beside(self.table_variables[0].value) if self.built else contextlib.nullcontext():
+            super().load_own_variables(store)
 
     def restricted(self, fields: Sequence[FieldSpec], name: str | None = None) -> "FieldEmbedding":
         """A layer that looks up only some fields, in this layer's own variables.

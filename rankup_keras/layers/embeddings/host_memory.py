@@ -12,6 +12,12 @@ from rankup_keras.kernels.program import has_accelerator
 # Of a GPU's memory, for tables with two slots each; the rest is for the dense part.
 SHARE = 0.6
 
+IN_HOST = "They lie in host memory, and their rows are copied at every step."
+IN_GPUS = (
+    "Under a strategy each replica's GPU holds all tables: without one they would lie in host "
+    "memory."
+)
+
 
 @contextlib.contextmanager
 def near_enough(layer: str, size: int) -> Iterator[None]:
@@ -25,13 +31,17 @@ def near_enough(layer: str, size: int) -> Iterator[None]:
     if memory is None or 3 * size <= SHARE * memory:
         yield
         return
+    replicated = tf.distribute.has_strategy()
     logging.getLogger(__name__).warning(
-        "The tables of layer '%s' lie in host memory: with two slots they need %.1f GiB, and a GPU "
-        "has %.1f. Their rows are copied at every step.",
+        "The tables of layer '%s' need %.1f GiB with two slots, and a GPU has %.1f. %s",
         layer,
         3 * size / 2**30,
         memory / 2**30,
+        IN_GPUS if replicated else IN_HOST,
     )
+    if replicated:
+        yield
+        return
     # A layer built in a graph makes its variables outside of it, where its devices do not count.
     with tf.init_scope(), tf.device("/cpu:0"):
         yield

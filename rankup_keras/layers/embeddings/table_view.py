@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from rankup_keras.kernels.program import beside
+
 
 @dataclasses.dataclass(frozen=True)
 class TableView:
@@ -60,8 +62,10 @@ class TableView:
 
     def to_numpy(self) -> np.ndarray:
         """A copy of the whole table (rows, dim)."""
-        return self._slice().numpy()
+        with beside(self.variable.value):
+            return self._slice().numpy()
 
     def assign(self, table: np.ndarray) -> None:
         """Overwrites the whole table with (rows, dim)."""
-        self._slice().assign(table)
+        with beside(self.variable.value):
+            self._slice().assign(table)
