@@ -26,6 +26,8 @@ from rankup_keras.models.dense_part import dense_part
 from rankup_keras.models.model_cost import measure
 
 PLUGINS = ("jax-cuda12-pjrt", "jax-cuda13-pjrt")
+# What XLA says where it may not measure, and its rules find no tiles for a product.
+_NO_TILES = ("output tile sizes", "divisible part of the contracting dimension")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +160,7 @@ def gpu_check(
 
     Raises:
         ImportError: the compiler is not installed.
+        RuntimeError: the compiler fails.
         ValueError: the model is not compiled or not Functional, the card is unknown, or the
             batch size is no positive integer.
 
@@ -197,7 +200,7 @@ def gpu_check(
         return report(False, refused=tuple(error.ops))
     result, compiled = compile_step(hlo, "cuda", found.target)
     if "error" in result:
-        raise RuntimeError(f"XLA does not take model '{model.name}': {result['error'][:1000]}")
+        raise RuntimeError(_explained(model, result["error"]))
     memory = result["arguments"] + result["outputs"] - result["aliased"]
     memory += result["temporary"] + result["code"]
     kernels = count_kernels(compiled)
@@ -211,6 +214,18 @@ def gpu_check(
         # A backward pass has two products for each of the forward pass.
         model_flops=(3 if training else 1) * batch_size * measure(part.network).flops,
         rate=found.flops if narrow else found.tf32_flops,
+    )
+
+
+def _explained(model: keras.Model, error: str) -> str:
+    said = f"XLA does not take model '{model.name}': {error[:1000]}"
+    if not any(part in error for part in _NO_TILES):
+        return said
+    return (
+        f"XLA cannot compile model '{model.name}' without a GPU. It then chooses the tiles of a "
+        "product by rule, of which none fits here; on a GPU it tries others, and cuBLAS. Check the "
+        "model with sequences whose `max_length` is a multiple of 16, such as 64 for 50. XLA said: "
+        f"{error[:300]}"
     )
 
 

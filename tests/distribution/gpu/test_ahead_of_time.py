@@ -4,6 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+from rankup_keras import Categorical, Events, FeatureSet, RankUp
 from rankup_keras.distribution import GPUReport, gpu_check
 from rankup_keras.distribution.gpu import ahead_of_time
 from rankup_keras.distribution.gpu.cards import card_of
@@ -128,3 +129,21 @@ def test_refused_ops_are_named():
     model = keras.Model(x, keras.layers.Dense(1)(Words()(x)))
     model.compile("adam", "mse")
     assert gpu_check(model, 8).refused == ("AsString",)
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not INSTALLED, reason="needs the extra [gpu-check]")
+@pytest.mark.parametrize("length", [50, 64])
+def test_without_a_gpu_xla_finds_no_tiles_for_some_lengths(length):
+    features = FeatureSet(
+        [
+            Categorical("item", num_ids=50),
+            Events("events", ids={"seen": "item"}, max_length=length),
+        ]
+    )
+    model = RankUp(features, ["y"], token_dim=64, sequence_encoder="din", dtype="mixed_bfloat16")
+    if length == 64:
+        assert gpu_check(model, 1024, training=False).fits
+        return
+    with pytest.raises(RuntimeError, match="`max_length` is a multiple of 16"):
+        gpu_check(model, 1024, training=False)
