@@ -15,6 +15,15 @@ INSTALLED = ahead_of_time._installed("jax") and any(
 )
 
 
+@pytest.fixture(autouse=True)
+def as_users_have_it(monkeypatch):
+    """Neither the flags with which tests compile quickly, nor float32 in full: other products."""
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    yield
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
 def test_kernels_run_one_after_the_other():
     card = card_of("h100")
     found = GPUReport(
