@@ -15,6 +15,7 @@ from rankup_keras.compat.nested_layers import nested_layers
 from rankup_keras.compat.xla import RefusedByXLAError, lowered
 from rankup_keras.kernels.program import host_variable, made_for, read_on_host
 from rankup_keras.layers.mixers import PerTokenTopKMoE
+from rankup_keras.models.deferred_updates import DeferredUpdates
 from rankup_keras.models.dense_part import dense_part, inputs_of
 from rankup_keras.models.missing_labels import known_shares
 from rankup_keras.models.step_devices import (
@@ -44,12 +45,14 @@ class CompiledRegion:
     Args:
         model: a compiled `RankingModel`.
         metrics: whether XLA takes its metrics too, if it can.
+        compiled: whether anything is compiled. Without, the training step is the same as a plain
+            graph, for what is deferred.
     """
 
     whole_batches = True
 
-    def __init__(self, model: keras.Model, metrics: bool = True) -> None:
-        self.model, self.scoring = model, dense_part(model)
+    def __init__(self, model: keras.Model, metrics: bool = True, compiled: bool = True) -> None:
+        self.model, self.scoring, self.compiled = model, dense_part(model), compiled
         # A call for training may have more outputs, for auxiliary losses.
         outputs = model.training_outputs()
         self.part = self.scoring if outputs is None else dense_part(model, outputs)
@@ -59,6 +62,8 @@ class CompiledRegion:
         # Replicas count some together, for which they would have to meet within the function.
         self.metrics_inside = metrics and model.distribute_strategy.num_replicas_in_sync == 1
         self._replicated = has_strategy(model)
+        defers = self._replicated and self.whole_batches
+        self.deferred = DeferredUpdates(self.part.network if defers else None)
         self._accepted: dict[str, bool] = {}
         self._rows = {key: host_variable(0) for key in ("train", "test")}
         self._compiled = {
@@ -80,22 +85,27 @@ class CompiledRegion:
         return int(self._rows[key].numpy())
 
     def takes_training(self, data: Any) -> bool:
-        """Whether XLA takes the training step; if not, a warning has said why."""
+        """Whether the training step is this one; where XLA refuses it, a warning has said why."""
         if "train" not in self._accepted:
             with tf.init_scope():
                 trainer.build_metrics(self.model, data)
-            shares = dict.fromkeys(self.model.shared_labels(), tf.TensorSpec(()))
-            batch = keras.utils.unpack_x_y_sample_weight(data)
-            arguments = [self._vectors(), [], *batch, shares]
+            self._accepted["train"] = self.compiled and self._compiles_training(data)
+        return self._accepted["train"] or bool(self.deferred)
+
+    def _compiles_training(self, data: Any) -> bool:
+        shares = dict.fromkeys(self.model.shared_labels(), tf.TensorSpec(()))
+        batch = keras.utils.unpack_x_y_sample_weight(data)
+        arguments = [self._vectors(), [], *batch, shares]
+        refusal = self._refusal(self._train, arguments)
+        if refusal and self.metrics_inside:
+            self.metrics_inside = False
             refusal = self._refusal(self._train, arguments)
-            if refusal and self.metrics_inside:
-                self.metrics_inside = False
-                refusal = self._refusal(self._train, arguments)
-            self._accepted["train"] = self._said(refusal)
-        return self._accepted["train"]
+        return self._said(refusal)
 
     def takes_scoring(self, x: Any) -> bool:
         """Whether XLA takes the layers as they score; if not, a warning has said why."""
+        if not self.compiled:
+            return False
         if "test" not in self._accepted:
             refusal = self._refusal(self._scores, [self._vectors(), x])
             # Where training was refused, the reason is known.
@@ -130,8 +140,10 @@ class CompiledRegion:
         return self.logs(loss, x, y, predicted, sample_weight)
 
     def _trained(self, arguments: tuple[Any, ...]) -> Any:
-        """What `_train` returns of a batch, which is its arguments."""
-        return self._if_full("train", self._train, arguments, arguments[2])
+        """What `_train` returns of a batch, which is its arguments, but for what is deferred."""
+        left, outer, moved, found = self._if_full("train", self._train, arguments, arguments[2])
+        self.deferred.assign(moved)
+        return left, outer, found
 
     def test_step(self, data: Any) -> Any:
         """`keras.Model.test_step`."""
@@ -156,13 +168,21 @@ class CompiledRegion:
     def _train(
         self, vectors: Any, penalties: Any, x: Any, y: Any, sample_weight: Any, shares: Any
     ) -> Any:
-        """Gradients of weights not yet updated, of what was looked up; logs, or loss and scores."""
+        """Gradients of weights not yet updated, of what was looked up; `DeferredUpdates`; logs.
+
+        Where metrics are outside, in place of logs the loss and the scores.
+        """
         model, weights = self.model, self._weights()
         looked_up = [*vectors, *penalties]
+
+        def forward() -> tuple[Any, list[Any]]:
+            predicted = self.part([*vectors, *inputs_of(model, x)], training=True)
+            return predicted, list(self.part.network.losses)
+
         with tf.GradientTape() as tape:
             tape.watch(looked_up)
-            predicted = self.part([*vectors, *inputs_of(model, x)], training=True)
-            losses = [*penalties, *self.part.network.losses]
+            (predicted, own), moved = self.deferred.found(forward)
+            losses = [*penalties, *own]
             with known_shares(shares):
                 loss = trainer.loss_of_step(
                     model, losses, x, y, predicted, sample_weight, True, self.whole_batches
@@ -177,8 +197,8 @@ class CompiledRegion:
             apply([gradient for gradient, _ in inside], [weight for _, weight in inside])
         left = [gradient for gradient, weight in pairs if not self._updates_inside(weight)]
         if self.metrics_inside:
-            return left, outer, self.logs(loss, x, y, predicted, sample_weight)
-        return left, outer, (loss, predicted)
+            return left, outer, moved, self.logs(loss, x, y, predicted, sample_weight)
+        return left, outer, moved, (loss, predicted)
 
     def _scores(self, vectors: Any, x: Any) -> Any:
         predicted = self.scoring([*vectors, *inputs_of(self.model, x)], training=False)
@@ -216,6 +236,8 @@ class CompiledRegion:
 
     def _if_full(self, key: str, function: Callable[..., Any], arguments: Any, x: Any) -> Any:
         compiled, batch = self._compiled[key], self._batch(x)
+        if not self._accepted[key]:
+            return function(*arguments)
         if batch.shape[0] is not None:
             return compiled(*arguments)
         # Where the batch lies, which the host knows the shape of: placed there it would be copied.

@@ -120,7 +120,7 @@ class CompiledSteps(MixedIn):
         """What is compiled, made when it is first asked for; `None` where nothing is."""
         model: Any = self
         compiled = not model.run_eagerly and _compiles(self._jit_compile_asked, model)
-        if not compiled and not self._rows_per_pass:
+        if not (compiled or self._rows_per_pass or _several_replicas(model)):
             return None
         if self._region is None:
             with tf.init_scope():
@@ -128,7 +128,8 @@ class CompiledSteps(MixedIn):
                     self._region = Passes(model, self._rows_per_pass, compiled)
                     return self._region
                 # Groups are read into histograms, which XLA would pass over as a whole.
-                self._region = CompiledRegion(model, not (self._grouped and self._grouped.metrics))
+                metrics = not (self._grouped and self._grouped.metrics)
+                self._region = CompiledRegion(model, metrics, compiled)
         return self._region
 
     def _expect(self, key: str, x: Any, batch_size: int | None) -> None:
@@ -148,6 +149,12 @@ class CompiledSteps(MixedIn):
             rows = batch_size or DEFAULT_BATCH
         replicas = self.distribute_strategy.num_replicas_in_sync
         region.expect(key, rows and rows // replicas)
+
+
+def _several_replicas(model: Any) -> bool:
+    strategy = model.distribute_strategy
+    on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)  # whose replicas are one program
+    return strategy.num_replicas_in_sync > 1 and not on_tpu
 
 
 def _compiles(asked: Any, model: Any) -> bool:

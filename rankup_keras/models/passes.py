@@ -29,8 +29,8 @@ class Passes(CompiledRegion):
     whole_batches = False
 
     def __init__(self, model: keras.Model, rows: int, compiled: bool) -> None:
-        super().__init__(model, metrics=False)
-        self.rows, self.compiled = rows, compiled
+        super().__init__(model, metrics=False, compiled=compiled)
+        self.rows = rows
 
     def expect(self, key: str, rows: int | None) -> None:
         super().expect(key, self.rows if key == "train" else rows)
@@ -60,7 +60,8 @@ class Passes(CompiledRegion):
             start, end = index * self.rows, tf.minimum((index + 1) * self.rows, count)
             part = keras.tree.map_structure(lambda x: None if x is None else x[start:end], whole)
             share = tf.cast(end - start, "float32") / tf.cast(tf.maximum(count, 1), "float32")
-            dense, outer, (loss, predicted) = self._one_pass((part[0], nothing, *part[1:], shares))
+            arguments = (part[0], nothing, *part[1:], shares)
+            dense, outer, _, (loss, predicted) = self._one_pass(arguments)
             outer = outer[: len(vectors)]
             known[:] = [gradient is not None for gradient in (*dense, *outer)]
             dense, outer = (
