@@ -90,7 +90,8 @@ class CompiledRegion:
             with tf.init_scope():
                 trainer.build_metrics(self.model, data)
             self._accepted["train"] = self.compiled and self._compiles_training(data)
-        return self._accepted["train"] or bool(self.deferred)
+        # Where replicas would otherwise wait for one another within a call or the loss.
+        return self._accepted["train"] or bool(self.deferred or self.model.shared_labels())
 
     def _compiles_training(self, data: Any) -> bool:
         shares = dict.fromkeys(self.model.shared_labels(), tf.TensorSpec(()))

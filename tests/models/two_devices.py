@@ -169,13 +169,17 @@ def several_steps(rows):
 
 
 def with_half_of_the_labels(rows, strategy, compiled):
-    """A step's loss and update, where labels are all in the second half of the batch."""
+    """A step's loss and update, where labels are all in the second half of the batch.
+
+    A layer's own loss is a mean over rows, with or without a label.
+    """
     rows = {**rows, "click": np.where(np.arange(12) < 6, np.nan, 1.0)}
     features = rk.FeatureSet([rk.Numeric("a"), rk.Categorical("b", hash_buckets=5)]).adapt(rows)
     keras.utils.set_random_seed(0)
     with strategy.scope():
         task = rk.Task("click", missing_labels="skip")
-        model = rk.RankMixer(features, [task], token_dim=4, num_tokens=2, num_blocks=1)
+        network = {"kind": "sparse_moe", "num_experts": 3, "num_active": 2, "z_loss": 0.5}
+        model = rk.RankMixer(features, [task], 4, 2, num_blocks=1, ffn=network)
         model.compile(rk.optimizers.Split("sgd", "sgd"), jit_compile=compiled)
     before = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
     history = model.fit(rows, batch_size=12, shuffle=False, verbose=0).history
