@@ -31,7 +31,8 @@ FORMS: dict[str, dict[str, Callable[..., Any]]] = {
         "xla training": training.per_token_ffn,
         "xla-gpu training": training.per_token_ffn,
         "cpu inference": cpu_inference.per_token_ffn,
-        "xla-gpu inference": gpu_inference.per_token_ffn,
+        # The hidden layer in float32, rounded once: by `erf`, and what training has seen.
+        "xla-gpu inference": training.per_token_ffn,
     },
     "layer_norm": {
         "cpu training": training.cpu_layer_norm,

@@ -1,30 +1,11 @@
-"""Forms for scoring on GPUs, which XLA compiles."""
+"""The form for scoring on GPUs, which XLA compiles."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from rankup_keras.kernels import fused, reference
-from rankup_keras.kernels.layout import batch_first, in_layout, tokens_first
-
-
-def per_token_ffn(
-    x: Any,
-    up: reference.Affine,
-    down: reference.Affine,
-    activation: Callable[[Any], Any],
-    gated: bool,
-    dropout: Callable[[Any], Any],
-) -> Any:
-    """The hidden layer is computed in float32 and rounded once, as in training."""
-    if not fused.is_plain(activation):
-        return reference.per_token_ffn(x, up, down, activation, gated, dropout)
-    kernel, bias = up
-    product = keras.ops.matmul(tokens_first(x), kernel)
-    hidden = fused.hidden_layer(activation, gated, product, bias)
-    return batch_first(reference.product(dropout(hidden), down))
+from rankup_keras.kernels.layout import in_layout
 
 
 def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
